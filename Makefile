@@ -1,0 +1,59 @@
+# make demo: the main job on real input.  make test: lint, types, tests.  Each does all its set-up itself, once.
+#
+# Torch's default Linux wheels bring gigabytes of CUDA. Without a GPU, take the CPU wheels:
+#     make demo PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
+
+NEWEST := $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PYTHON ?= $(NEWEST)
+VENV ?= .venv
+WORKERS ?= 2
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq -c constraints.txt
+
+# Only when given: an empty one would hide what pip's own configuration says.
+ifdef PIP_EXTRA_INDEX_URL
+export PIP_EXTRA_INDEX_URL
+endif
+
+.PHONY: help demo test lint types bench clean
+
+help:
+	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
+	@echo "make test    lint, types and tests"
+	@echo "make bench   speed and memory, one table a subject"
+	@echo "make lint | types | clean"
+
+demo: $(VENV)/.core
+	$(BIN)/solfa demo -o demo
+
+test: lint types
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -rs -q
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+
+types: $(VENV)/.test
+	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	@for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find solfa tests bench recipes -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "solfa needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module does not work here (Debian: apt install python3-venv)"; exit 1; }
+
+# The stamps are written last, so that an install that was cut short is done again.
+$(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing solfa into $(VENV) (once; torch is large)"
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing solfa and what its tests need into $(VENV) (once; torch is large)"
+	$(PIP) -e ".[test]"
+	@touch $(VENV)/.core $@

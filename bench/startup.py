@@ -1,0 +1,52 @@
+"""How long it takes until `solfa` can begin: a fresh interpreter for each run, the quickest and the middle one of several.
+
+    python bench/startup.py [RUNS]
+
+`import torch` stands beside it: what every command would cost if the shell loaded what it does not need.
+"""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SUBJECTS = {
+    "python -c pass": ["-c", "pass"],
+    "import solfa": ["-c", "import solfa"],
+    "solfa --help": ["-m", "solfa", "--help"],
+    "solfa encode --help": ["-m", "solfa", "encode", "--help"],
+    "solfa models": ["-m", "solfa", "models"],
+    "import torch": ["-c", "import torch"],
+}
+
+
+def measure(arguments: list[str]) -> tuple[float, float]:
+    """Seconds until the process ends, and its peak memory in MB."""
+    # A fork's own memory counts as its child's peak, so a small interpreter starts the process and asks the system.
+    code = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+    code += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+    command = [sys.executable, *arguments]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=ROOT)
+    seconds = time.perf_counter() - start
+    peak = subprocess.run([sys.executable, "-c", code, *command], check=True, capture_output=True, cwd=ROOT).stdout
+    return seconds, int(peak) / 1024
+
+
+def main(runs: int) -> None:
+    print(f"{'':22}{'least s':>9}{'median s':>10}{'peak MB':>9}   ({runs} runs, {os.cpu_count()} cores)")
+    for name, arguments in SUBJECTS.items():
+        measured = [measure(arguments) for _ in range(runs)]
+        seconds = [second for second, _ in measured]
+        peak = max(peak for _, peak in measured)
+        print(f"{name:22}{min(seconds):9.3f}{statistics.median(seconds):10.3f}{peak:9.0f}", flush=True)
+    door = "import sys, solfa; from solfa.cli.app import run; run(['--help']); sys.exit('torch' in sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", door], stdout=subprocess.DEVNULL, cwd=ROOT).returncode
+    print(f"torch loaded by `import solfa` and `solfa --help`: {'yes' if loaded else 'no'}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)

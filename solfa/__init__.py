@@ -1,0 +1,48 @@
+"""Sound as symbols: audio codecs, the tokens that they write, and what can be done with them.
+
+The names below are imported when they are first used, so that `import solfa` costs nothing and loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from solfa.audio.io import Audio as Audio
+    from solfa.audio.io import read as read
+    from solfa.audio.io import write as write
+    from solfa.codecs.codec import Codec as Codec
+    from solfa.codecs.codec import Codes as Codes
+    from solfa.codecs.registry import list_codecs as list_codecs
+    from solfa.codecs.registry import load_codec as load_codec
+    from solfa.score.midi import read_midi as read_midi
+    from solfa.score.midi import write_midi as write_midi
+    from solfa.score.note import Note as Note
+    from solfa.score.score import Score as Score
+
+_HOMES = {
+    "Audio": "solfa.audio.io",
+    "read": "solfa.audio.io",
+    "write": "solfa.audio.io",
+    "Codec": "solfa.codecs.codec",
+    "Codes": "solfa.codecs.codec",
+    "list_codecs": "solfa.codecs.registry",
+    "load_codec": "solfa.codecs.registry",
+    "Note": "solfa.score.note",
+    "Score": "solfa.score.score",
+    "read_midi": "solfa.score.midi",
+    "write_midi": "solfa.score.midi",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'solfa' has no attribute {name!r}")
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value  # the next look-up does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

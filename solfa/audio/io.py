@@ -1,0 +1,173 @@
+"""Sound files in and out: WAV, FLAC, OGG and MP3 are read, WAV and FLAC written."""
+
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+
+from solfa.audio.resample import resample
+from solfa.audio.sound_file import AudioError, AudioInfo, SoundFile
+
+__all__ = ["Audio", "AudioError", "AudioInfo", "blocks", "info", "read", "write", "write_blocks"]
+
+SUBTYPES = {  # what can be written: the first is the default
+    ".wav": ("WAV", ("PCM_16", "PCM_24", "PCM_32", "FLOAT")),
+    ".flac": ("FLAC", ("PCM_16", "PCM_24")),
+}
+DEFAULT_BLOCK = 1 << 18  # samples per channel
+WAV_LIMIT = (1 << 32) - 4096  # bytes of samples that a WAV header can count, less room for the header
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """Sound in memory: float32 samples in [-1, 1] by convention, and their rate in Hz."""
+
+    samples: torch.Tensor  # [B, C, S] float32
+    sample_rate: int
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.samples, torch.Tensor) or self.samples.dtype != torch.float32 or self.samples.ndim != 3:
+            got = getattr(self.samples, "dtype", type(self.samples).__name__), list(getattr(self.samples, "shape", []))
+            raise ValueError(f"samples {got[0]} of shape {got[1]}: a float32 tensor [B, C, S]")
+        if isinstance(self.sample_rate, bool) or not isinstance(self.sample_rate, int) or self.sample_rate < 1:
+            raise ValueError(f"sample rate {self.sample_rate!r}: a whole number of Hz, at least 1")
+
+    @property
+    def channels(self) -> int:
+        return self.samples.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """Seconds."""
+        return self.samples.shape[-1] / self.sample_rate
+
+    def to_mono(self) -> "Audio":
+        """The mean of the channels, as one channel."""
+        return self if self.channels == 1 else Audio(self.samples.mean(1, keepdim=True), self.sample_rate)
+
+    def resample(self, sample_rate: int) -> "Audio":
+        """At another rate: ceil(S * sample_rate / self.sample_rate) samples."""
+        return Audio(resample(self.samples, self.sample_rate, sample_rate), sample_rate)
+
+    def save(self, path: str | os.PathLike[str], subtype: str | None = None) -> None:
+        """Writes the one recording of a batch of one; see `write`."""
+        write(path, self, subtype)
+
+
+def info(path: str | os.PathLike[str]) -> AudioInfo:
+    """Rate, channels and exact length of a sound file. Raises AudioError where `read` would, as far as headers tell."""
+    with SoundFile(path) as sound:
+        return sound.info()
+
+
+def blocks(path: str | os.PathLike[str], *, size: int = DEFAULT_BLOCK) -> Iterator[np.ndarray]:
+    """Yields a recording as float32 arrays [C, n], n at most `size`, in bounded memory and with the checks of `read`.
+
+    A fault that shows only in decoding (a cut MP3 or FLAC, NaN) is raised when its block is reached.
+    """
+    with SoundFile(path) as sound:
+        yield from sound.blocks(size)
+
+
+def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | None = None) -> Audio:
+    """Reads a recording, or the piece of it from `start` that lasts `duration` (seconds): samples [1, C, S].
+
+    A piece ends where the recording ends. Raises AudioError, naming the file and the reason: no such file, a folder, no
+    sound file, no samples, NaN or infinite samples, truncated, or `start` beyond its end.
+    """
+    if not start >= 0 or (duration is not None and not duration > 0):
+        raise ValueError(f"start {start} and duration {duration}: seconds, start at least 0 and duration above 0")
+    with SoundFile(path) as sound:
+        first = round(start * sound.sample_rate)
+        left = None if duration is None else max(1, round(duration * sound.sample_rate))
+        pieces = []
+        size = DEFAULT_BLOCK if left is None else min(left, DEFAULT_BLOCK)
+        for block in sound.blocks(size, first):
+            pieces.append(block if left is None else block[:, :left])
+            left = None if left is None else left - pieces[-1].shape[1]
+            if left == 0:
+                break
+        if not pieces:
+            raise sound.error(f"has no sample at {start} s" if first else "holds no samples")
+        return Audio(torch.from_numpy(np.concatenate(pieces, axis=1))[None], sound.sample_rate)
+
+
+def write(path: str | os.PathLike[str], audio: Audio, subtype: str | None = None) -> None:
+    """Writes a batch of one as .wav or .flac (PCM_16 unless `subtype` says otherwise), whole or not at all.
+
+    Samples beyond [-1, 1] are clipped in the PCM subtypes. Raises AudioError for another suffix, NaN or infinite
+    samples, no samples, and what the format cannot hold; ValueError for a batch of several.
+    """
+    if audio.samples.shape[0] != 1:
+        raise ValueError(f"{path}: a batch of {audio.samples.shape[0]} recordings; write them one by one")
+    write_blocks(path, [audio.samples[0].detach().cpu().numpy()], audio.sample_rate, subtype)
+
+
+def write_blocks(
+    path: str | os.PathLike[str], blocks: Iterable[np.ndarray], sample_rate: int, subtype: str | None = None
+) -> int:
+    """As `write`, from float arrays [C, n] as they come, in bounded memory. Gives the samples written per channel."""
+    path = Path(path)
+    kind, subtype = _format(path, subtype)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        samples = _write_to(path, temporary, blocks, sample_rate, kind, subtype)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        if soundfile.info(str(temporary)).frames != samples:
+            raise AudioError(f"{path}: not all samples could be written; is the disk full?")
+        os.replace(temporary, path)
+    except (soundfile.SoundFileError, AssertionError) as error:
+        raise AudioError(f"{path}: cannot be written ({error or 'short write'})") from error
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return samples
+
+
+def _format(path: Path, subtype: str | None) -> tuple[str, str]:
+    suffix = path.suffix.lower()
+    if suffix not in SUBTYPES:
+        raise AudioError(f"{path}: cannot write {suffix or 'a file without a suffix'}; {' and '.join(SUBTYPES)} can be")
+    kind, legal = SUBTYPES[suffix]
+    if subtype is not None and subtype not in legal:
+        raise AudioError(f"{path}: subtype {subtype!r}; {suffix} holds {', '.join(legal)}")
+    return kind, subtype or legal[0]
+
+
+def _write_to(
+    path: Path, temporary: Path, blocks: Iterable[np.ndarray], sample_rate: int, kind: str, subtype: str
+) -> int:
+    sound: Any = None
+    samples = 0
+    try:
+        for block in blocks:
+            if not np.isfinite(block).all():
+                raise AudioError(f"{path}: samples are NaN or infinite from {samples / sample_rate:.3f} s on")
+            if sound is None:
+                if not temporary.parent.is_dir():
+                    raise AudioError(f"{path}: no such folder {temporary.parent}")
+                sound = soundfile.SoundFile(
+                    os.fsencode(temporary), "w", sample_rate, block.shape[0], subtype, format=kind
+                )
+            samples += block.shape[1]
+            if kind == "WAV" and samples * block.shape[0] * _bytes(subtype) > WAV_LIMIT:
+                raise AudioError(f"{path}: longer than a WAV can hold (4 GiB); write .flac")
+            sound.write(np.ascontiguousarray(block.T))
+    finally:
+        if sound is not None:
+            sound.close()
+    if samples == 0:
+        raise AudioError(f"{path}: no samples to write")
+    return samples
+
+
+def _bytes(subtype: str) -> int:
+    return 4 if subtype == "FLOAT" else int(subtype.removeprefix("PCM_")) // 8

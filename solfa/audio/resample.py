@@ -1,0 +1,90 @@
+"""Change of sample rate by soxr (HQ), whole or streaming, with an exact output length."""
+
+from typing import TypeVar
+
+import numpy as np
+import soxr
+import torch
+
+Sound = TypeVar("Sound", np.ndarray, torch.Tensor)
+
+
+def resampled_length(samples: int, source: int, target: int) -> int:
+    """ceil(samples * target / source), in integers."""
+    return -(-samples * target // source)
+
+
+def _check_rates(source: int, target: int) -> None:
+    for name, rate in (("source", source), ("target", target)):
+        if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
+            raise ValueError(f"{name} sample rate {rate!r}: a whole number of Hz, at least 1")
+
+
+def resample(samples: Sound, source: int, target: int) -> Sound:
+    """Samples [..., S] at `source` Hz to [..., ceil(S * target / source)] at `target` Hz.
+
+    A numpy array gives a numpy array, a tensor a tensor on its device; float32 and float64 keep their type. On equal
+    rates the input itself comes back. Not differentiable. Each channel is resampled alone, so its result does not
+    depend on the others. Raises ValueError for rates below 1, integer samples and gradients that would be lost.
+    """
+    _check_rates(source, target)
+    if source == target:
+        return samples
+    if isinstance(samples, torch.Tensor):
+        if samples.requires_grad:
+            raise ValueError("samples that require a gradient: resampling is not differentiable, detach() them")
+        moved = resample(samples.cpu().numpy(), source, target)
+        return torch.from_numpy(moved).to(samples.device)
+    if samples.dtype not in (np.float32, np.float64):
+        raise ValueError(f"samples of {samples.dtype}: float32 or float64")
+    length = resampled_length(samples.shape[-1], source, target)
+    rows = samples.reshape(-1, samples.shape[-1])
+    result = np.zeros((len(rows), length), samples.dtype)  # [rows, S']
+    for row, into in zip(rows, result, strict=True):
+        stream = Resampler(source, target, 1, dtype=samples.dtype)
+        parts = np.concatenate([stream.push(row[None]), stream.flush()], axis=1)
+        into[:] = parts[0]
+    return result.reshape(*samples.shape[:-1], length)
+
+
+class Resampler:
+    """Streaming: `push` blocks [C, n] as they come and `flush` once; the pieces join to what `resample` gives."""
+
+    def __init__(self, source: int, target: int, channels: int, dtype: type | np.dtype = np.float32) -> None:
+        _check_rates(source, target)
+        if channels < 1:
+            raise ValueError(f"{channels} channels: at least 1")
+        self.source, self.target, self.channels, self.dtype = source, target, channels, np.dtype(dtype)
+        self._stream = None if source == target else soxr.ResampleStream(source, target, channels, dtype=self.dtype)
+        self._taken = self._given = 0
+        self._finished = False
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes samples [C, n]; gives those that are ready [C, m], perhaps none."""
+        if self._finished:
+            raise ValueError("push after flush: make a new Resampler for another recording")
+        if block.ndim != 2 or block.shape[0] != self.channels:
+            raise ValueError(f"a block of shape {list(block.shape)}: [{self.channels}, n]")
+        self._taken += block.shape[1]
+        if self._stream is None:
+            return block
+        return self._emit(self._stream.resample_chunk(np.ascontiguousarray(block.T, self.dtype)))
+
+    def flush(self) -> np.ndarray:
+        """Ends the recording; gives the rest [C, m], so that ceil(S * target / source) samples came in all."""
+        self._finished = True
+        if self._stream is None:
+            return np.zeros((self.channels, 0), self.dtype)
+        # soxr rounds its length to nearest. The silence it assumes after the end, written out, gives the last sample.
+        silence = np.zeros((self.source // self.target + 2, self.channels), self.dtype)
+        last = self._emit(self._stream.resample_chunk(silence, last=True))
+        missing = resampled_length(self._taken, self.source, self.target) - self._given
+        assert missing == 0, f"soxr gave {missing} samples too few"
+        return last
+
+    def _emit(self, frames: np.ndarray) -> np.ndarray:
+        frames = frames.reshape(-1, self.channels)
+        room = resampled_length(self._taken, self.source, self.target) - self._given
+        frames = frames[:room]
+        self._given += len(frames)
+        return np.ascontiguousarray(frames.T)

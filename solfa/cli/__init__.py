@@ -1,0 +1,1 @@
+"""The shell: one file a command, each of which parses, calls and prints. Nothing here imports torch at its top."""

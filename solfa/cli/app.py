@@ -1,0 +1,98 @@
+"""The `solfa` command: a static table of commands, each imported only when it is used."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from solfa import __version__
+from solfa.cli.report import (
+    BROKEN_PIPE,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    USAGE,
+    UsageError,
+    plain_warnings,
+    reason,
+    say,
+    show_traceback,
+)
+
+# name -> (module:function or module:App, one line for `solfa --help`)
+COMMANDS: dict[str, tuple[str, str]] = {
+    "encode": ("solfa.cli.encode:encode", "Recordings to token files: WAV, FLAC, MP3, OGG -> .solfa"),
+    "decode": ("solfa.cli.decode:decode", "Token files to recordings: .solfa -> WAV, FLAC"),
+    "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec or a model"),
+    "models": ("solfa.cli.models:models", "The codecs and models that can be named"),
+    "synth": ("solfa.cli.synth:synth", "Composed scores, rendered: audio, captions, notes"),
+    "train": ("solfa.cli.train:train", "Run a training recipe"),
+    "eval": ("solfa.cli.eval:app", "Measure codecs and their codebooks"),
+    "demo": ("solfa.cli.demo:demo", "A recording to tokens and back, and a page that plays and shows it"),
+}
+TOP_OPTIONS = ("--help", "-h", "--version")
+
+
+def build_app(command: str = "") -> App:
+    """The cyclopts App. The module of `command` is imported when it is called; no other is, and none for `--help`."""
+    app = App(
+        name="solfa",
+        version=__version__,
+        help="Sound as symbols: audio to tokens and back.\n\nFor example: solfa encode take.wav && solfa demo take.wav",
+        help_epilogue="Exit codes: 0 done, 1 some input failed, 2 wrong usage. SOLFA_DEBUG=1 shows tracebacks.",
+        help_format="plaintext",
+        exit_on_error=False,
+        print_error=False,
+        result_action="return_value",
+        suppress_keyboard_interrupt=False,
+    )
+    for order, (name, (target, summary)) in enumerate(COMMANDS.items()):
+        # A summary given here would hide the docstring in the command's own --help.
+        app.command(target, name=name, sort_key=order, help=None if name == command else summary)
+    return app
+
+
+def run(tokens: Sequence[str]) -> int:
+    """Runs one command line and gives its exit code. Never raises for a user's mistake."""
+    command = tokens[0] if tokens and tokens[0] in COMMANDS else ""
+    title = f"solfa {command}".rstrip()
+    plain_warnings(title)
+    try:
+        _check_first(tokens)
+        # A bare hyphen (a list of inputs on stdin) is no option: `@-` is the same list by its other name.
+        result = build_app(command)(["@-" if token == "-" else token for token in tokens])
+        sys.stdout.flush()
+    except (CycloptsError, UsageError) as error:
+        show_traceback(error)
+        say(f"{title}: {reason(error) if isinstance(error, UsageError) else ' '.join(str(error).split())}")
+        say(f"Try: {title} --help")
+        return USAGE
+    except KeyboardInterrupt:
+        say(f"{title}: interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone (`solfa models | head -1`): keep the interpreter's last flush quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (ValueError, OSError, ImportError, MemoryError) as error:
+        show_traceback(error)
+        say(f"{title}: {reason(error)}")
+        return FAILED
+    return result if isinstance(result, int) else DONE
+
+
+def _check_first(tokens: Sequence[str]) -> None:
+    # Ours rather than cyclopts', which imports every command's module to guess at a misspelt one.
+    if tokens and tokens[0] not in COMMANDS and tokens[0] not in TOP_OPTIONS:
+        near = difflib.get_close_matches(tokens[0], [*COMMANDS, *TOP_OPTIONS], n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
+        raise UsageError(f"no command {tokens[0]!r}: {hint}")
+
+
+def main() -> None:
+    """The console script."""
+    if hasattr(sys.stdout, "reconfigure"):  # names of files that are not UTF-8 go out as the bytes they are
+        sys.stdout.reconfigure(errors="surrogateescape")
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,137 @@
+"""`solfa decode`: token files to recordings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from solfa.cli import load, report
+from solfa.cli.convert import convert, plan
+from solfa.cli.inputs import TOKEN_SUFFIXES, Input
+from solfa.cli.report import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from solfa.codecs.codec import Codec
+    from solfa.codecs.token_file import TokenFile, TokenHeader
+
+WRITES = (".wav", ".flac")
+
+
+def decode(
+    *files: str,
+    out: report.OutPath = None,
+    codebooks: int | None = None,
+    start: float = 0.0,
+    end: float | None = None,
+    codec: str | None = None,
+    on_damage: Literal["error", "zero"] = "error",
+    device: report.Device = "auto",
+    jobs: report.Jobs = 1,
+    overwrite: report.Flag = False,
+) -> int:
+    """Token files to recordings: .solfa -> WAV, FLAC
+
+    A recording has exactly as many samples as went into its token file.
+
+    For example:
+        solfa decode take.solfa -o again.wav
+        solfa decode take.solfa -o middle.flac --start 60 --end 90 --codebooks 4
+
+    Parameters
+    ----------
+    files
+        Files, folders (searched through), globs, @list.txt, or - for a list on stdin.
+    out
+        The .wav or .flac for one input; else a folder, in which the inputs' tree is mirrored and WAVs are written.
+        Beside each input by default.
+    codebooks
+        How many codebooks to play, from the first; all that are in the file by default.
+    start
+        Play from here, in seconds.
+    end
+        Play up to here, in seconds; to the end by default.
+    codec
+        The checkpoint folder of the codec, where it is not one that `solfa models` lists.
+    on_damage
+        A damaged file: error refuses it; zero plays what is whole, with code 0 in the place of what is not.
+    device
+        Where the codec runs; auto takes CUDA if it is there.
+    jobs
+        Files at a time, each in a process of its own with one thread; 0 is one a core.
+    overwrite
+        Replace recordings that are there.
+    """
+    if codebooks is not None and codebooks < 1:
+        raise UsageError(f"--codebooks {codebooks}: at least 1")
+    if not start >= 0 or (end is not None and not end > start):
+        raise UsageError(f"--start {start} --end {end}: seconds, the start at least 0 and the end after it")
+    planned = plan(files, into=out, reads=TOKEN_SUFFIXES, writes=WRITES)
+    place = report.device(device)
+    if codec is not None:
+        load.checked_codec(codec, place)
+    work = _Decode(codec, place, codebooks, start, end, on_damage)
+    return convert("decode", planned, work, overwrite=overwrite, jobs=jobs)
+
+
+@dataclass(frozen=True)
+class _Decode:
+    codec: str | None
+    device: str
+    codebooks: int | None
+    start: float  # seconds
+    end: float | None  # seconds
+    on_damage: str
+
+    def __call__(self, item: Input) -> str:
+        from solfa.audio.io import write_blocks
+        from solfa.codecs.token_file import TokenFile
+
+        assert item.target is not None
+        with TokenFile(item.path, self.on_damage) as file:
+            codec = _codec_of(file.header, self.codec, self.device)
+            rate = file.header.sample_rate
+            samples = write_blocks(item.target, self._sound(codec, file), rate)
+            flaws = [*file.flaws, *map(str, file.damaged)] if self.on_damage == "zero" else []
+        for flaw in flaws:
+            report.say(f"{item.path}: {flaw}")
+        return f"{samples / rate:.2f} s at {rate} Hz"
+
+    def _sound(self, codec: "Codec", file: "TokenFile") -> "Iterator[np.ndarray]":
+        """The samples from start to end, block by block: [C, n]."""
+        import torch
+
+        header = file.header
+        length = min(header.samples, file.frames * header.hop)
+        first = round(self.start * header.sample_rate)
+        last = length if self.end is None else min(length, round(self.end * header.sample_rate))
+        if not first < last:
+            raise ValueError(f"holds {length / header.sample_rate:.2f} s, nothing at {self.start:.2f} s")
+        books = codec.check_codebooks(self.codebooks, header.codebooks)
+        skip = first % header.hop  # samples of the first frame that come before the start
+        left = last - first
+        frames = first // header.hop, -(-last // header.hop)
+        for block in codec.decode_blocks(
+            lambda a, b: torch.from_numpy(file.read(a, b, books)).long(), file.frames, *frames
+        ):
+            sound = block[:, skip : skip + left]
+            skip, left = max(0, skip - block.shape[1]), left - sound.shape[1]
+            if sound.shape[1]:
+                yield sound.numpy()
+
+
+def _codec_of(header: "TokenHeader", folder: str | None, device: str) -> "Codec":
+    """The codec that made the file. Only the user names folders: a file's header never does."""
+    from solfa.codecs.registry import list_codecs
+
+    names = [entry.name for entry in list_codecs()]
+    if folder is None and header.codec not in names:
+        known = ", ".join(names) or "none"
+        raise ValueError(f"made by the codec {header.codec!r}, not one of {known}: give its folder with --codec")
+    codec = load.codec(folder or header.codec, device)
+    theirs = header.weights_hash, header.sample_rate, header.channels, header.hop, header.codebook_size
+    ours = codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
+    if theirs != ours or header.codebooks > codec.codebooks:
+        made = f"{header.codec} with the weights {header.weights_hash[:12] or '(no hash)'}"
+        raise ValueError(f"made by {made}: {codec.name} here has {codec.weights_hash[:12]} and cannot play it")
+    return codec

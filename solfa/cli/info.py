@@ -1,0 +1,131 @@
+"""`solfa info`: what is in a token file, a recording, a codec or a model."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from solfa.cli import report
+from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, expand
+
+
+def info(*names: str, json: report.Flag = False) -> int:
+    """What is in a token file, a recording, a codec or a model
+
+    A token file is read through, and every block checked: damage is reported, with exit code 1.
+
+    For example:
+        solfa info take.solfa
+        solfa info solfa-24khz --json
+
+    Parameters
+    ----------
+    names
+        Names that `solfa models` lists, checkpoint folders, files, folders, globs, @list.txt, or - for a list on stdin.
+    json
+        One JSON object on stdout for one name, an array for several.
+    """
+    if not names:
+        raise report.UsageError("no input: name a token file, a recording, a codec or a model")
+    found: list[dict[str, Any]] = []
+    failed = False
+    for name in names:
+        for target, problem in _targets(name):
+            try:
+                if problem:
+                    raise ValueError(problem)
+                facts = _facts(target)
+            except (ValueError, OSError) as error:
+                failed = True
+                report.fail(str(target), error)
+                continue
+            failed |= bool(facts.get("damage"))
+            found.append(facts)
+            if not json:
+                _show(facts)
+    if json and found:
+        alone = len(names) == 1 and found[0]["name"] == names[0]  # not one that a folder or a list named
+        report.print_json(found[0] if alone else found)
+    return report.FAILED if failed else report.DONE
+
+
+def _is_checkpoint(path: Path) -> bool:
+    return (path / "config.json").is_file()
+
+
+def _targets(name: str) -> list[tuple[str, str | None]]:
+    """What a name on the command line stands for, each with its problem if it has one."""
+    if _is_checkpoint(Path(name)) or (not Path(name).exists() and name in _codec_names()):
+        return [(name, None)]
+    items = expand([name], (*TOKEN_SUFFIXES, *AUDIO_SUFFIXES))
+    if len(items) == 1 and items[0].single and items[0].problem:
+        return [(name, f"no such file, codec or model (by name: {', '.join(_codec_names()) or 'none'})")]
+    return [(str(item.path), item.problem) for item in items]
+
+
+def _codec_names() -> list[str]:
+    from solfa.codecs.registry import list_codecs
+
+    return [entry.name for entry in list_codecs()]
+
+
+def _facts(target: str) -> dict[str, Any]:
+    from solfa.codecs.token_format import MAGIC
+
+    path = Path(target)
+    if _is_checkpoint(path):
+        return _checkpoint_facts(path)
+    if not path.exists():
+        return _codec_facts(target)
+    with open(path, "rb") as file:
+        start = file.read(len(MAGIC))
+    if start == MAGIC or path.suffix.lower() in TOKEN_SUFFIXES:
+        return _token_facts(path)
+    from solfa.audio.io import info as audio_info
+
+    return {"name": target, "kind": "recording", **asdict(audio_info(path))}
+
+
+def _token_facts(path: Path) -> dict[str, Any]:
+    from solfa.codecs.token_file import TokenFile
+
+    with TokenFile(path, on_damage="zero") as file:
+        header = file.header
+        damage = [*file.flaws, *map(str, file.damaged)]
+        return {
+            "name": str(path),
+            "kind": "tokens",
+            "duration": header.duration,
+            "bitrate": header.bitrate,
+            "frame_rate": header.frame_rate,
+            **asdict(header),
+            "bytes": file.size,
+            "damage": damage,
+        }
+
+
+def _codec_facts(name: str) -> dict[str, Any]:
+    from solfa.codecs.registry import list_codecs
+
+    entry = next(entry for entry in list_codecs() if entry.name == name)
+    return {"name": name, "folder": entry.folder, **_checkpoint_facts(entry.folder)}
+
+
+def _checkpoint_facts(folder: Path) -> dict[str, Any]:
+    from solfa import checkpoint
+
+    document = checkpoint.read_config(folder)
+    size = (folder / checkpoint.WEIGHTS_NAME).stat().st_size
+    facts = {key: document[key] for key in ("kind", "config", "metadata", "sha256")}
+    return {"name": str(folder), "folder": folder, **facts, "bytes": size}
+
+
+def _show(facts: dict[str, Any], indent: str = "") -> None:
+    """Facts as indented lines `name: value`."""
+    width = max(map(len, facts), default=0)
+    for name, value in report.plain(facts).items():
+        if isinstance(value, dict) and value:
+            report.out(f"{indent}{name}:")
+            _show(value, indent + "  ")
+        elif value not in (None, [], {}):
+            text = f"{value:.6g}" if isinstance(value, float) else value
+            report.out(f"{indent}{name.ljust(width)}  {text}")

@@ -1,0 +1,30 @@
+"""A quantizer from its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .base import Quantizer
+from .config import QuantizerConfig
+from .frozen import RandomProjectionLevel, SimVQLevel
+from .lattice import FSQQuantizer, LFQQuantizer, ResidualFSQQuantizer
+from .level import Level
+from .residual import ResidualQuantizer
+from .vector import VectorLevel
+
+_LATTICES: dict[str, type[Quantizer]] = {"fsq": FSQQuantizer, "residual_fsq": ResidualFSQQuantizer, "lfq": LFQQuantizer}
+_LEVELS: dict[str, Callable[[QuantizerConfig, int], Level]] = {
+    "rvq": VectorLevel,
+    "product": VectorLevel,
+    "grouped": VectorLevel,
+    "simvq": SimVQLevel,
+    "random_projection": RandomProjectionLevel,
+}
+
+
+def build_quantizer(config: QuantizerConfig, input_dim: int) -> Quantizer:
+    """The quantizer that config describes, for latents [B, input_dim, T]. Raises ValueError if the two do not fit."""
+    if config.kind in _LATTICES:
+        return _LATTICES[config.kind](config, input_dim)
+    level = _LEVELS[config.kind]
+    return ResidualQuantizer(config, input_dim, lambda width: level(config, width))

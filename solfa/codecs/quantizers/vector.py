@@ -1,0 +1,200 @@
+"""One level of vector quantization: a codebook of vector-quantize-pytorch, searched and updated by a faster path.
+
+The library's layer holds the state (codes, EMA buffers), starts it by k-means and turns the moving sums into codes. The
+search, the counting and the replacement of dead codes are ours: its training step builds a one-hot matrix [V, N] and
+two more matrix products a level, its replaced codes restart at the very threshold under which they die again, and its
+losses are one number for the batch where dropout needs one an item.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from vector_quantize_pytorch import VectorQuantize
+
+from .config import QuantizerConfig
+from .level import Level, LevelOutput, mean_square
+from .search import assigned_sums, nearest
+
+# Every default of vector-quantize-pytorch 1.32's layer that no kind sets, written out: they change between versions.
+LIBRARY_DEFAULTS: dict[str, Any] = {
+    "freeze_codebook": False,
+    "sync_kmeans": False,
+    "layernorm_after_project_in": False,
+    "channel_last": True,
+    "accept_image_fmap": False,
+    "accept_3d_fmap": False,
+    "commitment_use_cross_entropy_loss": False,
+    "orthogonal_reg_active_codes_only": False,
+    "orthogonal_reg_max_codes": None,
+    "codebook_diversity_loss_weight": 0.0,
+    "codebook_diversity_temperature": 100.0,
+    "stochastic_sample_codes": False,
+    "sample_codebook_temp": 1.0,
+    "straight_through": False,
+    "rotation_trick": False,
+    "directional_reparam": False,
+    "directional_reparam_variance": 5e-3,
+    "sync_codebook": False,
+    "sync_affine_param": False,
+    "vq_bridge": None,
+    "manual_ema_update": False,
+    "in_place_codebook_optimizer": None,
+    "manual_in_place_optimizer_update": False,
+    "affine_param": False,
+    "affine_param_batch_decay": 0.99,
+    "affine_param_codebook_decay": 0.9,
+    "sync_update_v": 0.0,
+    "return_zeros_for_masked_padding": True,
+    "route_gradients_to_input": True,
+}
+
+
+def vector_quantize(config: QuantizerConfig, dim: int) -> VectorQuantize:
+    """The library's layer for one codebook of width dim: no projection, no heads; the level adds both."""
+    return VectorQuantize(
+        dim=dim,
+        codebook_size=config.codebook_size,
+        codebook_dim=dim,
+        heads=1,
+        separate_codebook_per_head=False,
+        decay=config.decay,
+        eps=config.epsilon,
+        kmeans_init=config.kmeans_iters > 0,
+        kmeans_iters=config.kmeans_iters,
+        use_cosine_sim=config.cosine,
+        threshold_ema_dead_code=config.dead_code_threshold,
+        commitment_weight=config.commitment,
+        orthogonal_reg_weight=config.orthogonal,
+        ema_update=config.update == "ema",
+        learnable_codebook=config.update == "gradient",
+        **LIBRARY_DEFAULTS,
+    )
+
+
+class VectorLevel(Level):
+    """Quantizes vectors [B, T, D] with one codebook; with heads, one code for each slice of the (projected) vector."""
+
+    def __init__(self, config: QuantizerConfig, width: int) -> None:
+        super().__init__()
+        self.config = config
+        self.heads = config.heads
+        if config.dim is None and width % config.heads:
+            raise ValueError(f"quantizer heads={config.heads}: must divide the {width} channels of a level, or set dim")
+        self.dim = config.dim or width // config.heads
+        inner = self.dim * config.heads
+        # Codes on the unit sphere have lost the length of what they stand for: the map back restores it.
+        self.projected = config.cosine or inner != width
+        self.project_in = nn.Linear(width, inner) if self.projected else nn.Identity()
+        self.project_out = nn.Linear(inner, width) if self.projected else nn.Identity()
+        self.layer = vector_quantize(config, self.dim)
+
+    @property
+    def codebook(self) -> Tensor:
+        """The codes, [N, d]."""
+        return self.layer.codebook
+
+    @property
+    def cluster_size(self) -> Tensor:
+        """Moving count of vectors a step of each code, [N]."""
+        return self.layer._codebook.cluster_size[0]
+
+    def forward(self, residual: Tensor) -> LevelOutput:
+        inner = self._inner(residual)  # [B, T, H * d]
+        vectors = inner.detach().reshape(-1, self.dim)  # [V, d], V = B * T * H
+        if self.training:
+            self._initialise(vectors)
+        codes = nearest(vectors, self.codebook.detach())
+        chosen = F.embedding(codes, self.codebook).view_as(inner)
+        loss = self.config.commitment * mean_square(inner, chosen.detach())
+        if self.config.update == "gradient":
+            loss = loss + mean_square(inner.detach(), chosen)
+        quantized = chosen.detach()
+        if self.projected:
+            # The maps learn from what becomes of the output; the encoder has the one straight-through of all levels.
+            mapped = self._inner(residual.detach())
+            quantized = self.project_out(quantized + (mapped - mapped.detach()))
+        regularisation = self._orthogonality()
+        if self.training:
+            self._update(vectors, codes)
+        return LevelOutput(quantized, codes.view(*residual.shape[:2], self.heads), loss, regularisation)
+
+    def encode(self, residual: Tensor) -> Tensor:
+        codes = nearest(self._inner(residual).reshape(-1, self.dim), self.codebook)
+        return codes.view(*residual.shape[:2], self.heads)
+
+    def decode(self, codes: Tensor) -> Tensor:
+        return self.project_out(F.embedding(codes, self.codebook).flatten(2))
+
+    def _inner(self, residual: Tensor) -> Tensor:
+        inner = self.project_in(residual)
+        if not self.config.cosine:
+            return inner
+        return F.normalize(inner.unflatten(2, (self.heads, self.dim)), dim=3, eps=1e-6).flatten(2)
+
+    def _orthogonality(self) -> Tensor | float:
+        """Mean squared cosine between different codes (arXiv 2112.00384, equation 2), weighted."""
+        if not self.config.orthogonal:
+            return 0.0
+        # A copy: dead codes are replaced in place before the backward pass needs these values.
+        unit = F.normalize(self.codebook.clone(), dim=1)
+        return self.config.orthogonal * ((unit @ unit.t()).square().mean() - 1 / len(unit))
+
+    @torch.no_grad()
+    def _initialise(self, vectors: Tensor) -> None:
+        if bool(self.layer._codebook.initted):
+            return
+        if not bool(vectors.isfinite().all()):
+            raise ValueError("latents of the first training batch: k-means needs finite values")
+        self.layer._codebook.init_embed_(vectors[None])
+        self._broadcast()
+
+    @torch.no_grad()
+    def _update(self, vectors: Tensor, codes: Tensor) -> None:
+        """Moving averages of counts and sums, new codes from them, then replacement of the dead."""
+        book = self.layer._codebook
+        counts, sums = assigned_sums(vectors, codes, self.config.codebook_size)
+        if _distributed():
+            dist.all_reduce(counts)
+            dist.all_reduce(sums)
+        if not bool(sums.isfinite().all()):
+            return  # the loss tells of it; in the moving sums it would stay for ever
+        book.cluster_size[0].lerp_(counts, 1 - self.config.decay)
+        book.embed_avg[0].lerp_(sums, 1 - self.config.decay)
+        if self.config.update == "ema":
+            book.update_ema()
+        self._replace_dead(vectors)
+
+    def _replace_dead(self, vectors: Tensor) -> None:
+        """Put a random vector of the batch in the place of each dead code, and in its moving sums.
+
+        Left as they were, the sums would bring the old code back at the next step. A new code starts at the mean count,
+        so that it has time to find its vectors.
+        """
+        book = self.layer._codebook
+        mean = book.cluster_size.mean()
+        dead = self.cluster_size < torch.clamp(0.5 * mean, max=self.config.dead_code_threshold)
+        if not bool(dead.any()):
+            return
+        rows = dead.nonzero()[:, 0]
+        rows = rows[torch.randperm(len(rows))[: len(vectors)].to(rows.device)]
+        fresh = vectors[torch.randperm(len(vectors))[: len(rows)].to(rows.device)]
+        book.embed.data[0, rows] = fresh
+        book.embed_avg[0, rows] = fresh * mean
+        book.cluster_size[0, rows] = mean
+        self._broadcast()
+
+    def _broadcast(self) -> None:
+        """Every process draws its own vectors; the first one's choice holds."""
+        if _distributed():
+            book = self.layer._codebook
+            for tensor in (book.embed.data, book.embed_avg, book.cluster_size):
+                dist.broadcast(tensor, 0)
+
+
+def _distributed() -> bool:
+    return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1

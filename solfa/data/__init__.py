@@ -1,0 +1,1 @@
+"""Training data: composed scores, captions and renderings."""

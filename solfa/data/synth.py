@@ -1,0 +1,244 @@
+"""Training data from a seed: composed scores (or other sound, or speech), rendered into a folder with captions and notes."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from solfa import __version__
+from solfa.data.attributes import Attributes, Voice, sample_attributes
+from solfa.data.backends import choose_backend
+from solfa.data.caption import caption
+from solfa.data.collection import Done, Made, Summary, build
+from solfa.data.compose import compose
+from solfa.data.effects import RenderOptions, apply_effects, draw_effects
+from solfa.data.instruments import KITS, suited
+from solfa.data.manifest import Entry
+from solfa.data.programs import Presets, nearest, parse_presets, restrict
+from solfa.data.render import Renderer
+from solfa.data.soundfont import find_soundfont
+from solfa.data.sounds import make_sound
+from solfa.data.speech import choose_engines, make_speech
+from solfa.score.score import Score
+
+KINDS = ("scores", "sounds", "speech")
+LENGTHS = {"scores": (4.0, 120.0), "sounds": (0.5, 120.0), "speech": (0.5, 120.0)}  # seconds that can be asked for
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a folder's bytes depend on, beside how many items there are.
+
+    kind: "scores", "sounds" or "speech". seconds: range of an item's length. soundfonts: paths, one is drawn for an item; none takes the
+    system's. renderer: "auto", "fluidsynth" or "tinysoundfont". programs, exclude: presets that may sound, see `parse_presets`.
+    valid, test: shares (0 to 1) of the items that go into these splits; the rest is "train". options: see `RenderOptions`.
+    """
+
+    seed: int = 0
+    kind: str = "scores"
+    seconds: tuple[float, float] = (10.0, 60.0)
+    sample_rate: int = 24000
+    channels: int = 1
+    soundfonts: tuple[str, ...] = ()
+    renderer: str = "auto"
+    programs: str | None = None
+    exclude: str | None = None
+    valid: float = 0.0
+    test: float = 0.0
+    options: RenderOptions = field(default_factory=RenderOptions)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind {self.kind!r}: legal are {', '.join(KINDS)}")
+        low, high = LENGTHS[self.kind]
+        if not low <= self.seconds[0] <= self.seconds[1] <= high:
+            raise ValueError(f"seconds {self.seconds}: a range within {low:g} to {high:g}")
+        if not (0 <= self.valid and 0 <= self.test and self.valid + self.test <= 1):
+            raise ValueError(f"valid {self.valid} and test {self.test}: shares from 0, at most 1 together")
+        if not 8000 <= self.sample_rate <= 96000 or self.channels not in (1, 2):
+            raise ValueError(f"sample rate {self.sample_rate}, channels {self.channels}: 8000 to 96000 Hz, 1 or 2")
+        parse_presets(self.programs, self.exclude)
+
+    @property
+    def presets(self) -> Presets:
+        return parse_presets(self.programs, self.exclude)
+
+    def split(self, key: object) -> str:
+        """Where an item goes: by a draw of its own, so it stays there however many items there are."""
+        place = random.Random(f"{self.seed}/split/{key}").random()
+        return "test" if place < self.test else "valid" if place < self.test + self.valid else "train"
+
+    def resolved(self) -> Settings:
+        """With soundfonts and renderer found on this system. Raises what `find_soundfont` and `choose_backend` raise."""
+        fonts = tuple(str(find_soundfont(path).path) for path in self.soundfonts or (None,))
+        for font in fonts:
+            self.presets.within(find_soundfont(font))
+        return replace(self, soundfonts=fonts, renderer=choose_backend(self.renderer))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, with the soundfonts by name and hash: where they lie does not matter."""
+        data = asdict(self)
+        data["soundfonts"] = [[font.name, font.sha256] for font in map(find_soundfont, self.soundfonts)]
+        data["seconds"] = list(self.seconds)
+        data["options"] = {k: list(v) if isinstance(v, tuple) else v for k, v in data["options"].items()}
+        return {"solfa": __version__, **data}
+
+
+def synthesize(
+    out: str | os.PathLike[str],
+    items: int,
+    seed: int = 0,
+    jobs: int = 1,
+    settings: Settings | None = None,
+    *,
+    overwrite: bool = False,
+    on_item: Callable[[Done[int]], None] = lambda done: None,
+) -> Summary:
+    """Writes `items` recordings with captions, notes and manifest into the folder `out`; `seed` replaces that of the settings.
+
+    The same seed and settings give the same bytes for any `jobs`, and item i is the same however many there are. A killed run
+    goes on where it was. Raises ValueError for settings that cannot be, ImportError where a synthesizer is missing.
+    """
+    if items < 1:
+        raise ValueError(f"items {items}: at least 1")
+    settings = replace(settings or Settings(), seed=seed)
+    make: Callable[[int], Made]
+    if settings.kind == "scores":
+        settings = settings.resolved()
+        make = ComposedItem(settings)
+    elif settings.kind == "speech":
+        make = SpeechItem(settings, choose_engines())
+    else:
+        make = SoundItem(settings)
+    names = settings.to_dict() | ({"engines": list(make.engines)} if isinstance(make, SpeechItem) else {})
+    return build(
+        Path(out), range(items), item_id, make, names, jobs=jobs, overwrite=overwrite, on_item=on_item
+    )
+
+
+def item_id(index: int) -> str:
+    return f"{index:06d}"
+
+
+@dataclass(frozen=True)
+class ComposedItem:
+    """Item `index` of composed scores."""
+
+    settings: Settings
+
+    def __call__(self, index: int) -> Made:
+        settings = self.settings
+        rng = random.Random(f"{settings.seed}/scores/{index}")
+        renderer = draw_renderer(settings, rng)
+        presets = settings.presets.within(renderer.soundfont)
+        attributes = draw_attributes(settings, presets, rng)
+        score = restrict(compose(attributes), presets, rng)
+        return rendered(
+            settings, item_id(index), str(index), score, renderer, rng, caption(attributes, rng), attributes.to_dict()
+        )
+
+
+def draw_renderer(settings: Settings, rng: random.Random) -> Renderer:
+    """A renderer with one of the soundfonts; each is loaded once a process."""
+    return load_renderer(rng.choice(settings.soundfonts), settings.sample_rate, settings.channels, settings.renderer)
+
+
+@lru_cache(maxsize=8)
+def load_renderer(soundfont: str, sample_rate: int, channels: int, backend: str) -> Renderer:
+    return Renderer(soundfont, sample_rate, channels, backend)
+
+
+def draw_attributes(settings: Settings, presets: Presets, rng: random.Random) -> Attributes:
+    """Attributes of a length in the range, on presets that may sound. Pieces for drums alone need a kit."""
+    kits = sorted(presets.kits & set(KITS))
+    while True:
+        drawn = sample_attributes(rng, seconds=round(rng.uniform(*settings.seconds), 1))
+        if presets.programs and (drawn.instruments or kits):
+            break
+        if kits and not drawn.instruments:
+            break
+    voices = tuple(Voice(voice.role, _suited(voice, presets, rng)) for voice in drawn.instruments)
+    drums = drawn.drums and bool(kits)
+    return replace(drawn, instruments=voices, drums=drums, kit=nearest(drawn.kit, kits, rng) if drums else 0)
+
+
+def _suited(voice: Voice, presets: Presets, rng: random.Random) -> int:
+    """Its program, else one that plays the same role, else any that may sound."""
+    good = sorted(presets.programs & set(suited(voice.role)))
+    return voice.program if voice.program in presets.programs else nearest(voice.program, good or sorted(presets.programs), rng)
+
+
+def rendered(
+    settings: Settings,
+    identity: str,
+    key: str,
+    score: Score,
+    renderer: Renderer,
+    rng: random.Random,
+    text: str,
+    attributes: dict[str, Any],
+) -> Made:
+    """A score as an item: its sound, and an entry that says how it was made."""
+    samples, effects = renderer.render_with(score, rng.getrandbits(63), settings.options)
+    entry = Entry(
+        id=identity,
+        audio=f"audio/{identity}.flac",
+        text=text,
+        attributes=attributes,
+        notes=f"notes/{identity}.mid",
+        split=settings.split(key),
+        seconds=samples.shape[1] / settings.sample_rate,
+        soundfont=renderer.soundfont.name,
+        renderer=renderer.backend,
+        extra={"soundfont_sha256": renderer.soundfont.sha256, "effects": effects.to_dict()},
+    )
+    return Made(entry, samples, settings.sample_rate, score)
+
+
+@dataclass(frozen=True)
+class SoundItem:
+    """Item `index` of noise, tones, percussion, synthesizer lines, and mixtures of these."""
+
+    settings: Settings
+
+    def __call__(self, index: int) -> Made:
+        rng = random.Random(f"{self.settings.seed}/sounds/{index}")
+        sound = make_sound(rng, rng.uniform(*self.settings.seconds), self.settings.sample_rate, self.settings.channels)
+        return _with_effects(self.settings, index, sound.samples, sound.text, sound.attributes, rng)
+
+
+@dataclass(frozen=True)
+class SpeechItem:
+    """Item `index` of synthetic speech."""
+
+    settings: Settings
+    engines: Sequence[str]
+
+    def __call__(self, index: int) -> Made:
+        rng = random.Random(f"{self.settings.seed}/speech/{index}")
+        sound = make_speech(rng, rng.uniform(*self.settings.seconds), self.settings.sample_rate, self.settings.channels, self.engines)
+        return _with_effects(self.settings, index, sound.samples, sound.text, sound.attributes, rng)
+
+
+def _with_effects(
+    settings: Settings, index: int, samples: Any, text: str, attributes: dict[str, Any], rng: random.Random
+) -> Made:
+    # Detuning is the synthesizer's: sounds of no score are drawn at any pitch anyway.
+    effects = draw_effects(rng, replace(settings.options, detune=(0.0, 0.0)))
+    samples = apply_effects(samples, settings.sample_rate, effects)
+    entry = Entry(
+        id=item_id(index),
+        audio=f"audio/{item_id(index)}.flac",
+        text=text,
+        attributes=attributes,
+        split=settings.split(index),
+        seconds=samples.shape[1] / settings.sample_rate,
+        renderer="solfa",
+        extra={"effects": effects.to_dict()},
+    )
+    return Made(entry, samples, settings.sample_rate)

@@ -1,0 +1,256 @@
+"""MIDI in and out. A score read and written again is the same score, to the tick.
+
+Policies. Notes of one part and pitch that overlap are paired first in, first out (the file format cannot say more). A note
+shorter than a tick is written and read one tick long; one that is never released ends with its track. Every part is written
+on a channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), so up to 128 ports.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from solfa.score import smf
+from solfa.score.note import Note
+from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
+from solfa.score.smf import MidiError
+from solfa.score.tempo import TempoMap
+
+__all__ = ["MAX_SECONDS", "MidiError", "read_midi", "write_midi"]
+
+MAX_SECONDS = 24 * 3600.0
+DRUM_CHANNEL = 9
+_MELODIC = [channel for channel in range(16) if channel != DRUM_CHANNEL]
+_MAJOR = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
+_MINOR = ("Cm", "C#m", "Dm", "Ebm", "Em", "Fm", "F#m", "Gm", "G#m", "Am", "Bbm", "Bm")
+
+
+@dataclass
+class _Reading:
+    """What is gathered while the events of all tracks go by in time order. Times are ticks."""
+
+    programs: dict[tuple[int, int], int] = field(default_factory=dict)  # of each (port, channel)
+    sounding: dict[tuple[int, int, int], deque[tuple[int, int, int]]] = field(default_factory=dict)
+    parts: dict[tuple[int, int, int, int], list[tuple[int, int, int, int]]] = field(default_factory=dict)
+    pedal_down: dict[tuple[int, int], int] = field(default_factory=dict)
+    pedals: list[tuple[int, int, tuple[int, int]]] = field(default_factory=list)
+
+    def note_on(self, track: int, port: int, channel: int, event: smf.Event) -> None:
+        program = self.programs.get((port, channel), 0)
+        self.parts.setdefault((track, port, channel, program), [])
+        self.sounding.setdefault((track, channel, event.first), deque()).append((event.tick, event.second, program))
+
+    def note_off(self, track: int, port: int, channel: int, pitch: int, tick: int) -> None:
+        waiting = self.sounding.get((track, channel, pitch))
+        if waiting:
+            onset, velocity, program = waiting.popleft()
+            self.parts[track, port, channel, program].append((onset, max(tick, onset + 1), pitch, velocity))
+
+    def pedal(self, port: int, channel: int, value: int, tick: int) -> None:
+        key = (port, channel)
+        if value >= 64:
+            self.pedal_down.setdefault(key, tick)
+        elif key in self.pedal_down:
+            onset = self.pedal_down.pop(key)
+            if tick > onset:
+                self.pedals.append((onset, tick, key))
+
+
+def read_midi(source: str | os.PathLike | bytes) -> Score:
+    """Read a Standard MIDI File (format 0 or 1) from a path or from its bytes.
+
+    Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts for
+    all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 16 MiB or longer than 24
+    hours; OSError for one that cannot be opened. Memory and time are bounded by the file's size.
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _score(smf.parse(bytes(source)))
+    with open(source, "rb") as file:
+        data = file.read(smf.MAX_BYTES + 1)
+    try:
+        return _score(smf.parse(data))
+    except MidiError as error:
+        raise MidiError(f"{os.fspath(source)}: {error}") from error
+
+
+def _score(file: smf.MidiBytes) -> Score:
+    ports = [next((e.payload[0] for e in t if e.first == smf.PORT and e.status == smf.META and e.payload), 0) for t in file.tracks]
+    # Programs and metas of a tick count before its notes, whichever track they stand in.
+    merged = [(event, track) for track, events in enumerate(file.tracks) for event in events]
+    merged.sort(key=lambda pair: (pair[0].tick, pair[0].status & 0xF0 in (smf.NOTE_ON, smf.NOTE_OFF)))
+    reading = _Reading()
+    metas: list[smf.Event] = []
+    for event, track in merged:
+        kind, channel, port = event.status & 0xF0, event.status & 0x0F, ports[track]
+        if event.status == smf.META:
+            metas.append(event)
+        elif kind == smf.NOTE_ON and event.second > 0:
+            reading.note_on(track, port, channel, event)
+        elif kind in (smf.NOTE_ON, smf.NOTE_OFF):
+            reading.note_off(track, port, channel, event.first, event.tick)
+        elif kind == smf.PROGRAM:
+            reading.programs[port, channel] = event.first
+        else:
+            reading.pedal(port, channel, event.second, event.tick)
+    for (track, channel, pitch), waiting in reading.sounding.items():
+        for _ in range(len(waiting)):
+            reading.note_off(track, ports[track], channel, pitch, file.ends[track])
+    for port, channel in list(reading.pedal_down):
+        reading.pedal(port, channel, 0, max(file.ends))
+    return _assemble(file, reading, metas)
+
+
+def _assemble(file: smf.MidiBytes, reading: _Reading, metas: list[smf.Event]) -> Score:
+    clock = _clock(file.division, metas)
+    if clock.seconds(max(file.ends)) > MAX_SECONDS:
+        raise MidiError(f"lasts {clock.seconds(max(file.ends)):.0f} s: the longest score read here is {MAX_SECONDS:.0f} s")
+    seconds = clock.seconds
+    order = {key: index for index, key in enumerate(reading.parts)}
+    keys = sorted(reading.parts, key=lambda key: (key[0], order[key]))
+    parts = []
+    for track, port, channel, program in keys:
+        drum = channel == DRUM_CHANNEL
+        notes = reading.parts[track, port, channel, program]
+        name = _name(file.tracks[track]) or f"{'drums' if drum else 'program'} {program}"
+        made = tuple(Note(seconds(on), seconds(off), pitch, velocity, program, drum) for on, off, pitch, velocity in notes)
+        parts.append(Part(name, program, drum, made))
+    pedals = tuple(
+        Pedal(seconds(onset), seconds(offset), index)
+        for onset, offset, channel_key in reading.pedals
+        for index, (_, port, channel, _) in enumerate(keys)
+        if channel_key == (port, channel)
+    )
+    # Many files say the metre and the key in every track: once is enough.
+    metres = dict.fromkeys(_metre(seconds(e.tick), e.payload) for e in metas if e.first == smf.METRE)
+    signatures = dict.fromkeys(_key(seconds(e.tick), e.payload) for e in metas if e.first == smf.KEY)
+    return Score(tuple(parts), clock.tempi, tuple(metres), tuple(signatures), pedals, clock.ticks_per_beat)
+
+
+def _clock(division: int, metas: list[smf.Event]) -> TempoMap:
+    if division < 0:  # SMPTE: frames a second (negative, high byte), ticks a frame (low byte); tempo events do not count
+        rate, ticks = -(division >> 8), division & 0xFF
+        if rate not in (24, 25, 29, 30) or ticks == 0:
+            raise MidiError(f"SMPTE division of {rate} frames a second and {ticks} ticks a frame: legal are 24, 25, 29, 30")
+        beat = (30 if rate == 29 else rate) * ticks  # a "quarter note" of one second, or 1.001 for 29.97
+        return TempoMap(beat, [(0, 1_001_000 if rate == 29 else 1_000_000)])
+    changes = []
+    for event in metas:
+        if event.first == smf.TEMPO:
+            tempo = int.from_bytes(event.payload, "big")
+            if len(event.payload) != 3 or tempo == 0:
+                raise MidiError(f"tick {event.tick}: a tempo of {tempo} in {len(event.payload)} bytes: legal is 1 or more in 3")
+            changes.append((event.tick, tempo))
+    return TempoMap(division, changes)
+
+
+def _metre(time: float, payload: bytes) -> Metre:
+    if len(payload) < 2 or payload[1] > 6 or payload[0] == 0:
+        raise MidiError(f"{time:.3f} s: metre {payload.hex()}: legal are 1 to 255 notes of 1/1 to 1/64")
+    return Metre(time, payload[0], 1 << payload[1])
+
+
+def _key(time: float, payload: bytes) -> KeySignature:
+    sharps = int.from_bytes(payload[:1], "big", signed=True)
+    if len(payload) < 2 or abs(sharps) > 7 or payload[1] > 1:
+        raise MidiError(f"{time:.3f} s: key signature {payload.hex()}: legal are -7 to 7 sharps, major (0) or minor (1)")
+    minor = payload[1] == 1
+    return KeySignature(time, (sharps * 7 + (9 if minor else 0)) % 12, "minor" if minor else "major")
+
+
+def _name(track: tuple[smf.Event, ...]) -> str:
+    names = (e.payload for e in track if e.status == smf.META and e.first == smf.TRACK_NAME)
+    return next(names, b"").decode("utf-8", "replace").strip()
+
+
+def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
+    """The score as a Standard MIDI File of format 1, also written to `path` (whole or not at all) if one is given.
+
+    Times are rounded to the nearest tick of the score's grid. Pedals of one part that overlap are joined. The same score
+    gives the same bytes. Raises MidiError for more parts than 128 ports hold (1920 melodic, 128 drums).
+    """
+    import mido  # here, because reading and composing do without it
+
+    clock = TempoMap.of(score.tempi, score.ticks_per_beat)
+    file = mido.MidiFile(type=1, ticks_per_beat=score.ticks_per_beat, charset="utf-8")
+    file.tracks.append(_conductor(mido, score, clock))
+    places = {True: ((port, DRUM_CHANNEL) for port in range(128)), False: ((p, c) for p in range(128) for c in _MELODIC)}
+    for index, part in enumerate(score.parts):
+        place = next(places[part.is_drum], None)
+        if place is None:
+            raise MidiError(f"{len(score.parts)} parts: a MIDI file holds at most 1920 melodic and 128 drum parts")
+        file.tracks.append(_track(mido, score, index, place, clock))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    data = buffer.getvalue()
+    if path is not None:
+        _write_whole(Path(path), data)
+    return data
+
+
+def _conductor(mido, score: Score, clock: TempoMap):
+    events = [(tick, mido.MetaMessage("set_tempo", tempo=tempo)) for tick, tempo in clock.changes]
+    for metre in score.metres:
+        message = mido.MetaMessage("time_signature", numerator=metre.numerator, denominator=metre.denominator)
+        events.append((clock.tick(metre.time), message))
+    for key in score.keys:
+        name = (_MAJOR if key.mode == "major" else _MINOR)[key.tonic]
+        events.append((clock.tick(key.time), mido.MetaMessage("key_signature", key=name)))
+    return _deltas(mido, sorted(events, key=lambda event: event[0]))
+
+
+def _track(mido, score: Score, index: int, place: tuple[int, int], clock: TempoMap):
+    port, channel = place
+    part = score.parts[index]
+    head = [mido.MetaMessage("track_name", name=part.name)]
+    if port:
+        head.append(mido.MetaMessage("midi_port", port=port))
+    head.append(mido.Message("program_change", channel=channel, program=part.program))
+    # On one tick: ends, then the pedal (up before down), then beginnings.
+    events: list[tuple[int, int, object]] = [(0, -1, message) for message in head]
+    for note in part.notes:
+        onset = clock.tick(note.onset)
+        offset = max(clock.tick(note.offset), onset + 1)
+        events.append((onset, 3, mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)))
+        events.append((offset, 0, mido.Message("note_off", channel=channel, note=note.pitch, velocity=64)))
+    for onset, offset in _joined((clock.tick(p.onset), clock.tick(p.offset)) for p in score.pedals if p.part == index):
+        events.append((onset, 2, mido.Message("control_change", channel=channel, control=64, value=127)))
+        events.append((offset, 1, mido.Message("control_change", channel=channel, control=64, value=0)))
+    events.sort(key=lambda event: event[:2])
+    return _deltas(mido, [(tick, message) for tick, _, message in events])
+
+
+def _joined(spans) -> list[tuple[int, int]]:
+    result: list[tuple[int, int]] = []
+    for onset, offset in sorted(spans):
+        if result and onset < result[-1][1]:
+            result[-1] = (result[-1][0], max(offset, result[-1][1]))
+        elif offset > onset:
+            result.append((onset, offset))
+    return result
+
+
+def _deltas(mido, events):
+    track, now = mido.MidiTrack(), 0
+    for tick, message in events:
+        message.time = tick - now
+        now = tick
+        track.append(message)
+    return track
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

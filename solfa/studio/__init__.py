@@ -1,0 +1,1 @@
+"""Pages that show and play what solfa does."""

@@ -1,0 +1,82 @@
+"""The demo page's sections on the codec: figures, the player with the tokens, quality, files."""
+
+import math
+from html import escape
+
+from solfa.studio.chart import line_chart
+from solfa.studio.codec_demo import CodecDemo
+from solfa.studio.page import Section
+from solfa.studio.player import player_section
+from solfa.studio.text import byte_text, decibel_text, factor_text
+
+
+def codec_sections(demo: CodecDemo) -> list[Section]:
+    """All sections, in order."""
+    return [figures_section(demo), player_section(demo), quality_section(demo), files_section(demo)]
+
+
+def figures_section(demo: CodecDemo) -> Section:
+    """The main figures, large."""
+    best, size = demo.renditions[0], demo.tokens_path.stat().st_size
+    items = [
+        (
+            f"{best.bitrate / 1000:.3g}",
+            "kbps",
+            f"{best.codebooks} codebooks, {demo.header.frame_rate:.4g} frames a second",
+        ),
+        (
+            factor_text(demo.pcm_bytes / size),
+            "times",
+            f"smaller: {byte_text(size)} for {byte_text(demo.pcm_bytes)} of 16-bit samples",
+        ),
+        (decibel_text(best.scores.si_sdr), "dB", f"SI-SDR; mel distance {best.scores.log_mel:.2f}"),
+        (
+            factor_text(demo.duration / max(demo.encode_seconds, 1e-9)),
+            "x real time",
+            f"to encode here; {factor_text(demo.duration / max(demo.decode_seconds, 1e-9))} to decode",
+        ),
+    ]
+    cells = "".join(
+        f"<div><dt>{escape(text)}</dt><dd>{value} <small>{unit}</small></dd></div>" for value, unit, text in items
+    )
+    return Section("", f'<dl class="figures">{cells}</dl>')
+
+
+def quality_section(demo: CodecDemo) -> Section:
+    """Bitrate and quality at each number of codebooks: a table and two curves."""
+    rows = "".join(
+        f"<tr><td>{r.codebooks}</td><td>{r.bitrate / 1000:.3g}</td><td>{byte_text(r.bitrate * demo.duration / 8)}</td>"
+        f"<td>{decibel_text(r.scores.si_sdr)}</td><td>{r.scores.log_mel:.3f}</td><td>{r.scores.stft:.3f}</td></tr>"
+        for r in demo.renditions
+    )
+    heads = "".join(
+        f"<th>{text}</th>" for text in ("Codebooks", "kbps", "Size", "SI-SDR, dB", "Mel distance", "STFT distance")
+    )
+    table = f'<div class="table"><table class="data"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    rates = [r.bitrate / 1000 for r in reversed(demo.renditions)]
+    charts = [
+        ("SI-SDR in dB over kbps: higher is better", [r.scores.si_sdr for r in reversed(demo.renditions)], ".1f"),
+        ("Mel distance over kbps: lower is better", [r.scores.log_mel for r in reversed(demo.renditions)], ".2f"),
+    ]
+    figures = "".join(
+        f"<figure><figcaption>{escape(title)}</figcaption>{line_chart(rates, values, form, title)}</figure>"
+        for title, values, form in charts
+        if all(map(math.isfinite, values)) and len(values) > 1
+    )
+    note = (
+        "Against the original at the codec's rate, over the whole recording. SI-SDR compares waveforms. Mel distance "
+        "is the mean difference of log10 of 80 mel bands at 24 kHz (0.05 is a decibel), STFT distance that of spectra at two "
+        "resolutions. "
+        "Size counts the codes alone."
+    )
+    return Section("Bitrate and quality", f'<div class="split">{table}<div>{figures}</div></div>', note)
+
+
+def files_section(demo: CodecDemo) -> Section:
+    """Links to what lies beside the page."""
+    paths = [demo.tokens_path, demo.original_path, *(r.path for r in demo.renditions)]
+    items = "".join(
+        f'<li><a href="{escape(path.name)}">{escape(path.name)}</a><span>{byte_text(path.stat().st_size)}</span></li>'
+        for path in paths
+    )
+    return Section("Files", f'<ul class="files">{items}</ul>', "They lie in the folder of this page.")

@@ -1,0 +1,208 @@
+"""The codec task: train a VQ-VAE to rebuild sound, with or without discriminators."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from solfa.audio.io import Audio, read
+from solfa.codecs.vqvae import VQVAE, VQVAEConfig, load_vqvae
+from solfa.data.manifest import read_manifest
+from solfa.eval.codebooks import CodebookCounts
+from solfa.eval.codec import log_mel_distance, si_sdr
+from solfa.train.adversarial import discriminator_loss, feature_loss, generator_loss
+from solfa.train.balancer import Balancer
+from solfa.train.crops import Augmentation, CropReader
+from solfa.train.discriminators import DiscriminatorConfig, Discriminators
+from solfa.train.reconstruction import RESOLUTIONS, spectral_losses, waveform_losses
+from solfa.train.task import Loss
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms; one at 0 is not computed. The quantizer weighs its own commitment."""
+
+    waveform: float = 2.0  # error to signal ratio, in bels
+    l1: float = 0.0  # relative L1 of the waveform
+    mel: float = 1.0
+    stft: float = 0.0
+    adversarial: float = 0.0
+    feature: float = 0.0
+
+
+@dataclass(frozen=True)
+class CodecTaskConfig:
+    """What the codec is trained on and towards.
+
+    train, valid: manifests (their folders hold the sound). batch: crops a step over all shards. frames: length of a crop.
+    adversarial_from: the step at which the discriminators join. balance: weigh the terms by their gradients at the output.
+    """
+
+    codec: VQVAEConfig
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    batch: int = 16
+    frames: int = 100
+    seed: int = 0
+    weights: LossWeights = field(default_factory=LossWeights)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    adversarial_loss: str = "hinge"
+    adversarial_from: int = 0
+    balance: bool = False
+    valid_seconds: float = 10.0  # of each validation recording
+    valid_items: int = 16
+    half_export: bool = True  # store the exported weights in float16
+    init: str | None = None  # a codec folder to start from
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "frames", "valid_items"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.weights.feature and not self.weights.adversarial:
+            raise ValueError("weights.feature needs weights.adversarial above 0: there are no discriminators without it")
+
+    def build(self) -> CodecTask:
+        return CodecTask(self)
+
+
+@dataclass(frozen=True)
+class CodecBatch:
+    """Crops, and how many codebooks each item uses (quantizer dropout is drawn with the batch, so a resume repeats it)."""
+
+    samples: Tensor  # [B, C, S]
+    codebooks: Tensor  # [B] int64
+
+
+class CodecTask:
+    """Trains `codec` to rebuild crops; with adversarial weight, discriminators are trained beside it (a second phase)."""
+
+    name = "codec"
+
+    def __init__(self, config: CodecTaskConfig) -> None:
+        self.config = config
+        self.model = load_vqvae(config.init) if config.init else VQVAE(config.codec)
+        if self.model.config != config.codec:
+            raise ValueError(f"init {config.init} holds another codec than the one configured: name its configuration in the recipe")
+        codec = config.codec
+        self.reader = CropReader(config.train, codec.sample_rate, codec.channels, config.augmentation)
+        self.discriminators = Discriminators(config.discriminator) if config.weights.adversarial else None
+        self.balancer = Balancer() if config.balance else None
+        self.generator = nn.ModuleDict({"codec": self.model, **({"balancer": self.balancer} if self.balancer else {})})
+
+    def phases(self) -> dict[str, nn.Module]:
+        if self.discriminators is None:
+            return {"generator": self.generator}
+        return {"generator": self.generator, "discriminator": self.discriminators}
+
+    def batch(self, step: int, rank: int, world: int) -> CodecBatch:
+        c = self.config
+        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
+        samples = self.reader.batch(c.seed, step, rows, c.frames * c.codec.hop)
+        return CodecBatch(torch.from_numpy(samples), torch.tensor([self._codebooks(step, row) for row in rows]))
+
+    def _codebooks(self, step: int, row: int) -> int:
+        """Quantizer dropout: all codebooks, or a legal number of them drawn uniformly."""
+        rng = np.random.default_rng([self.config.seed, step, row, 1])
+        quantizer = self.model.quantizer
+        if quantizer.step == quantizer.codebooks or rng.random() >= quantizer.config.dropout:
+            return quantizer.codebooks
+        return quantizer.step * int(rng.integers(1, quantizer.codebooks // quantizer.step + 1))
+
+    def loss(self, phase: str, batch: CodecBatch, step: int) -> Loss:
+        if phase == "discriminator":
+            return self._discriminator_loss(batch, step)
+        estimate, quantized = self.model(batch.samples, batch.codebooks)
+        terms = self._terms(estimate, batch.samples, step)
+        weights = {name: getattr(self.config.weights, name) for name in terms}
+        if self.balancer is not None:
+            total = self.balancer(terms, weights, estimate)
+        else:
+            total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
+        logs: dict[str, Tensor | float] = {name: term.detach() for name, term in terms.items()}
+        logs["quantizer"] = quantized.loss.detach()
+        with torch.no_grad():
+            logs["perplexity"] = mean_perplexity(quantized.codes, self.model.codebook_size)
+        return Loss(total + quantized.loss, logs)
+
+    def _terms(self, estimate: Tensor, samples: Tensor, step: int) -> dict[str, Tensor]:
+        """The weighted terms, without their weights; those of weight 0 are left out."""
+        w = self.config.weights
+        terms: dict[str, Tensor] = {}
+        waveform, l1 = waveform_losses(estimate, samples)
+        # Two resolutions a step, in turn: half the transforms for nearly the same gradient.
+        spectral = spectral_losses(estimate, samples, self.config.codec.sample_rate, RESOLUTIONS[step % 2 :: 2], stft=w.stft > 0)
+        if self.discriminators is not None and step >= self.config.adversarial_from:
+            fake = self.discriminators(estimate)
+            terms["adversarial"] = generator_loss(fake, self.config.adversarial_loss)
+            if w.feature:
+                with torch.no_grad():
+                    real = self.discriminators(samples)
+                terms["feature"] = feature_loss(fake, real)
+        terms |= {"waveform": waveform, "l1": l1, "mel": spectral.mel, "stft": spectral.stft}
+        return {name: term for name, term in terms.items() if getattr(w, name) > 0}
+
+    def _discriminator_loss(self, batch: CodecBatch, step: int) -> Loss:
+        assert self.discriminators is not None
+        if step < self.config.adversarial_from:
+            return Loss(batch.samples.new_zeros(()))
+        # Evaluation mode: the codebooks moved in the generator's phase already.
+        self.model.eval()
+        with torch.no_grad():
+            estimate, _ = self.model(batch.samples, batch.codebooks)
+        self.model.train()
+        loss = discriminator_loss(self.discriminators(batch.samples), self.discriminators(estimate), self.config.adversarial_loss)
+        return Loss(loss, {"discriminator": loss.detach()})
+
+    def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """SI-SDR, log-mel distance and codebook use on the validation recordings, through the codec's own encode and decode.
+
+        At 1, 2, 4, ... and all codebooks; the sound of the first four recordings goes into the folder.
+        """
+        assert isinstance(model, VQVAE)
+        ladder = sorted({min(model.quantizer.step * 2**i, model.codebooks) for i in range(12)})
+        figures: dict[str, list[float]] = {}
+        counts = CodebookCounts(model.codebooks, model.codebook_size)
+        for index, (path, audio) in enumerate(self._valid()):
+            codes = model.encode(audio)
+            counts.add(codes.tokens[0].numpy())
+            reference = audio.samples[0]
+            for k in ladder if model.quantizer.step < model.codebooks else [model.codebooks]:
+                estimate = model.decode(codes, k)
+                figures.setdefault(f"si_sdr_{k}", []).append(si_sdr(reference, estimate.samples[0]))
+                figures.setdefault(f"log_mel_{k}", []).append(log_mel_distance(reference, estimate.samples[0], model.sample_rate))
+                if index < 4 and k == model.codebooks:
+                    estimate.save(folder / f"{path.stem}.flac")
+                    audio.save(folder / f"{path.stem}.original.flac")
+        values = {name: float(np.mean(numbers)) for name, numbers in figures.items()}
+        report = counts.report()
+        return values | {
+            "usage": report.usage_total,
+            "efficiency": report.efficiency_total,
+            "perplexity": float(np.mean(report.perplexity)),
+            "least_perplexity": float(np.min(report.perplexity)),
+        }
+
+    def _valid(self) -> Iterator[tuple[Path, Audio]]:
+        paths = [Path(m).parent / entry.audio for m in self.config.valid for entry in read_manifest(m)]
+        codec = self.config.codec
+        stride = max(1, len(paths) // self.config.valid_items)
+        for path in paths[::stride][: self.config.valid_items]:
+            audio = read(path, duration=self.config.valid_seconds).resample(codec.sample_rate)
+            yield path, audio.to_mono() if codec.channels == 1 else audio
+
+    def export(self, model: nn.Module, folder: Path) -> None:
+        assert isinstance(model, VQVAE)
+        model.save(folder, metadata={"trained_hours_of_audio": round(self.reader.hours, 2)}, dtype=torch.float16 if self.config.half_export else torch.float32)
+
+
+def mean_perplexity(codes: Tensor, size: int) -> Tensor:
+    """Mean over codebooks of 2 to the entropy of the codes [B, K, T] in a batch: 1 to size."""
+    counts = torch.stack([torch.bincount(level.flatten(), minlength=size) for level in codes.transpose(0, 1)]).double()
+    share = counts / counts.sum(1, keepdim=True)
+    return torch.exp(-(share * share.clamp_min(1e-12).log()).sum(1)).mean().float()

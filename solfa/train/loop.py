@@ -1,0 +1,314 @@
+"""The one training loop: every task runs through it, on one process or on many under torchrun.
+
+A run is a folder: config.json, run.json, metrics.jsonl, step-000123/ (states to resume from), latest, eval/step-N/
+(what evaluations wrote), model/ (the inference checkpoint with averaged weights), tensorboard/ where that is installed.
+
+A step is a pure function of the state before it, the configuration and (seed, step, rank): all random generators are
+seeded at its start. So a run that was killed and resumed ends with the same bytes as one that was not, on a CPU with
+the same number of threads, and evaluations never touch what is trained.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import random
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import torch
+from filelock import FileLock, Timeout
+
+from .config import TrainConfig
+from .distributed import World, join_world
+from .ema import WeightAverage
+from .finite import NotFinite
+from .metrics import Meter, MetricsLog
+from .phase import Phase
+from .prefetch import move, pin, prefetch
+from .progress import Progress, duration
+from .record import CONFIG_NAME, RunRecord, check_same, resolved_config, write_document
+from .schedule import learning_rate_factor
+from .state import TrainingState, latest_state, sweep
+from .task import Task, TaskConfig
+
+VOTE_EVERY = 10  # steps between two agreements of several processes to stop or to save
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a session of training ended: `reason` is "finished", "time" (max_minutes) or the name of a signal."""
+
+    run: Path
+    step: int
+    seconds: float
+    reason: str
+
+
+def train(
+    task: TaskConfig, config: TrainConfig, run: str | Path, *, resume: bool = False, quiet: bool = False
+) -> TrainResult:
+    """Train the task that `task` describes, in the folder `run`.
+
+    With `resume` the run in that folder goes on from its last saved state, bit for bit (or starts, if there is none).
+    Raises ValueError for a folder that is in use, that holds a run without `resume`, or whose run had another
+    configuration, and NotFinite (a ValueError) when a loss or gradient is not finite.
+    """
+    run = Path(run)
+    with join_world(config.device) as world, _locked(run, world):
+        if config.precision == "float16" and world.device.type != "cuda":
+            raise ValueError(f"precision float16 needs cuda, the device is {world.device.type}; use bfloat16")
+        resolved = resolved_config(task, config, world.size)
+        _open_run(run, resolved, resume, world)
+        seed_everything(config.seed, "build", 0)
+        with _Trainer(task.build(), config, run, world, quiet) as trainer:
+            return trainer.train()
+
+
+def seed_everything(seed: int, *parts: object) -> None:
+    """Seed Python's, numpy's and torch's global generators (all devices) from a hash of the arguments."""
+    digest = hashlib.sha256(repr((seed, *parts)).encode()).digest()
+    random.seed(int.from_bytes(digest[:8], "little"))
+    numpy.random.seed(int.from_bytes(digest[8:12], "little"))
+    torch.manual_seed(int.from_bytes(digest[12:20], "little") >> 1)
+
+
+class _Trainer:
+    def __init__(self, task: Task, config: TrainConfig, run: Path, world: World, quiet: bool) -> None:
+        self.task, self.config, self.run, self.world = task, config, run, world
+        self.phases = _make_phases(task, config, world)
+        self.average = WeightAverage(task.model, config.ema)
+        self.meter = Meter()
+        self.state = TrainingState(task.model, self.phases, self.average, self.meter)
+        found = latest_state(run)
+        if found is not None:
+            self.state.load(found)
+        if self.state.step > config.steps:
+            raise ValueError(f"{run}: is at step {self.state.step} already, beyond steps {config.steps}")
+        self.log = MetricsLog(run, self.state.step) if world.leads else None
+        self.record = RunRecord(run, world.device, world.size, self.state.step)
+        self.progress = Progress(task.name, self.state.step, config.steps, quiet or not world.leads)
+        self.started = self.saved_at = time.monotonic()
+        self.seconds_before = self.state.seconds
+        (evaluated,) = world.any(self.log is not None and self.log.evaluated)
+        self.evaluated_at = self.state.step if evaluated else -1
+        self.window = (self.state.step, self.started)
+
+    def __enter__(self) -> _Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.log is not None:
+            self.log.close()
+
+    def train(self) -> TrainResult:
+        reason = "finished"
+        with self.progress, _signals() as caught:
+            self._greet()
+            if self.world.leads:
+                self.record.write(self.state.step, self.state.seconds)
+            self._evaluate_if_due()  # a kill may have come between the save and the evaluation
+            batches = prefetch(self._shards, self.state.step, self.config.steps, self.config.prefetch)
+            with contextlib.closing(batches):
+                for shards in batches:
+                    self._step(shards)
+                    stop, save = self._agree(bool(caught), self._out_of_time(), self._save_is_due())
+                    last = self.state.step == self.config.steps
+                    if save or stop or last:
+                        self._save()
+                    if stop and not last:
+                        reason = stop
+                        break
+                    self._evaluate_if_due()
+            if reason == "signal":  # whoever sent it wants us gone: no evaluation
+                reason = caught[0] if caught else "SIGTERM"  # of another process
+            elif self.evaluated_at != self.state.step:
+                self._evaluate()
+            if self.world.leads:
+                self.record.write(self.state.step, self.state.seconds, reason)
+        return TrainResult(self.run, self.state.step, self.state.seconds, reason)
+
+    def _shards(self, step: int) -> list[Any]:
+        """This process's shards of a step's batch. Runs in a prefetch thread."""
+        accumulate = self.config.accumulate
+        world = self.world.size * accumulate
+        shards = [self.task.batch(step, self.world.rank * accumulate + i, world) for i in range(accumulate)]
+        return [pin(shard) for shard in shards] if self.world.device.type == "cuda" else shards
+
+    def _step(self, shards: list[Any]) -> None:
+        step, config = self.state.step, self.config
+        seed_everything(config.seed, "step", step, self.world.rank)
+        shards = [move(shard, self.world.device) for shard in shards]
+        factor = learning_rate_factor(step, config.steps, config.warmup, config.floor)
+        try:
+            for phase in self.phases.values():
+                for other in self.phases.values():
+                    other.freeze(other is not phase)
+                self.meter.add(phase.update(shards, step, factor))
+        except NotFinite as error:
+            raise self._not_finite(error) from error
+        self.average.update(step)
+        self.state.step += 1
+        self.state.seconds = self.seconds_before + time.monotonic() - self.started
+        if self.state.step % config.log_every == 0 or self.state.step == config.steps:
+            self._log()
+        self.progress.step(self.state.step)
+
+    def _log(self) -> None:
+        self._check_finite()
+        values = self.world.mean(self.meter.take())
+        before, since = self.window
+        self.window = (self.state.step, time.monotonic())
+        values["steps_per_second"] = (self.state.step - before) / max(self.window[1] - since, 1e-9)
+        if self.log is not None:
+            self.log.write(self.state.step, "train", self.state.seconds, values)
+        self.progress.logged(values)
+
+    def _out_of_time(self) -> bool:
+        limit = self.config.max_minutes
+        return limit is not None and time.monotonic() - self.started >= 60 * limit
+
+    def _save_is_due(self) -> bool:
+        minutes = self.config.save_minutes
+        return minutes is not None and time.monotonic() - self.saved_at >= 60 * minutes
+
+    def _agree(self, signalled: bool, late: bool, old: bool) -> tuple[str, bool]:
+        """Why to stop ("" to go on) and whether to save: the same answer in every process."""
+        every = self.config.save_every
+        due = every is not None and self.state.step % every == 0
+        if self.world.size == 1 or self.state.step % VOTE_EVERY == 0:
+            signalled, late, old = self.world.any(signalled, late, old)
+        else:
+            signalled = late = old = False
+        return ("signal" if signalled else "time" if late else ""), due or old
+
+    def _save(self) -> None:
+        self._check_finite()
+        if self.world.leads:
+            self.state.save(self.run, self.config.keep)
+            self.record.write(self.state.step, self.state.seconds)
+        self.saved_at = time.monotonic()
+        self.world.wait()
+
+    def _evaluate_if_due(self) -> None:
+        every, step = self.config.evaluate_every, self.state.step
+        if every is not None and step > 0 and step % every == 0 and step != self.evaluated_at:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        """Evaluate and export the averaged weights, in the leading process; the others wait."""
+        self._check_finite()
+        step = self.evaluated_at = self.state.step
+        if self.world.leads and self.log is not None:
+            folder = self.run / "eval" / f"step-{step}"
+            folder.mkdir(parents=True, exist_ok=True)
+            seed_everything(self.config.seed, "evaluate", step)
+            with self.average.applied() as model, torch.no_grad():
+                self.task.export(model, self.run / "model")
+                values = self.task.evaluate(model, step, folder)
+            self.log.write(step, "evaluation", self.state.seconds, values)
+            shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
+            self.progress.say(f"{self.task.name}: evaluation at step {step}: {shown}")
+        self.world.wait()
+
+    def _check_finite(self) -> None:
+        try:
+            for phase in self.phases.values():
+                phase.guard.check()
+        except NotFinite as error:
+            raise self._not_finite(error) from error
+
+    def _not_finite(self, error: NotFinite) -> NotFinite:
+        saved = f"the last good state is {self.state.saved}" if self.state.saved else "no state was saved yet"
+        return NotFinite(f"{self.run}: training stopped, not finite: {error}; {saved}")
+
+    def _greet(self) -> None:
+        if self.state.step:
+            spent = duration(self.state.seconds)
+            self.progress.say(f"{self.task.name}: resumes at step {self.state.step}, after {spent} of training")
+        if self.record.other_threads:
+            self.progress.say(
+                f"note: this run has used {self.record.other_threads} threads and now uses {torch.get_num_threads()}: "
+                "its weights will differ in the last bits from an unbroken run's"
+            )
+
+
+def _make_phases(task: Task, config: TrainConfig, world: World) -> dict[str, Phase]:
+    modules = task.phases()
+    if not modules:
+        raise ValueError(f"task {task.name!r} has no phases to train")
+    owner: dict[int, str] = {}
+    task.model.to(world.device).train()
+    for name, module in modules.items():
+        module.to(world.device).train()
+        for parameter in module.parameters():
+            if owner.setdefault(id(parameter), name) != name:
+                raise ValueError(f"phases {owner[id(parameter)]!r} and {name!r} share parameters")
+    return {name: Phase(name, module, task, config, world) for name, module in modules.items()}
+
+
+def _open_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) -> None:
+    """The leading process checks and records the configuration; all see the result."""
+    problem: ValueError | None = None
+    if world.leads:
+        try:
+            if (run / CONFIG_NAME).exists():
+                if not resume:
+                    raise ValueError(f"{run}: holds a run already; resume it, or name another folder")
+                check_same(run, resolved)
+            sweep(run)
+            write_document(run / CONFIG_NAME, resolved)
+        except ValueError as error:
+            problem = error
+    (failed,) = world.any(problem is not None)
+    if failed:
+        raise problem or ValueError(f"{run}: the leading process refused to start")
+
+
+@contextmanager
+def _locked(run: Path, world: World) -> Iterator[None]:
+    """One training at a time in a folder."""
+    if not world.leads:
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ValueError(f"{run}: another process is training there") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _signals() -> Iterator[list[str]]:
+    """Collects the first SIGINT or SIGTERM, so that the loop can stop cleanly; the second one acts as usual."""
+    caught: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def handle(number: int, frame: Any) -> None:
+        caught.append(signal.Signals(number).name)
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+    for number in before:
+        signal.signal(number, handle)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+

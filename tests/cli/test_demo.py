@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from solfa.audio.io import Audio, info, read, write
+from solfa.cli import app
+from solfa.codecs.quantizers import QuantizerConfig
+from solfa.codecs.token_file import TokenFile
+from solfa.codecs.vqvae import VQVAE, VQVAEConfig
+from solfa.nn.frames import FrameConfig
+
+FILES = ["codebooks-1.wav", "codebooks-2.wav", "codebooks-4.wav", "index.html", "original.wav", "tokens.solfa"]
+
+
+@pytest.fixture(scope="module")
+def codec(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    quantizer = QuantizerConfig(codebooks=4, codebook_size=16, kmeans_iters=0)
+    folder = tmp_path_factory.mktemp("codec") / "tiny"
+    VQVAE(VQVAEConfig("tiny", 8_000, 1, 8, FrameConfig(20, 12, 2, 2, 3, 4), quantizer=quantizer, chunk=50)).save(folder)
+    return folder
+
+
+@pytest.fixture
+def take(tmp_path: Path) -> Path:
+    path = tmp_path / "take.wav"
+    write(path, Audio(0.2 * torch.randn(1, 2, 22_050, generator=torch.Generator().manual_seed(0)), 22_050))
+    return path
+
+
+def solfa(*arguments: object) -> int:
+    return app.run([str(argument) for argument in arguments])
+
+
+def test_a_demo_writes_all_its_files_and_says_where(
+    tmp_path: Path, codec: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "deep" / "shown"
+    assert solfa("demo", take, "-o", out, "--codec", codec, "--device", "cpu") == 0
+    printed = capsys.readouterr()
+    assert f"page: {out / 'index.html'}" in printed.out and "si_sdr" in printed.out
+    assert sorted(path.name for path in out.iterdir()) == FILES
+    assert info(out / "original.wav").samples == info(out / "codebooks-1.wav").samples == 8_000
+    with TokenFile(out / "tokens.solfa") as file:
+        assert file.header.samples == 8_000 and file.header.metadata == {"source": "take.wav"}
+    assert "<h1>take.wav</h1>" in (out / "index.html").read_text()
+
+
+def test_json_holds_the_figures_and_a_second_run_the_same(
+    tmp_path: Path, codec: Path, take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = None
+    for _ in range(2):
+        assert solfa("demo", take, "-o", tmp_path / "out", "--codec", codec, "--json") == 0
+        facts = json.loads(capsys.readouterr().out)
+        assert Path(facts["page"]).is_file() and facts["duration"] == 1.0
+        assert [row["codebooks"] for row in facts["renditions"]] == [4, 2, 1]
+        assert facts["token_bytes"] == (tmp_path / "out" / "tokens.solfa").stat().st_size
+        figures = [{key: row[key] for key in ("si_sdr", "log_mel", "stft")} for row in facts["renditions"]]
+        assert before in (None, figures)
+        before = figures
+
+
+def test_a_piece_is_cut_out(tmp_path: Path, codec: Path, take: Path) -> None:
+    assert solfa("demo", take, "-o", tmp_path / "out", "--codec", codec, "--start", 0.25, "--duration", 0.5) == 0
+    piece = read(take, start=0.25, duration=0.5).to_mono().resample(8_000).samples
+    np.testing.assert_allclose(read(tmp_path / "out" / "original.wav").samples, piece, atol=1 / 32_000)
+
+
+def test_what_cannot_be_read_is_one_line_and_exit_1(
+    tmp_path: Path, codec: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "text.wav").write_text("not a sound")
+    for name in ("none.wav", "text.wav"):
+        assert solfa("demo", tmp_path / name, "-o", tmp_path / "out", "--codec", codec) == 1
+        printed = capsys.readouterr()
+        assert printed.out == "" and len(printed.err.splitlines()) == 1 and name in printed.err
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--start", "-1"], ["--duration", "0"], ["--duration", "601"], ["--codec", "none"], ["--start", "nan"], ["--no"]],
+)
+def test_wrong_usage_is_exit_2(tmp_path: Path, codec: Path, take: Path, options: list[str]) -> None:
+    assert (
+        solfa("demo", take, "-o", tmp_path / "out", *(["--codec", codec] if "--codec" not in options else []), *options)
+        == 2
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_file_is_no_folder(tmp_path: Path, codec: Path, take: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert solfa("demo", take, "-o", take, "--codec", codec) == 2
+    assert "name a folder" in capsys.readouterr().err

@@ -1,0 +1,74 @@
+"""`solfa info` and `solfa models`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from solfa.cli.app import run
+from solfa.codecs.registry import list_codecs
+
+
+def report(capsys: pytest.CaptureFixture) -> object:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_token_file_a_recording_and_a_codec(
+    tmp_path: Path, tiny: Path, recordings: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tokens = tmp_path / "a.solfa"
+    run(["encode", str(recordings / "a.wav"), "-o", str(tokens), "--codec", str(tiny)])
+    capsys.readouterr()
+    assert run(["info", str(tokens), "--json"]) == 0
+    found = report(capsys)
+    expected = {"kind": "tokens", "codec": "tiny", "codebooks": 4, "codebook_size": 16, "samples": 9_877, "damage": []}
+    expected |= {"frames": 62, "frame_rate": 50.0, "bitrate": 800.0, "bytes": tokens.stat().st_size}
+    assert found.items() >= expected.items()
+    assert run(["info", str(recordings), "--json"]) == 0
+    found = report(capsys)
+    assert [(item["kind"], item["samples"], item["channels"]) for item in found] == [
+        ("recording", 9_877, 1),
+        ("recording", 20_001, 2),
+    ]
+    assert run(["info", str(tiny), "--json"]) == 0
+    found = report(capsys)
+    assert (found["kind"], found["config"]["name"], found["folder"]) == ("codec", "tiny", str(tiny))
+
+
+def test_one_is_an_object_and_several_are_an_array(recordings: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes = []
+    for names in (["sub/b.flac"], ["sub"], ["sub/*"], ["sub/b.flac", "a.wav"]):
+        assert run(["info", *(str(recordings / name) for name in names), "--json"]) == 0
+        shapes.append(type(report(capsys)))
+    assert shapes == [dict, list, list, list]
+
+
+def test_damage_is_reported_and_fails(
+    tmp_path: Path, tiny: Path, recordings: Path, capsys: pytest.CaptureFixture
+) -> None:
+    tokens = tmp_path / "a.solfa"
+    run(["encode", str(recordings / "a.wav"), "-o", str(tokens), "--codec", str(tiny)])
+    capsys.readouterr()
+    tokens.write_bytes(tokens.read_bytes()[:-3])
+    assert run(["info", str(tokens)]) == 1
+    assert "truncated" in capsys.readouterr().out
+
+
+def test_what_is_not_there_fails_in_one_line(tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (recordings / "noise.wav").write_bytes(bytes(100))
+    names = ["no-such-codec", str(tmp_path), str(recordings / "noise.wav")]
+    assert run(["info", *names, str(recordings / "a.wav")]) == 1
+    shown = capsys.readouterr()
+    assert [line.split(": ")[0] for line in shown.err.splitlines()] == names
+    assert "9877" in shown.out
+
+
+def test_models_are_those_that_can_be_loaded(capsys: pytest.CaptureFixture) -> None:
+    assert run(["models", "--json"]) == 0
+    rows = report(capsys)
+    assert [row["name"] for row in rows] == [entry.name for entry in list_codecs()]
+    for row in rows:
+        assert run(["info", row["name"], "--json"]) == 0
+        assert report(capsys)["config"]["sample_rate"] == row["sample_rate"]
+    assert run(["models"]) == 0

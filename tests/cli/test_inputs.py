@@ -1,0 +1,112 @@
+"""From arguments to files, and from files to targets."""
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from solfa.cli.inputs import expand, with_targets
+from solfa.cli.report import UsageError
+
+AUDIO = (".wav", ".flac")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("x/1.wav", "x/deep/2.FLAC", "x/deep/1.wav", "x/.hidden.wav", "x/.git/3.wav", "x/notes.txt", "y/1.wav"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def shown(arguments: list[str]) -> list[tuple[str, str]]:
+    return [(str(item.path), str(item.relative)) for item in expand(arguments, AUDIO) if not item.problem]
+
+
+def test_a_folder_gives_the_sound_files_below_it_in_order(tree: Path) -> None:
+    assert shown(["x"]) == [("x/1.wav", "1.wav"), ("x/deep/1.wav", "deep/1.wav"), ("x/deep/2.FLAC", "deep/2.FLAC")]
+
+
+def test_a_glob_keeps_what_comes_after_its_fixed_part(tree: Path) -> None:
+    assert shown(["x/*/1.wav"]) == [("x/deep/1.wav", "deep/1.wav")]
+    assert shown(["?/1.wav"]) == [("x/1.wav", "x/1.wav"), ("y/1.wav", "y/1.wav")]
+    assert shown(["x/**/*.wav"]) == [("x/1.wav", "1.wav"), ("x/deep/1.wav", "deep/1.wav")]
+    assert [relative for _, relative in shown(["[xy]"])] == ["x/1.wav", "x/deep/1.wav", "x/deep/2.FLAC", "y/1.wav"]
+
+
+def test_a_list_and_stdin(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = f"y/1.wav\r\n\nx/deep\n{tree}/x/1.wav\n".encode()
+    (tree / "list.txt").write_bytes(lines)
+    expected = [
+        ("y/1.wav", "y/1.wav"),
+        ("x/deep/1.wav", "1.wav"),
+        ("x/deep/2.FLAC", "2.FLAC"),
+        (f"{tree}/x/1.wav", "1.wav"),
+    ]
+    assert shown(["@list.txt"]) == expected
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(lines)))
+    assert shown(["@-"]) == expected
+
+
+def test_a_file_comes_once(tree: Path) -> None:
+    assert shown(["x/1.wav", "./x/1.wav", f"{tree}/x/1.wav", "x"]) == [
+        ("x/1.wav", "1.wav"),
+        ("x/deep/1.wav", "deep/1.wav"),
+        ("x/deep/2.FLAC", "deep/2.FLAC"),
+    ]
+
+
+def test_what_leads_nowhere_is_a_problem_of_its_own(tree: Path) -> None:
+    (tree / "blank.txt").write_text("\n")
+    found = expand(["no.wav", "empty", "*.ogg", "@no.txt", "@blank.txt", "y"], AUDIO)
+    problems = {str(item.path): item.problem for item in found}
+    assert problems.pop("y/1.wav") is None
+    assert problems == {
+        "no.wav": "no such file",
+        "empty": "no file here ends in .wav, .flac",
+        "*.ogg": "no file matches",
+        "no.txt": "cannot read this list: No such file or directory",
+        "blank.txt": "this list is empty",
+    }
+    with pytest.raises(UsageError, match="no input"):
+        expand([], AUDIO)
+
+
+def targets(arguments: list[str], out: str | None, suffixes: tuple[str, ...] = (".solfa",)) -> list[str]:
+    placed = with_targets(expand(arguments, AUDIO), None if out is None else Path(out), suffixes)
+    return [item.problem or str(item.target) for item in placed]
+
+
+def test_targets_mirror_the_tree(tree: Path) -> None:
+    assert targets(["x"], "out") == ["out/1.solfa", "out/deep/1.solfa", "out/deep/2.solfa"]
+    assert targets(["x/deep"], None) == ["x/deep/1.solfa", "x/deep/2.solfa"]
+
+
+def test_one_named_file_may_have_a_named_target(tree: Path) -> None:
+    assert targets(["x/1.wav"], "new.solfa") == ["new.solfa"]
+    assert targets(["x/1.wav"], "folder") == ["folder/1.solfa"]
+    (tree / "v1.0").mkdir()
+    assert targets(["x/1.wav"], "v1.0") == ["v1.0/1.solfa"]
+    for arguments, out in ((["x/1.wav"], "new.wav"), (["x"], "new.solfa"), (["x"], "x/1.wav"), (["y"], "new.solfa")):
+        with pytest.raises(UsageError, match="-o"):
+            targets(arguments, out)
+
+
+def test_two_inputs_never_share_a_target(tree: Path) -> None:
+    (tree / "y/1.flac").touch()
+    assert targets(["y"], "out") == ["out/1.solfa", "out/1.solfa is already the result of y/1.flac"]
+    assert targets(["x/1.wav", "y/1.wav"], "out")[1] == "out/1.solfa is already the result of x/1.wav"
+
+
+def test_a_target_is_never_its_source(tree: Path) -> None:
+    assert "replace it" in targets(["x/1.wav"], None, (".wav",))[0]
+    assert "replace it" in targets(["x/1.wav"], "x/1.wav", (".wav",))[0]
+
+
+def test_an_unknown_suffix_is_kept(tree: Path) -> None:
+    (tree / "take.v2").touch()
+    assert targets(["take.v2"], None) == ["take.v2.solfa"]

@@ -1,0 +1,82 @@
+"""What is printed, and where."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from solfa.cli import report
+
+
+@dataclass(frozen=True)
+class Result:
+    path: Path
+    scores: tuple[float, ...]
+
+
+def test_json_is_always_json(capsys: pytest.CaptureFixture) -> None:
+    value = {
+        "result": Result(Path("a"), (1.5, float("nan"))),
+        "numbers": [np.float32(0.5), np.int64(3), np.array([1.0, np.inf]), torch.tensor([[1, 2]])],
+        3: {"ü"},
+        "flag": np.bool_(True),
+    }
+    report.print_json(value)
+    assert json.loads(capsys.readouterr().out) == {
+        "result": {"path": "a", "scores": [1.5, None]},
+        "numbers": [0.5, 3, [1.0, None], [[1, 2]]],
+        "3": ["ü"],
+        "flag": True,
+    }
+
+
+def test_a_table_is_aligned(capsys: pytest.CaptureFixture) -> None:
+    report.print_table([{"name": "a", "kbps": 4.0}, {"name": "longer", "kbps": None}, {"name": "c", "kbps": 12345.678}])
+    assert capsys.readouterr().out.splitlines() == [
+        "name         kbps",
+        "a               4",
+        "longer          -",
+        "c       1.235e+04",
+    ]
+
+
+def test_a_failure_names_its_input_once(capsys: pytest.CaptureFixture) -> None:
+    report.fail("a.wav", ValueError("a.wav: no\nsound"))
+    report.fail("a.wav", FileNotFoundError(2, "No such file", "a.wav"))
+    report.fail("a.wav", RuntimeError("broken"))
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == ["a.wav: no sound", "a.wav: No such file", "a.wav: RuntimeError: broken"]
+    assert shown.out == ""
+
+
+def test_no_bar_in_a_pipe(capsys: pytest.CaptureFixture) -> None:
+    with report.progress("work", 3) as bar:
+        bar.advance(1, detail="x")
+    shown = capsys.readouterr()
+    assert shown.err == shown.out == ""
+
+
+def test_a_bar_on_a_terminal_and_results_in_a_file(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    with report.progress("work", 3) as bar:
+        bar.advance(1, detail="[x]")
+        report.out("a result")
+    shown = capsys.readouterr()
+    assert shown.out == "a result\n"
+    assert "work" in shown.err
+
+
+def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert report.device("auto") == report.device("cpu") == "cpu"
+    with pytest.raises(report.UsageError, match="cuda"):
+        report.device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert report.device("auto") == report.device("cuda") == "cuda"
+    assert report.device("cpu") == "cpu"

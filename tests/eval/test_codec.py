@@ -1,0 +1,162 @@
+"""The codec metrics: examples computed by hand, the formulas written out again with librosa, and what must not change them."""
+
+import math
+from dataclasses import astuple
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solfa.eval.codec import (
+    DAC_MEL_WINDOWS,
+    DAC_MELS,
+    CodecScores,
+    bitrate,
+    dac_mel_distance,
+    log_mel_distance,
+    loudness_difference,
+    mean_scores,
+    score,
+    si_sdr,
+    si_snr,
+    stft_distance,
+    token_bitrate,
+    waveform_l1,
+)
+
+RATE = 24000
+DISTANCES = {
+    "log_mel": lambda x, y: log_mel_distance(x, y, RATE),
+    "dac_mel": lambda x, y: dac_mel_distance(x, y, RATE),
+    "stft": stft_distance,
+    "l1": waveform_l1,
+}
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return (0.1 * np.random.default_rng(seed).standard_normal(shape)).astype(np.float32)
+
+
+def test_si_sdr_by_hand():
+    # e = r + n with n orthogonal to r: 10 log10(|r|^2 / |n|^2).
+    reference, estimate = np.array([1.0, 1, 0, 0]), np.array([1.0, 1, 0.2, 0])
+    assert si_sdr(reference, estimate) == pytest.approx(10 * math.log10(2 / 0.04))
+    # r = [2, 0], e = [1, 1]: a = 1/2, target [1, 0], noise [0, 1].
+    assert si_sdr(np.array([2.0, 0]), np.array([1.0, 1])) == pytest.approx(0)
+    # Channels are one vector: the ratio of summed energies, not a mean of decibels.
+    pair = np.array([[1.0, 1, 0, 0], [3.0, 3, 0, 0]]), np.array([[1.0, 1, 0.2, 0], [3.0, 3, 0.2, 0]])
+    assert si_sdr(*pair) == pytest.approx(10 * math.log10(20 / 0.08))
+
+
+@given(gain=st.floats(1e-3, 1e3) | st.floats(-1e3, -1e-3), level=st.floats(1e-3, 10), offset=st.floats(-1, 1))
+def test_si_sdr_ignores_gain_and_si_snr_also_offsets(gain, level, offset):
+    reference = noise(2000).astype(np.float64)
+    estimate = reference + level * noise(2000, seed=1)
+    assert si_sdr(reference, gain * estimate) == pytest.approx(si_sdr(reference, estimate), abs=1e-6)
+    assert si_snr(reference, gain * estimate + offset) == pytest.approx(si_snr(reference, estimate), abs=1e-6)
+
+
+def test_si_sdr_at_its_ends():
+    reference, silence = noise(500), np.zeros(500, np.float32)
+    assert si_sdr(reference, reference) == si_sdr(reference, -2 * reference) == 100
+    assert si_sdr(reference, silence) == si_sdr(silence, reference) == -100
+    assert si_sdr(silence, silence) == 100
+    assert si_sdr(np.array([1.0, 0]), np.array([0.0, 1])) == -100
+    assert si_sdr(reference, reference + 1) < 0 < 90 < si_snr(reference.astype(np.float64), reference.astype(float) + 1)
+
+
+def test_waveform_l1_and_bitrates_by_hand():
+    assert waveform_l1(np.array([0.0, 1, 2]), np.array([0.5, 1, 0])) == pytest.approx(2.5 / 3)
+    assert bitrate(8000, 24000, 24000) == 8000 and bitrate(8000, 12000, 24000) == 16000
+    assert token_bitrate(50, 8, 1024) == 4000 and token_bitrate(75, 2, 1000) == 1500 and token_bitrate(50, 1, 1) == 0
+    for call in (lambda: bitrate(1, 0, 8000), lambda: bitrate(-1, 9, 8000), lambda: token_bitrate(50, 0, 1024)):
+        with pytest.raises(ValueError, match="at least"):
+            call()
+
+
+def librosa_log_mel(signal: np.ndarray, n_fft: int, hop: int, n_mels: int) -> np.ndarray:
+    mel = librosa.feature.melspectrogram(
+        y=signal, sr=RATE, n_fft=n_fft, hop_length=hop, n_mels=n_mels, power=1.0, pad_mode="reflect"
+    )
+    return np.log10(np.maximum(mel, 1e-5))
+
+
+@pytest.mark.filterwarnings("ignore:Empty filters")
+def test_spectral_distances_are_their_formulas():
+    x, y = noise(2, 6000), noise(2, 6000, seed=1) * 0.5
+    expected = np.abs(librosa_log_mel(x, 1024, 256, 80) - librosa_log_mel(y, 1024, 256, 80)).mean()
+    assert log_mel_distance(x, y, RATE) == pytest.approx(expected, rel=1e-4)
+    scales = zip(DAC_MELS, DAC_MEL_WINDOWS, strict=True)
+    expected = sum(
+        np.abs(librosa_log_mel(x, w, w // 4, m) - librosa_log_mel(y, w, w // 4, m)).mean() for m, w in scales
+    )
+    assert dac_mel_distance(x, y, RATE) == pytest.approx(expected, rel=1e-4)
+    expected = 0
+    for window in (2048, 512):
+        a, b = (np.abs(librosa.stft(s, n_fft=window, hop_length=window // 4, pad_mode="reflect")) for s in (x, y))
+        logs = [np.log10(np.maximum(spectrum, 1e-5) ** 2) for spectrum in (a, b)]
+        expected += np.abs(a - b).mean() + np.abs(logs[0] - logs[1]).mean()
+    assert stft_distance(x, y) == pytest.approx(expected, rel=1e-4)
+
+
+def test_half_the_level_is_log10_of_2_in_every_mel_bin():
+    x = noise(8000)
+    assert log_mel_distance(x, x / 2, RATE) == pytest.approx(math.log10(2), abs=1e-4)
+    # Some of the narrowest filters of 320 are empty at 24 kHz: those bins are silent in both.
+    assert 6 * math.log10(2) < dac_mel_distance(x, x / 2, RATE) < 7 * math.log10(2)
+    assert loudness_difference(x, x / 2, RATE) == pytest.approx(20 * math.log10(0.5), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+@pytest.mark.parametrize("length", [1, 2, 100, 5000])
+def test_distances_are_zero_for_the_same_and_symmetric_and_grow(name, length):
+    distance = DISTANCES[name]
+    x, n = noise(length), noise(length, seed=1)
+    assert distance(x, x) == 0
+    assert distance(x, x + 0.5 * n) == pytest.approx(distance(x + 0.5 * n, x))
+    assert 0 < distance(x, x + 0.02 * n) < distance(x, x + 0.5 * n)
+
+
+@pytest.mark.parametrize("name", DISTANCES)
+def test_distances_with_silence(name):
+    silence = np.zeros(3000, np.float32)
+    assert DISTANCES[name](silence, silence) == 0
+    assert DISTANCES[name](silence, noise(3000)) > (0.05 if name == "l1" else 1)
+
+
+def test_a_shift_is_grave_for_the_waveform_and_small_for_the_spectrum():
+    x = noise(RATE)
+    assert si_sdr(x[:-5], x[5:]) < -20
+    assert log_mel_distance(x[:-5], x[5:], RATE) < 0.03 < log_mel_distance(x, noise(RATE, seed=1), RATE)
+
+
+def test_numpy_and_torch_and_one_channel_and_none_agree():
+    x, y = noise(4000), noise(4000, seed=1)
+    scores = score(x, y, 16000)
+    assert scores == score(torch.from_numpy(x)[None], y[None], 16000)
+    assert scores.si_sdr == si_sdr(x, y) and scores.stft == stft_distance(x, y)
+    assert scores.dac_mel == dac_mel_distance(x, y, 16000) and scores.waveform_l1 == waveform_l1(x, y)
+    assert scores.log_mel != log_mel_distance(x, y, 16000)  # at 24 kHz
+
+
+def test_means_count_every_clip_alike():
+    a, b = CodecScores(1, 2, 3, 4, 5, 6), CodecScores(3, 2, 5, 0, 5, -6)
+    assert astuple(mean_scores([a, b])) == (2, 2, 4, 2, 5, 0)
+    with pytest.raises(ValueError, match="no clips"):
+        mean_scores([])
+
+
+def test_what_cannot_be_compared():
+    for x, y, pattern in [
+        (noise(9), noise(8), "one shape"),
+        (noise(1, 1, 9), noise(1, 1, 9), "one shape"),
+        (noise(0), noise(0), "not empty"),
+        (np.zeros(9, np.int16), noise(9), "int16"),
+        (np.full(9, np.nan), noise(9), "NaN"),
+    ]:
+        for metric in (si_sdr, waveform_l1, stft_distance):
+            with pytest.raises(ValueError, match=pattern):
+                metric(x, y)

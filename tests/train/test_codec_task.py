@@ -1,0 +1,157 @@
+"""The codec task learns, uses its codebooks, resumes, and its parts do what the configuration says."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from solfa.codecs.quantizers import QuantizerConfig
+from solfa.codecs.registry import load_codec
+from solfa.codecs.vqvae import VQVAEConfig
+from solfa.data.manifest import Entry, write_manifest
+from solfa.nn.frames import FrameConfig
+from solfa.nn.seanet import SEANetConfig
+from solfa.train.codec import CodecTask, CodecTaskConfig, LossWeights, mean_perplexity
+from solfa.train.config import TrainConfig
+from solfa.train.crops import Augmentation, CropReader
+from solfa.train.discriminators import DiscriminatorConfig, PeriodConfig, ScaleConfig
+from solfa.train.loop import train
+from solfa.train.reconstruction import spectral_losses, waveform_losses
+
+RATE = 8_000
+QUANTIZER = QuantizerConfig(codebooks=4, codebook_size=32, dropout=0.5, dead_code_threshold=0.5)
+FRAMES = VQVAEConfig("tiny", RATE, latent_dim=16, frames=FrameConfig(160, 32, 1, 2, 3, 8), quantizer=QUANTIZER, chunk=50)
+SEANET = VQVAEConfig(
+    "tiny", RATE, latent_dim=16, seanet=SEANetConfig(dimension=16, n_filters=4, ratios=(8, 5, 4)), quantizer=QUANTIZER, chunk=50
+)
+SMALL_DISCRIMINATOR = DiscriminatorConfig(
+    periods=PeriodConfig((2, 3), (4, 4)), scales=ScaleConfig((256,), 4, (1,)), bands=None
+)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("sounds")
+    rng = np.random.default_rng(0)
+    time = np.arange(4 * RATE) / RATE
+    for i in range(3):
+        tones = sum(np.sin(2 * np.pi * f * time) * np.exp(-((time * 3) % 1) * 4) for f in rng.uniform(100, 2000, 3))
+        soundfile.write(folder / f"{i}.flac", (0.15 * tones).astype(np.float32), RATE)
+    write_manifest(folder / "manifest.jsonl", [Entry(id=str(i), audio=f"{i}.flac") for i in range(3)])
+    return str(folder / "manifest.jsonl")
+
+
+def config(manifest: str, codec: VQVAEConfig = FRAMES, **fields: object) -> CodecTaskConfig:
+    return CodecTaskConfig(codec, (manifest,), (manifest,), batch=4, frames=20, valid_items=2, valid_seconds=2.0, **fields)
+
+
+@pytest.mark.parametrize(("codec", "share"), [(FRAMES, 0.7), (SEANET, 0.92)], ids=["frames", "seanet"])
+def test_it_learns_and_exports_a_codec_that_plays(manifest: str, codec: VQVAEConfig, share: float, tmp_path: Path) -> None:
+    steps = TrainConfig(steps=60, learning_rate=3e-3, ema=0.9, log_every=10, evaluate_every=30, save_every=None, save_minutes=None)
+    train(config(manifest, codec), steps, tmp_path / "run", quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    mel = [line["generator/mel"] for line in lines if "generator/mel" in line]
+    assert mel[-1] < share * mel[0]  # a SEANet takes longer to find the waveform
+    evaluations = [line for line in lines if "si_sdr_4" in line]
+    assert len(evaluations) == 2 and evaluations[1]["log_mel_4"] < evaluations[0]["log_mel_4"]
+    assert evaluations[1]["usage"] > 0.3
+    assert {p.suffix for p in (tmp_path / "run" / "eval" / "step-60").iterdir()} == {".flac"}
+    exported = load_codec(tmp_path / "run" / "model")
+    sound = torch.randn(1, 1, 1234) * 0.1
+    assert exported.decode(exported.encode(sound)).samples.shape == sound.shape
+
+
+def test_discriminators_join_at_their_step_and_stop_with_the_config(manifest: str, tmp_path: Path) -> None:
+    fields = {
+        "weights": LossWeights(adversarial=1.0, feature=1.0, stft=1.0, l1=1.0),
+        "discriminator": SMALL_DISCRIMINATOR,
+        "adversarial_from": 2,
+    }
+    for balance in (False, True):
+        task = CodecTask(config(manifest, balance=balance, **fields))
+        batch = task.batch(0, 0, 1)
+        assert set(task.phases()) == {"generator", "discriminator"}
+        assert not task.loss("discriminator", batch, 1).total.requires_grad
+        assert "adversarial" not in task.loss("generator", batch, 1).logs
+        generator = task.loss("generator", batch, 2)
+        assert {"adversarial", "feature", "stft", "l1"} <= set(generator.logs)
+        generator.total.backward()
+        assert all(p.grad is not None for p in task.model.encoder.parameters())
+        before = {k: v.clone() for k, v in task.model.state_dict().items()}
+        task.loss("discriminator", batch, 2).total.backward()
+        assert all(p.grad is not None for p in task.discriminators.parameters())
+        assert all(torch.equal(v, before[k]) for k, v in task.model.state_dict().items())  # no second step of the EMA
+        assert task.model.training
+    assert set(CodecTask(config(manifest)).phases()) == {"generator"}
+
+
+def test_batches_are_pure_and_shards_make_the_batch(manifest: str) -> None:
+    task = CodecTask(config(manifest))
+    whole, again = task.batch(7, 0, 1), CodecTask(config(manifest)).batch(7, 0, 1)
+    assert torch.equal(whole.samples, again.samples) and torch.equal(whole.codebooks, again.codebooks)
+    shards = [task.batch(7, rank, 2) for rank in range(2)]
+    assert torch.equal(torch.cat([s.samples for s in shards]), whole.samples)
+    assert torch.equal(torch.cat([s.codebooks for s in shards]), whole.codebooks)
+    assert not torch.equal(task.batch(8, 0, 1).samples, whole.samples)
+
+
+def test_quantizer_dropout_draws_every_number_of_codebooks(manifest: str) -> None:
+    task = CodecTask(config(manifest))
+    drawn = torch.cat([task.batch(step, 0, 1).codebooks for step in range(60)])
+    assert set(drawn.tolist()) == {1, 2, 3, 4}
+    assert 0.5 < (drawn == 4).float().mean() < 0.75  # half keep all, and a quarter of the others draws 4
+
+
+@pytest.mark.parametrize("name", ["mix", "speed", "equalise", "lowpass", "noise"])
+def test_each_augmentation_changes_the_sound_and_keeps_its_length(manifest: str, name: str) -> None:
+    off = Augmentation((0.0, 0.0), 0, 0, 0, 0, 0)
+    plain = CropReader([manifest], RATE, 1, off)
+    varied = CropReader([manifest], RATE, 1, dataclasses.replace(off, **{name: 1.0}))
+    x, y = (reader.crop(np.random.default_rng(3), 3000) for reader in (plain, varied))
+    assert x.shape == y.shape == (1, 3000) and x.dtype == y.dtype == np.float32
+    assert np.isfinite(y).all() and np.abs(y).max() <= 1 and not np.allclose(x, y, atol=1e-6)
+
+
+def test_short_recordings_are_filled_with_silence_and_the_cache_is_bounded(tmp_path: Path) -> None:
+    for i in range(4):
+        soundfile.write(tmp_path / f"{i}.wav", np.full(1000, 0.5, np.float32), RATE)
+    write_manifest(tmp_path / "m.jsonl", [Entry(id=str(i), audio=f"{i}.wav") for i in range(4)])
+    reader = CropReader([str(tmp_path / "m.jsonl")], RATE, 1, Augmentation((0, 0), 0, 0, 0, 0, 0), cache_bytes=4500)
+    batch = reader.batch(0, 0, range(20), 1500)
+    assert batch.shape == (20, 1, 1500) and (np.abs(batch[..., :1000] - 0.5) < 1e-3).all() and not batch[..., 1000:].any()
+    assert reader.cached_bytes <= 4500
+
+
+def test_losses_by_hand() -> None:
+    x = torch.randn(2, 1, 4000, generator=torch.Generator().manual_seed(0))
+    waveform, l1 = waveform_losses(x * 0.9, x)
+    assert waveform.item() == pytest.approx(-2, abs=1e-3)  # an error of a tenth: 20 dB, so -2 bels
+    assert l1.item() == pytest.approx(0.1, abs=1e-3)
+    same = spectral_losses(x, x, RATE)
+    assert same.mel.item() == 0 and same.stft.item() < 1e-3
+    louder = spectral_losses(x * 10, x, RATE)
+    assert louder.mel.item() == pytest.approx(1, abs=1e-3)  # one decade
+    silent = torch.zeros(1, 1, 4000, requires_grad=True)
+    total = sum(waveform_losses(silent, torch.zeros(1, 1, 4000))) + spectral_losses(silent, torch.zeros(1, 1, 4000), RATE).mel
+    total.backward()
+    assert torch.isfinite(silent.grad).all()
+
+
+def test_perplexity_of_known_codes() -> None:
+    codes = torch.tensor([[[0, 1, 2, 3], [5, 5, 5, 5]]])
+    assert mean_perplexity(codes, 8).item() == pytest.approx((4 + 1) / 2)
+
+
+def test_illegal_configurations_are_named(manifest: str) -> None:
+    with pytest.raises(ValueError, match="batch"):
+        dataclasses.replace(config(manifest), batch=0)
+    with pytest.raises(ValueError, match=r"weights\.feature"):
+        config(manifest, weights=LossWeights(feature=1.0))
+    with pytest.raises(ValueError, match="mix"):
+        Augmentation(mix=2.0)
+    with pytest.raises(ValueError, match="no recordings"):
+        CropReader([], RATE, 1, Augmentation())

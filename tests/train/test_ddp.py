@@ -1,0 +1,45 @@
+"""Two processes that share a batch train the weights of one process that has it all."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from solfa import checkpoint
+from solfa.train.metrics import read_metrics
+
+FORKED = Path(__file__).with_name("forked.py")
+FIELDS = ["--dropout=0", "--rest-until=3", "--steps=6", "--save-every=2", "--ema=0", "--evaluate-every=4"]
+
+
+def test_two_processes_equal_one(tmp_path: Path) -> None:
+    """Also with accumulation, with a phase that rests, and across a kill; both processes, and the metrics, agree."""
+    two = {"run": str(tmp_path / "two"), "world": 2, "fields": [*FIELDS, "--accumulate=2"]}
+    jobs = [
+        {"run": str(tmp_path / "one"), "world": 1, "fields": FIELDS, "environment": {}},
+        {**two, "environment": {"TOY_SIGNAL": "SIGKILL generator 3"}},
+        {**two, "environment": {}},
+    ]
+    done = subprocess.run(
+        [sys.executable, str(FORKED)],
+        input=json.dumps(jobs),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.stdout.split("\n") == ["0", "-9 -9", "0 0", ""], done.stderr
+    sessions = json.loads((tmp_path / "two" / "run.json").read_text())["sessions"]
+    assert [(session["first_step"], session["world"]) for session in sessions] == [(0, 2), (2, 2)]
+    whole, halves = (checkpoint.load(tmp_path / name / "step-000006").tensors for name in ("one", "two"))
+    assert whole.keys() == halves.keys()
+    for name, tensor in whole.items():
+        if not name.endswith("steps_seen"):
+            torch.testing.assert_close(halves[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+    for line, other in zip(read_metrics(tmp_path / "one"), read_metrics(tmp_path / "two"), strict=True):
+        assert line.keys() == other.keys()
+        for key in line.keys() & {"generator/loss", "generator/error", "opponent/loss", "error"}:
+            assert abs(line[key] - other[key]) < 1e-4, (key, "must be the mean over the processes")

@@ -1,0 +1,184 @@
+"""Recipes are found, called and overridden by name; values take the annotated type."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solfa.cli.app import run
+from solfa.train.override import leaves, override
+from solfa.train.recipe import Recipe, bundled_recipes, load_recipe
+
+TOY = str(Path(__file__).with_name("toy.py"))
+
+
+class Kind(Enum):
+    RVQ = "rvq"
+    FSQ = "fsq"
+
+
+@dataclass(frozen=True)
+class Leaf:
+    rates: tuple[int, ...] = (1,)
+    pair: tuple[float, str] = (1.0, "a")
+    seed: int = 0
+    kind: Kind = Kind.RVQ
+    spans: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Tree:
+    left: Leaf = field(default_factory=Leaf)
+    right: Any = field(default_factory=Leaf)
+    width: int = 1
+    scale: float = 1.0
+    causal: bool = False
+    name: str | None = None
+    limit: int | None = None
+    rate: float | tuple[float, ...] = 0.1
+    mode: Literal["same", "valid"] = "same"
+    folder: Path = Path("x")
+
+
+@pytest.mark.parametrize(
+    ("words", "path", "value"),
+    [
+        (["--width", "7"], "width", 7),
+        (["--width=-7"], "width", -7),
+        (["--width", "-7"], "width", -7),
+        (["--width", "2e5"], "width", 200_000),
+        (["--scale", "3"], "scale", 3.0),
+        (["--causal"], "causal", True),
+        (["--causal", "--width", "2"], "causal", True),
+        (["--causal", "off"], "causal", False),
+        (["--name", "none"], "name", None),
+        (["--name", "a b"], "name", "a b"),
+        (["--name="], "name", ""),
+        (["--limit", "3"], "limit", 3),
+        (["--limit", "none"], "limit", None),
+        (["--rate", "0.5"], "rate", 0.5),
+        (["--rate", "0.5,1e-3"], "rate", (0.5, 0.001)),
+        (["--mode", "valid"], "mode", "valid"),
+        (["--folder", "/data/in"], "folder", Path("/data/in")),
+        (["--left.rates", "8,5,4"], "left.rates", (8, 5, 4)),
+        (["--left.rates", "[8, 5]"], "left.rates", (8, 5)),
+        (["--left.rates", ""], "left.rates", ()),
+        (["--left.pair", "2,b"], "left.pair", (2.0, "b")),
+        (["--right.kind", "fsq"], "right.kind", Kind.FSQ),
+        (["--left.spans", "[[1, 2], [3, 4]]"], "left.spans", ((1, 2), (3, 4))),
+        (["--width", "1", "--width", "2"], "width", 2),
+    ],
+)
+def test_values(words: list[str], path: str, value: Any) -> None:
+    found: Any = override(Tree(), words)
+    for name in path.split("."):
+        found = getattr(found, name)
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--widht", "3"], r"no such field; did you mean --width\?"),
+        (["--left.sed", "3"], r"did you mean --left\.seed"),
+        (["--pear", "1,a"], "did you mean --right.pair|did you mean --left.pair"),
+        (["--zzz", "3"], "no such field; there are --left.rates, "),
+        (["--seed", "3"], r"could be any of --left\.seed, --right\.seed"),
+        (["--width"], "a value is missing"),
+        (["--width", "3.5"], "width: '3.5'"),
+        (["--width", "1.5e0"], "width: '1.5e0': must be a whole number"),
+        (["--width", "1e999"], "width"),
+        (["--width", "true"], "width: 'true'"),
+        (["--scale", "nan"], "scale: 'nan'"),
+        (["--causal", "maybe"], "causal: 'maybe': must be true or false"),
+        (["--mode", "full"], "mode: 'full': must be one of same, valid"),
+        (["--left.pair", "1"], r"left\.pair: '1': 1 items where 2 are needed"),
+        (["--left.rates", "1,x"], r"left\.rates: '1,x'"),
+        (["--left.rates", '["a"]'], r"left\.rates\[0\]: 'a' is not int"),
+        (["--left.kind", "lfq"], r"left\.kind: 'lfq'"),
+        (["--limit", "__import__('os')"], "limit"),
+        (["width", "3"], "'width': expected --field value"),
+    ],
+)
+def test_mistakes_are_named(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(Tree(), words)
+
+
+@given(
+    st.builds(
+        Tree,
+        width=st.integers(),
+        scale=st.floats(allow_nan=False, allow_infinity=False),
+        causal=st.booleans(),
+        limit=st.none() | st.integers(),
+        rate=st.floats(0, 1) | st.lists(st.floats(0, 1), min_size=2, max_size=4).map(tuple),
+    )
+)
+def test_every_value_can_be_written_and_read(tree: Tree) -> None:
+    words: list[str] = []
+    for path in ("width", "scale", "causal", "limit", "rate"):
+        value = getattr(tree, path)
+        text = ",".join(map(repr, value)) if isinstance(value, tuple) else repr(value)
+        words.append(f"--{path}={text}")
+    assert override(Tree(), words) == Tree(
+        width=tree.width, scale=tree.scale, causal=tree.causal, limit=tree.limit, rate=tree.rate
+    )
+
+
+def test_every_leaf_of_a_recipe_is_listed() -> None:
+    paths = leaves(load_recipe(TOY))
+    assert {"task.width", "task.weights", "train.steps", "train.learning_rate"} <= set(paths)
+
+
+def test_functions_of_a_recipe_file() -> None:
+    assert load_recipe(TOY).task.width == 8  # type: ignore[attr-defined]
+    recipe = load_recipe(f"{TOY}:wide", ["--steps", "3", "--task.width", "5"])
+    assert (recipe.task.width, recipe.train.steps) == (5, 3)  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="no function 'narrow'; there are recipe, wide"):
+        load_recipe(f"{TOY}:narrow")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def one(): ...\ndef two(): ...", r"say which recipe, as r\.py:NAME; there are one, two"),
+        ("x = 1", "there are none"),
+        ("def recipe(): return 3", "returned a int, not a Recipe"),
+        ("\n\nimport nothing_of_that_name", r"r\.py:3: ModuleNotFoundError"),
+        ("def recipe():\n    return 1 / 0", r"r\.py:2: ZeroDivisionError"),
+        ("def recipe(:", "SyntaxError"),
+    ],
+)
+def test_faulty_recipe_files(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "r.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_recipe(str(tmp_path / "r.py"))
+
+
+def test_unknown_recipes_are_not_fetched() -> None:
+    for name in ("no_such_recipe", "https://example.org/recipe.py", "/no/such/file.py", "pyproject.toml"):
+        with pytest.raises(ValueError, match="no recipe"):
+            load_recipe(name)
+
+
+def test_bundled_recipes_load() -> None:
+    for name in bundled_recipes():
+        assert isinstance(load_recipe(name), Recipe)
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", TOY, "-o", str(tmp_path / "run"), "--steps", "3", "--task.rows=4", "--quiet"]
+    assert run([*words, "--dry-run"]) == 0
+    assert '"steps": 3' in capsys.readouterr().out and not (tmp_path / "run").exists()
+    assert run(words) == 0
+    assert (tmp_path / "run/model/model.safetensors").is_file()
+    assert run(words) == 1, "a run is there already"
+    assert "holds a run already" in capsys.readouterr().err
+    assert run([*words, "--resume"]) == 0
+    assert run([*words, "--setps", "4"]) == 2
+    assert "did you mean --train.steps" in capsys.readouterr().err
