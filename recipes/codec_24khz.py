@@ -15,8 +15,8 @@ from solfa.train.config import TrainConfig
 from solfa.train.discriminators import BandConfig, DiscriminatorConfig, ScaleConfig
 from solfa.train.recipe import Recipe
 
-DATA = ("data/codec/train/manifest.jsonl",)
-VALID = ("data/codec/valid/manifest.jsonl",)
+DATA = tuple(f"data/codec/{part}/manifest.jsonl" for part in ("scores", "sounds", "speech", "songs"))
+VALID = ("data/codec/held-out/manifest.jsonl",)
 QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.5, dead_code_threshold=1.0)
 
 

@@ -25,7 +25,7 @@ ROOMS: dict[str, set[str]] = {
     "lm": {"nn", "checkpoint"},
     "transcription": {"nn", "checkpoint", "score"},
     "data": {"audio", "score"},
-    "tokenize_audio": {"codecs", "data", "audio"},
+    "tokenize_audio": {"codecs", "data", "audio", "eval"},  # eval: what codes cost in quality
     "train": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "music": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "cli": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "studio"},

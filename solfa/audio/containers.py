@@ -11,10 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# A program that writes a WAV to a pipe does not know its length; these sizes say so (0xFFFFFFFF also by RF64).
-STREAMED_SIZES = (0, 0xFFFFFFFF)
 MAX_HEADER = 1 << 20  # bytes before the samples of a streamed WAV
-MAX_CHUNKS = 4096  # of a RIFF file before its data: more is an attack, not a recording
+MAX_CHUNKS = 4096  # before the samples: more is an attack, not a recording
 
 
 # Ogg's checksum is zlib's with the bits of every byte, and of the result, the other way round.
@@ -22,7 +20,31 @@ REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 @dataclass(frozen=True)
-class WavScan:
+class Layout:
+    """How a family of files made of chunks (a name, a length, that many bytes) is written."""
+
+    header: int  # bytes before the first chunk
+    name: int  # bytes of a chunk's name
+    length: str  # of a chunk, as struct has it
+    data: bytes  # how the name of the chunk with the samples begins
+    unknown: tuple[int, ...] = ()  # lengths that say "written to a pipe: until the end of the file"
+    align: int = 2
+    counts_itself: bool = False  # whether a chunk's length includes its name and length
+
+
+RIFF = Layout(12, 4, "<I", b"data", (0, 0xFFFFFFFF))
+LAYOUTS = {  # by the first four bytes
+    b"RIFF": RIFF,
+    b"RF64": RIFF,
+    b"RIFX": Layout(12, 4, ">I", b"data", (0, 0xFFFFFFFF)),
+    b"FORM": Layout(12, 4, ">I", b"SSND"),  # AIFF
+    b"caff": Layout(8, 4, ">q", b"data", (-1,), align=1),
+    b"riff": Layout(40, 16, "<Q", b"data", align=8, counts_itself=True),  # Sony's W64
+}
+
+
+@dataclass(frozen=True)
+class ChunkScan:
     data_start: int  # byte of the first sample
     streamed_header: bytes | None  # a header that libsndfile reads to the end, where the file's own says 0 bytes
     fault: str | None
@@ -41,32 +63,45 @@ def file_size(file: BinaryIO) -> int:
     return size
 
 
-def scan_wav(file: BinaryIO) -> WavScan:
-    """Walks the chunks of a RIFF, RIFX or RF64 file: its data chunk must not claim more bytes than the file holds."""
-    size = file_size(file)
-    order = ">" if file.read(12)[:4] == b"RIFX" else "<"
-    long_size = 0
+def scan_chunks(file: BinaryIO, layout: Layout) -> ChunkScan:
+    """Walks the chunks of a WAV, AIFF, CAF or W64 file: its samples must not claim more bytes than the file holds."""
+    size, position, long_size = file_size(file), layout.header, 0
+    width = layout.name + struct.calcsize(layout.length)
     for _ in range(MAX_CHUNKS):
-        header = file.read(8)
-        if len(header) < 8:
-            return WavScan(0, None, "truncated: it ends before its data chunk")
-        name, length = struct.unpack(order + "4sI", header)
-        begin = file.tell()
-        if name == b"ds64":
+        file.seek(position)
+        header = file.read(width)
+        if len(header) < width:
+            return ChunkScan(0, None, "truncated: it ends before its samples")
+        begin = position + width
+        (length,) = struct.unpack(layout.length, header[layout.name :])
+        length -= width if layout.counts_itself else 0
+        if header.startswith(b"ds64"):
             sizes = file.read(16)
             long_size = struct.unpack("<Q", sizes[8:])[0] if len(sizes) == 16 else 0
-        if name == b"data":
+        if header.startswith(layout.data):
             declared = long_size if length == 0xFFFFFFFF and long_size else length
-            if declared == 0 and begin <= MAX_HEADER and not _only_chunks(file, begin, size, order):
+            if declared == 0 in layout.unknown and begin <= MAX_HEADER and not _only_chunks(file, begin, size, layout):
                 file.seek(0)
-                return WavScan(begin, file.read(begin - 4) + b"\xff\xff\xff\xff", None)
+                return ChunkScan(begin, file.read(begin - 4) + b"\xff\xff\xff\xff", None)
             fault = f"truncated: its header promises {declared} bytes of samples and {size - begin} are there"
-            return WavScan(begin, None, None if declared in STREAMED_SIZES or declared <= size - begin else fault)
-        file.seek(begin + length + (length & 1))
-    return WavScan(0, None, f"no data chunk among its first {MAX_CHUNKS}")
+            whole = declared in layout.unknown or 0 <= declared <= size - begin
+            return ChunkScan(begin, None, None if whole else fault)
+        if length < 0:
+            return ChunkScan(0, None, f"damaged: a chunk of {length} bytes at byte {position}")
+        position = min(size, begin + -(-length // layout.align) * layout.align)
+    return ChunkScan(0, None, f"no samples among its first {MAX_CHUNKS} chunks")
 
 
-def _only_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
+def au_fault(file: BinaryIO) -> str | None:
+    """The same for a Sun AU file: its header gives the place and the length of its samples, 2^32 - 1 for unknown."""
+    size = file_size(file)
+    begin, declared = struct.unpack(">II", file.read(12)[4:].ljust(8, b"\0"))
+    if declared == 0xFFFFFFFF or begin + declared <= size:
+        return None
+    return f"truncated: its header promises {declared} bytes of samples and {max(0, size - begin)} are there"
+
+
+def _only_chunks(file: BinaryIO, position: int, size: int, layout: Layout) -> bool:
     # Whether nothing but further chunks follows: then a data chunk of 0 bytes is empty, else its length was unknown.
     for _ in range(MAX_CHUNKS):
         if position >= size:
@@ -75,7 +110,7 @@ def _only_chunks(file: BinaryIO, position: int, size: int, order: str) -> bool:
         header = file.read(8)
         if len(header) < 8 or not all(32 <= byte < 127 for byte in header[:4]):
             return False
-        length = struct.unpack(order + "I", header[4:])[0]
+        length = struct.unpack(layout.length, header[4:])[0]
         position += 8 + length + (length & 1)
         if position > size + 1:
             return False

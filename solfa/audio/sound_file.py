@@ -11,10 +11,12 @@ from typing import Any, BinaryIO
 import numpy as np
 import soundfile
 
-from solfa.audio.containers import file_size, scan_ogg, scan_wav
+from solfa.audio.containers import LAYOUTS, au_fault, file_size, scan_chunks, scan_ogg
 from solfa.audio.mp3 import info_frame, scan_mp3, tag_length
 
 UNKNOWN = 1 << 62  # libsndfile gives 2^63 - 1 frames where the header does not say
+# What can be read: formats whose truncation is found by the walks over their containers, or by their decoder (FLAC).
+FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64", "AU")
 MAX_BLOCK = 1 << 24  # values of all channels together in one block: 64 MiB of float32
 
 
@@ -97,6 +99,8 @@ class SoundFile:
             self.sample_rate, self.channels, self.format, self.subtype, _ = heads[0]
             if any(head[:2] != heads[0][:2] for head in heads):
                 raise self.error("its sample rate or channel count changes on the way")
+            if self.format not in FORMATS:
+                raise self.error(f"is {self.format}; {', '.join(FORMATS)} can be read")
             self._known = True
             self._lengths = [frames if frames < UNKNOWN else None for *_, frames in heads]
             if sum(length is None or length > 0 for length in self._lengths) == 0:
@@ -155,11 +159,13 @@ class SoundFile:
         magic = self._magic()
         if not magic:
             raise self.error("is empty")
-        if magic[:4] in (b"RIFF", b"RIFX", b"RF64") and magic[8:12] == b"WAVE":
-            scan = scan_wav(self._file)
+        if magic[:4] in LAYOUTS:
+            scan = scan_chunks(self._file, LAYOUTS[magic[:4]])
             self._refuse(scan.fault)
             if scan.streamed_header is not None:
                 return [_Part((scan.data_start, file_size(self._file), scan.streamed_header))]
+        elif magic[:4] == b".snd":
+            self._refuse(au_fault(self._file))
         elif magic[:4] == b"OggS":
             links = scan_ogg(self._file)
             self._refuse(links.fault)

@@ -1,11 +1,13 @@
 """The `solfa` command: a static table of commands, each imported only when it is used."""
 
 import difflib
+import inspect
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from solfa import __version__
 from solfa.cli.report import (
@@ -32,7 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("solfa.cli.eval:app", "Measure codecs and their codebooks"),
     "demo": ("solfa.cli.demo:demo", "A recording to tokens and back, and a page that plays and shows it"),
 }
-TOP_OPTIONS = ("--help", "-h", "--version")
+HELP = {"--help", "-h"}
+TOP_OPTIONS = (*sorted(HELP), "--version")
 
 
 def build_app(command: str = "") -> App:
@@ -43,6 +46,7 @@ def build_app(command: str = "") -> App:
         help="Sound as symbols: audio to tokens and back.\n\nFor example: solfa encode take.wav && solfa demo take.wav",
         help_epilogue="Exit codes: 0 done, 1 some input failed, 2 wrong usage. SOLFA_DEBUG=1 shows tracebacks.",
         help_format="plaintext",
+        default_parameter=Parameter(negative=()),  # no --no-x and --empty-x
         exit_on_error=False,
         print_error=False,
         result_action="return_value",
@@ -61,6 +65,8 @@ def run(tokens: Sequence[str]) -> int:
     plain_warnings(title)
     try:
         _check_first(tokens)
+        if command and HELP & set(tokens):
+            _reflow_docstrings(command)
         # A bare hyphen (a list of inputs on stdin) is no option: `@-` is the same list by its other name.
         result = build_app(command)(["@-" if token == "-" else token for token in tokens])
         sys.stdout.flush()
@@ -89,6 +95,28 @@ def _check_first(tokens: Sequence[str]) -> None:
         near = difflib.get_close_matches(tokens[0], [*COMMANDS, *TOP_OPTIONS], n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COMMANDS)}"
         raise UsageError(f"no command {tokens[0]!r}: {hint}")
+
+
+def _reflow_docstrings(command: str) -> None:
+    # Docstrings are broken for an editor: their paragraphs are made whole, for cyclopts to break for the terminal.
+    module, _, name = COMMANDS[command][0].partition(":")
+    target = getattr(import_module(module), name)
+    for part in [target[sub] for sub in target] if isinstance(target, App) else [target]:
+        function = part.default_command if isinstance(part, App) else part
+        if function is not None and function.__module__.startswith("solfa.") and function.__doc__:
+            function.__doc__ = reflow(function.__doc__)
+
+
+def reflow(doc: str) -> str:
+    """A docstring with each paragraph on one line; indented lines, and all from `Parameters` on, stay as they are."""
+    text, heading, parameters = inspect.cleandoc(doc).partition("\nParameters\n---")
+    lines: list[str] = []
+    for line in text.splitlines():
+        if lines and lines[-1] and line and not (line[0].isspace() or lines[-1][0].isspace()):
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+    return "\n".join(lines) + "\n" * text.endswith("\n") + heading + parameters
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,9 +36,9 @@ def train(
     Parameters
     ----------
     recipe
-        A .py file, file.py:function, or the short name of a bundled recipe.
+        A .py file, file.py:function, or the short name of a bundled recipe (also name:function).
     out
-        The run's folder: states, metrics, evaluations, and the trained model in its model/ (default: runs/RECIPE).
+        The run's folder: states, metrics, evaluations, and the trained model in its model/ (default: runs/NAME).
     resume
         Go on from the last saved state, with the same configuration; starts the run if nothing was saved.
     dry_run
@@ -47,6 +48,7 @@ def train(
     """
     from solfa.train import load_recipe
     from solfa.train import train as run_training
+    from solfa.train.recipe import find_recipe
     from solfa.train.record import plain
 
     try:
@@ -56,7 +58,9 @@ def train(
     if dry_run:
         report.print_json(plain(loaded))
         return report.DONE
-    folder = out if out is not None else Path("runs") / Path(recipe.split(":")[0]).stem
-    result = run_training(loaded.task, loaded.train, folder, resume=resume, quiet=quiet)
-    report.say(f"{result.reason} at step {result.step} after {result.seconds:.0f} s: {result.run}")
+    path, function = find_recipe(recipe)
+    name = path.stem if function is None else f"{path.stem}-{function}"
+    result = run_training(loaded.task, loaded.train, out or Path("runs") / name, resume=resume, quiet=quiet)
+    if os.environ.get("RANK", "0") == "0":  # torchrun's other processes have nothing to add
+        report.say(f"{result.reason} at step {result.step} after {result.seconds:.0f} s: {result.run}")
     return {"SIGINT": 130, "SIGTERM": 143}.get(result.reason, report.DONE)

@@ -12,7 +12,8 @@ from solfa.data.instruments import INSTRUMENTS, KITS, ROLES, suited
 from solfa.data.theory import METRES, MINOR_MODES, SCALES
 
 DENSITIES = ("sparse", "medium", "dense")
-REGISTERS = ("low", "mid", "high")
+CENTRES = {"low": 56, "mid": 68, "high": 80}  # the pitch that a melody keeps around
+REGISTERS = tuple(CENTRES)
 TEXTURES = (
     "solo", "duo", "trio", "ensemble", "chorale", "counterpoint", "percussion",
     "piano arpeggios", "alberti piano", "block-chord piano", "nocturne piano", "stride piano",
@@ -36,9 +37,14 @@ _OUT_OF_CHARACTER: dict[str, frozenset[str]] = {
     "metal": frozenset({"calm", "peaceful", "gentle", "dreamy", "relaxed", "playful", "happy", "romantic", "groovy"}),
     "chorale": frozenset({"groovy", "driving", "aggressive", "energetic", "playful"}),
     "techno": frozenset({"gentle", "peaceful", "romantic", "solemn", "sad", "majestic"}),
-    "percussion": frozenset({"sad", "romantic", "melancholic", "nostalgic", "hopeful", "happy", "dreamy", "peaceful", "dark"}),
+    "percussion": frozenset(
+        {"sad", "romantic", "melancholic", "nostalgic", "hopeful", "happy", "dreamy", "peaceful", "dark"}
+    ),
 }
-_GROOVES = frozenset({"funk", "disco", "hip hop", "reggae", "latin", "bossa nova", "swing jazz", "blues", "techno", "percussion"})
+_BUSY = frozenset({"bossa nova", "drum and bass", "metal", "latin", "techno", "disco", "funk", "ragtime"})
+_GROOVES = frozenset(
+    {"funk", "disco", "hip hop", "reggae", "latin", "bossa nova", "swing jazz", "blues", "techno", "percussion"}
+)
 
 
 @dataclass(frozen=True)
@@ -126,8 +132,8 @@ def sample_attributes(rng: random.Random, *, genre: str | None = None, seconds: 
         mode=mode,
         metre=metre,
         tempo=tempo,
-        density=rng.choice(DENSITIES),
-        register=rng.choice(("low", "mid", "mid", "high")),
+        density=rng.choice(densities(row.name, texture, tempo)),
+        register=rng.choice(registers(instruments, texture)),
         genre=row.name,
         mood=rng.choice(moods(row.name, mode, tempo)),
         texture=texture,
@@ -139,6 +145,30 @@ def sample_attributes(rng: random.Random, *, genre: str | None = None, seconds: 
     )
 
 
+def densities(genre: str, texture: str, tempo: int) -> list[str]:
+    """How busy a piece can well be: a chorale is not dense, a fast groove not sparse."""
+    out = set()
+    if genre in _BUSY or tempo > 150:
+        out.add("sparse")
+    if texture in ("chorale", "solo", "counterpoint") or genre in ("ambient", "lullaby", "chorale") or tempo < 66:
+        out.add("dense")
+    return [density for density in DENSITIES if density not in out]
+
+
+def registers(instruments: tuple[Voice, ...], texture: str) -> list[str]:
+    """The registers that the first instrument can take a melody to ("mid" is twice as likely); "mid" where there is no choice."""
+    if not instruments or texture == "chorale":
+        return ["mid"]
+    instrument = INSTRUMENTS[instruments[0].program]
+    fitting = [
+        name for name in ("low", "mid", "mid", "high") if instrument.low + 8 <= CENTRES[name] <= instrument.high - 8
+    ]
+    if fitting:
+        return fitting
+    middle = (instrument.low + instrument.high) // 2
+    return [min(CENTRES, key=lambda name: abs(CENTRES[name] - middle))]
+
+
 def moods(genre: str, mode: str, tempo: int) -> list[str]:
     """The moods that a genre, a mode and a tempo allow, in a fixed order; "relaxed" where none fits."""
     minor = mode in MINOR_MODES
@@ -146,7 +176,10 @@ def moods(genre: str, mode: str, tempo: int) -> list[str]:
     fitting = [
         name
         for name, (low, high, wants, _) in MOODS.items()
-        if low <= tempo <= high and wants in (None, minor) and name not in out and (name != "groovy" or genre in _GROOVES)
+        if low <= tempo <= high
+        and wants in (None, minor)
+        and name not in out
+        and (name != "groovy" or genre in _GROOVES)
     ]
     return fitting or ["relaxed"]
 
@@ -157,16 +190,19 @@ def _may_drum(texture: str) -> bool:
 
 def _kits(row: Genre) -> tuple[int, ...]:
     special: dict[str, tuple[int, ...]] = {
-        "swing": (32, 40, 0), "bossa": (32, 40, 0), "techno": (25, 24), "hip hop": (25, 0, 24), "rock": (16, 0, 8), "metal": (16,),
-        "ballad": (0, 40, 8), "breakbeat": (24, 25, 0), "disco": (0, 25), "march": (48, 0), "cinematic": (48, 16), "waltz": (0, 40),
+        "swing": (32, 40, 0), "bossa": (32, 40, 0), "techno": (25, 24), "hip hop": (25, 0, 24), "rock": (16, 0, 8),
+        "metal": (16,),
+        "ballad": (0, 40, 8), "breakbeat": (24, 25, 0), "disco": (0, 25), "march": (48, 0), "cinematic": (48, 16),
+        "waltz": (0, 40),
     }  # fmt: skip
     return special.get(row.drums, (0, 8, 0, 16))
 
 
-def _draw(rng: random.Random, preferred: tuple[int, ...], role: str) -> int:
-    """A program for a role: four times in five one that the genre prefers."""
+def _draw(rng: random.Random, row: Genre, preferred: tuple[int, ...], role: str) -> int:
+    """A program for a role: four times in five one that the genre prefers, always where its sound is the genre."""
     fitting = [program for program in preferred if ROLES[role] in INSTRUMENTS[program].roles]
-    return rng.choice(fitting) if fitting and rng.random() < 0.8 else rng.choice(suited(role))
+    strict = row.name == "chiptune"
+    return rng.choice(fitting) if fitting and (strict or rng.random() < 0.8) else rng.choice(suited(role))
 
 
 def _voices(rng: random.Random, row: Genre, texture: str) -> tuple[Voice, ...]:
@@ -174,17 +210,18 @@ def _voices(rng: random.Random, row: Genre, texture: str) -> tuple[Voice, ...]:
         return ()
     if texture.endswith("piano") or texture == "piano arpeggios":
         pianos = [p for p in row.melody + row.harmony if p in (0, 1, 2, 3, 4, 6)] or [0]
-        return (Voice("melody", rng.choice(pianos) if rng.random() < 0.85 else rng.choice((0, 1, 2, 4, 5, 6))),)
+        others = (0, 1, 2) if row.name == "romantic piano" else (0, 1, 2, 4, 5, 6)
+        return (Voice("melody", rng.choice(pianos) if rng.random() < 0.85 else rng.choice(others)),)
     if texture in ("chorale", "counterpoint"):
         return _choir(rng, row, texture)
-    melody = Voice("melody", _draw(rng, row.melody, "melody"))
+    melody = Voice("melody", _draw(rng, row, row.melody, "melody"))
     if texture == "solo":
         return (melody,)
     chordal = rng.choice(("chords", "chords", "arpeggio", "pad"))
-    chords = Voice(chordal, _draw(rng, row.harmony, chordal))
-    bass = Voice("bass", _draw(rng, row.low, "bass"))
+    chords = Voice(chordal, _draw(rng, row, row.harmony, chordal))
+    bass = Voice("bass", _draw(rng, row, row.low, "bass"))
     if texture == "duo":
-        return (melody, rng.choice((chords, chords, bass, Voice("counter", _draw(rng, row.melody, "counter")))))
+        return (melody, rng.choice((chords, chords, bass, Voice("counter", _draw(rng, row, row.melody, "counter")))))
     voices = [melody, chords, bass]
     if texture == "trio":
         return tuple(voices)
@@ -193,18 +230,33 @@ def _voices(rng: random.Random, row: Genre, texture: str) -> tuple[Voice, ...]:
         ("chords", 0.3, row.harmony),
     ):  # fmt: skip
         if rng.random() < share:
-            voices.append(Voice(role, _draw(rng, pool, role)))
+            voices.append(Voice(role, _draw(rng, row, pool, role)))
     return tuple(voices)
 
 
 def _choir(rng: random.Random, row: Genre, texture: str) -> tuple[Voice, ...]:
     """The same instrument in every voice, or a mixed group of wind or strings by height."""
     count = 4 if texture == "chorale" else rng.choice((2, 3, 3))
-    groups = ((73, 68, 71, 70), (40, 40, 41, 42), (56, 56, 57, 58), (52, 52, 52, 52), (68, 71, 69, 70), (64, 65, 66, 67))
-    roles = ("melody", "counter", "counter", "bass") if count == 4 else ("melody", "counter", "bass") if count == 3 else ("melody", "bass")
+    groups = (
+        (73, 68, 71, 70),
+        (40, 40, 41, 42),
+        (56, 56, 57, 58),
+        (52, 52, 52, 52),
+        (68, 71, 69, 70),
+        (64, 65, 66, 67),
+    )
+    roles = (
+        ("melody", "counter", "counter", "bass")
+        if count == 4
+        else ("melody", "counter", "bass")
+        if count == 3
+        else ("melody", "bass")
+    )
     if rng.random() < 0.4:
         group = rng.choice(groups)
-        programs = group if count == 4 else (group[0], group[2], group[3]) if count == 3 else (group[0], group[3])
+        programs: tuple[int, ...] = (
+            group if count == 4 else (group[0], group[2], group[3]) if count == 3 else (group[0], group[3])
+        )
     else:
         wide = [p for p in row.melody if INSTRUMENTS[p].low <= 43 and INSTRUMENTS[p].high >= 77] or [0, 19, 48]
         programs = (rng.choice(wide),) * count

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -24,7 +26,7 @@ VOLUME, PAN = 7, 10  # MIDI controllers
 
 @dataclass(frozen=True)
 class Channel:
-    """One part as the synthesizer sees it: preset, volume and pan as MIDI controller values (0 to 127, pan 64 is the middle)."""
+    """One part as the synthesizer sees it: preset, and volume and pan as MIDI controllers (0 to 127, pan 64 is the middle)."""
 
     program: int
     is_drum: bool
@@ -32,8 +34,7 @@ class Channel:
     pan: int = 64
 
 
-@dataclass(frozen=True, order=True)
-class Event:
+class Event(NamedTuple):
     """A key goes down (velocity above 0) or up at a sample. At one sample, ups sort before downs."""
 
     sample: int
@@ -43,7 +44,7 @@ class Event:
 
 
 class Backend(Protocol):
-    """Plays events on channels: `play` gives [2, samples] float32, the same for the same arguments, whatever was played before."""
+    """Plays events on channels: `play` gives [2, samples] float32, the same whatever was played before."""
 
     name: str
     step: int  # events sound at multiples of so many samples
@@ -64,53 +65,70 @@ class FluidSynth:
 
     @staticmethod
     def library() -> Any:
-        names = (ctypes.util.find_library("fluidsynth"), "libfluidsynth.so.3", "libfluidsynth.so.2", "libfluidsynth.3.dylib")
-        for name in names:
+        for name in (ctypes.util.find_library("fluidsynth"), "libfluidsynth.so.3", "libfluidsynth.so.2"):
             try:
                 if name:
                     return _declared(ctypes.CDLL(name))
             except OSError:
                 continue
         raise ImportError(
-            "no synthesizer: install fluidsynth's library (Debian, Ubuntu: apt install libfluidsynth3; Fedora: dnf install "
-            "fluidsynth-libs; Arch, macOS: fluidsynth) or pip install --no-deps tinysoundfont"
+            "no synthesizer: install fluidsynth's library (Debian, Ubuntu: apt install libfluidsynth3; Fedora: "
+            "dnf install fluidsynth-libs; Arch, macOS: fluidsynth) or pip install --no-deps tinysoundfont"
         )
 
     def __init__(self, soundfont: SoundFont, sample_rate: int) -> None:
-        self._library = self.library()
-        settings = ctypes.c_void_p(self._library.new_fluid_settings())
+        self._library = library = self.library()
+        self._settings = settings = library.new_fluid_settings()
         for key, number in (("synth.sample-rate", float(sample_rate)), ("synth.gain", 0.4)):
-            self._library.fluid_settings_setnum(settings, key.encode(), ctypes.c_double(number))
+            library.fluid_settings_setnum(settings, key.encode(), number)
         for key, value in (
             ("synth.chorus.active", 0), ("synth.reverb.active", 0), ("synth.polyphony", VOICES), ("synth.cpu-cores", 1),
             ("synth.midi-channels", self.max_channels), ("synth.min-note-length", 0), ("synth.threadsafe-api", 0),
         ):  # fmt: skip
-            self._library.fluid_settings_setint(settings, key.encode(), value)
-        self._settings = settings
-        self._synth = ctypes.c_void_p(self._library.new_fluid_synth(settings))
-        self._font = self._library.fluid_synth_sfload(self._synth, str(soundfont.path).encode(), 1) if self._synth else -1
-        if self._font < 0:
+            library.fluid_settings_setint(settings, key.encode(), value)
+        # This one owns the soundfont and never plays: what a synthesizer has played leaves traces in what it plays next.
+        self._owner = library.new_fluid_synth(settings)
+        number = library.fluid_synth_sfload(self._owner, os.fsencode(soundfont.path), 1)
+        if number < 0:
             raise SoundFontError(f"{soundfont.path}: fluidsynth cannot load it")
+        self._font = library.fluid_synth_get_sfont_by_id(self._owner, number)
 
     def __del__(self) -> None:
-        if getattr(self, "_synth", None):
-            self._library.delete_fluid_synth(self._synth)
+        if getattr(self, "_owner", None):
+            self._library.delete_fluid_synth(self._owner)
             self._library.delete_fluid_settings(self._settings)
+
+    @contextmanager
+    def _fresh(self) -> Iterator[tuple[int, int]]:
+        """A synthesizer that has played nothing, and the number of the soundfont in it."""
+        library, synth = self._library, self._library.new_fluid_synth(self._settings)
+        try:
+            yield synth, library.fluid_synth_add_sfont(synth, self._font)
+        finally:
+            library.fluid_synth_system_reset(synth)  # no voice may hold a sample when the soundfont is taken away
+            library.fluid_synth_remove_sfont(synth, self._font)
+            library.delete_fluid_synth(synth)
 
     def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples:
         if len(channels) > self.max_channels:
             raise ValueError(f"{len(channels)} parts: fluidsynth plays at most {self.max_channels}")
-        library, synth = self._library, self._synth
-        library.fluid_synth_system_reset(synth)
+        with self._fresh() as (synth, font):
+            self._prepare(synth, font, channels, cents)
+            return self._perform(synth, events, samples)
+
+    def _prepare(self, synth: int, font: int, channels: Sequence[Channel], cents: float) -> None:
+        library = self._library
         for number, channel in enumerate(channels):
             bank = DRUM_BANK if channel.is_drum else 0
-            if library.fluid_synth_program_select(synth, number, self._font, bank, channel.program):
+            if library.fluid_synth_program_select(synth, number, font, bank, channel.program):
                 raise ValueError(f"no preset {bank}:{channel.program} in the soundfont")
             library.fluid_synth_cc(synth, number, VOLUME, channel.volume)
             library.fluid_synth_cc(synth, number, PAN, channel.pan)
             if not channel.is_drum:
                 library.fluid_synth_set_gen(synth, number, self._fine_tune, cents)
-        # Whole blocks only, so that the next piece begins on a block's edge too.
+
+    def _perform(self, synth: int, events: Sequence[Event], samples: int) -> Samples:
+        library = self._library
         out = np.zeros((2, -(-samples // self.step) * self.step), np.float32)  # [C, S]
         left, right = out[0].ctypes.data, out[1].ctypes.data
         position = 0
@@ -128,7 +146,10 @@ class FluidSynth:
 
 
 class TinySoundFont:
-    """The tinysoundfont package, offline. Raises ImportError where it is not installed, SoundFontError for a file it cannot load."""
+    """The tinysoundfont package, offline.
+
+    Raises ImportError where it is not installed and SoundFontError where it cannot load the file.
+    """
 
     name = "tinysoundfont"
     step = 1
@@ -145,21 +166,22 @@ class TinySoundFont:
         library = self.library()
         try:
             self._font = library.SoundFont(str(soundfont.path))
+            self._clone = library.SoundFont
         except RuntimeError as error:
             raise SoundFontError(f"{soundfont.path}: tinysoundfont cannot load it") from error
-        self._font.set_output(library.OutputMode.StereoInterleaved, sample_rate, 0.0)
-        self._font.set_max_voices(VOICES)
+        self._output = (library.OutputMode.StereoInterleaved, sample_rate, 0.0)
 
     def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples:
-        font = self._font
-        font.reset()
+        font = self._clone(self._font)  # shares the sounds; what was played before leaves traces in a used one
+        font.set_output(*self._output)
+        font.set_max_voices(VOICES)
         for number, channel in enumerate(channels):
             font.channel_set_preset_number(number, channel.program, channel.is_drum)
             font.channel_midi_control(number, VOLUME, channel.volume)
             font.channel_midi_control(number, PAN, channel.pan)
             font.channel_set_tuning(number, 0.0 if channel.is_drum else cents / 100)
         out = np.zeros((samples, 2), np.float32)
-        buffer = memoryview(out).cast("B")
+        buffer = out.data.cast("B")
         position = 0
         for event in [*events, Event(samples, 0, -1, 0)]:
             until = min(event.sample, samples)
@@ -170,7 +192,6 @@ class TinySoundFont:
                 font.channel_note_on(event.channel, event.pitch, event.velocity / 127)
             elif event.channel >= 0:
                 font.channel_note_off(event.channel, event.pitch)
-        font.note_off()
         return np.ascontiguousarray(out.T)
 
 
@@ -210,6 +231,9 @@ def _declared(library: Any) -> Any:
         ("fluid_settings_setint", integer, [pointer, ctypes.c_char_p, integer]),
         ("new_fluid_synth", pointer, [pointer]),
         ("delete_fluid_synth", None, [pointer]),
+        ("fluid_synth_get_sfont_by_id", pointer, [pointer, integer]),
+        ("fluid_synth_add_sfont", integer, [pointer, pointer]),
+        ("fluid_synth_remove_sfont", integer, [pointer, pointer]),
         ("fluid_synth_sfload", integer, [pointer, ctypes.c_char_p, integer]),
         ("fluid_synth_system_reset", integer, [pointer]),
         ("fluid_synth_program_select", integer, [pointer] + 4 * [integer]),

@@ -12,18 +12,25 @@ from solfa.data.theory import Bar, Chord, nearest, step
 # (place, length, what): root, fifth, octave, third or sixth of the chord, on a bar of 4/4.
 _FIXED: dict[str, tuple[tuple[tuple[int, int, str], ...], ...]] = {
     "bossa": (((0, 700, "root"), (720, 220, "fifth"), (960, 700, "fifth"), (1680, 220, "root")),),
-    "tango": (((0, 680, "root"), (720, 220, "fifth"), (960, 440, "octave"), (1440, 440, "fifth")), ((0, 400, "root"), (480, 400, "root"), (960, 400, "fifth"), (1440, 400, "root"))),
-    "sub": (((0, 700, "root"), (1200, 700, "root")), ((0, 940, "root"), (1080, 340, "root"), (1560, 340, "fifth")), ((0, 1900, "root"),)),
-    "dub": (((480, 200, "root"), (720, 200, "root"), (960, 440, "third"), (1440, 440, "fifth")), ((0, 460, "root"), (720, 220, "root"), (1200, 220, "fifth"), (1440, 400, "root"))),
+    "tango": (((0, 680, "root"), (720, 220, "fifth"), (960, 440, "octave"), (1440, 440, "fifth")), ((0, 400, "root"),
+    (480, 400, "root"), (960, 400, "fifth"), (1440, 400, "root"))),
+    "sub": (((0, 700, "root"), (1200, 700, "root")), ((0, 940, "root"), (1080, 340, "root"), (1560, 340, "fifth")),
+    ((0, 1900, "root"),)),
+    "dub": (((480, 200, "root"), (720, 200, "root"), (960, 440, "third"), (1440, 440, "fifth")), ((0, 460, "root"),
+    (720, 220, "root"), (1200, 220, "fifth"), (1440, 400, "root"))),
     "tumbao": (((0, 200, "root"), (720, 680, "fifth"), (1440, 460, "root")),),
     "funk": (
-        ((0, 200, "root"), (360, 100, "root"), (480, 100, "octave"), (840, 100, "root"), (1080, 100, "fifth"), (1320, 100, "octave"), (1560, 100, "root"), (1800, 100, "fifth")),
-        ((0, 300, "root"), (600, 100, "root"), (720, 200, "octave"), (1200, 100, "root"), (1440, 200, "fifth"), (1680, 200, "root")),
+        ((0, 200, "root"), (360, 100, "root"), (480, 100, "octave"), (840, 100, "root"), (1080, 100, "fifth"),
+        (1320, 100, "octave"), (1560, 100, "root"), (1800, 100, "fifth")),
+        ((0, 300, "root"), (600, 100, "root"), (720, 200, "octave"), (1200, 100, "root"), (1440, 200, "fifth"),
+        (1680, 200, "root")),
     ),
 }  # fmt: skip
 
 
-def bass(plan: Plan, style: str, roots: dict[int, int], low: int, high: int, rng: random.Random, level: int) -> list[Tone]:
+def bass(
+    plan: Plan, style: str, roots: dict[int, int], low: int, high: int, rng: random.Random, level: int
+) -> list[Tone]:
     """A bass line in a style. `roots` holds the bass pitch at the start of each chord; the line keeps to `low`..`high`."""
     chords = plan.chords
     fixed = rng.choice(_FIXED[style]) if style in _FIXED else ()
@@ -87,7 +94,11 @@ def _moving(
     if style == "root-fifth":
         return _alternate(bar, chord, span, root, limits)
     if style == "boogie":
-        order = ("root", "root", "third", "third", "fifth", "fifth", "sixth", "sixth") if level else ("root", "third", "fifth", "sixth")
+        order = (
+            ("root", "root", "third", "third", "fifth", "fifth", "sixth", "sixth")
+            if level
+            else ("root", "third", "fifth", "sixth")
+        )
         unit = 240 if level else 480
         if bar.compound:
             order, unit = ("root", "third", "fifth", "sixth"), 720
@@ -96,10 +107,15 @@ def _moving(
             for i, now in enumerate(range(start, end, unit))
         ]
     if style == "offbeat":
-        return [Tone(now + 240, min(200, end - now - 240), root, 6) for now in range(start, end, 480) if now + 240 < end]
+        return [
+            Tone(now + 240, min(200, end - now - 240), root, 6) for now in range(start, end, 480) if now + 240 < end
+        ]
     if style == "octaves":
         pitches = (root, _member("octave", root, chord, *limits))
-        return [Tone(now, min(200, end - now), pitches[i % 2], 4 if i % 2 else 0) for i, now in enumerate(range(start, end, 240))]
+        return [
+            Tone(now, min(200, end - now), pitches[i % 2], 4 if i % 2 else 0)
+            for i, now in enumerate(range(start, end, 240))
+        ]
     unit = 240 if style == "eighths" and level else 480  # "eighths" and "pulse"
     if bar.compound and unit == 480:
         unit = 720
@@ -123,7 +139,13 @@ def _alternate(bar: Bar, chord: Chord, span: tuple[int, int], root: int, limits:
 
 
 def _walk(
-    bar: Bar, chord: Chord, span: tuple[int, int], root: int, following: int, limits: tuple[int, int], rng: random.Random
+    bar: Bar,
+    chord: Chord,
+    span: tuple[int, int],
+    root: int,
+    following: int,
+    limits: tuple[int, int],
+    rng: random.Random,
 ) -> list[Tone]:
     """Quarter notes: the root, chord and scale tones, and a step or half step into the next chord."""
     beats = _beats_within(bar, *span)
@@ -133,7 +155,11 @@ def _walk(
         if i == 0:
             pitch = root
         elif i == len(beats) - 1:
-            pitch = following + rng.choice((1, -1)) if rng.random() < 0.5 else step(following, rng.choice((1, -1)), chord.scale)
+            pitch = (
+                following + rng.choice((1, -1))
+                if rng.random() < 0.5
+                else step(following, rng.choice((1, -1)), chord.scale)
+            )
         else:
             towards = 1 if following > pitch else -1
             pitch = step(pitch, towards if rng.random() < 0.5 else -towards, tuple(sorted(set(chord.pitches))))
@@ -157,7 +183,9 @@ def _run(
         tones.append(Tone(start + i * unit, unit * 9 // 10, pitch, 5 if i == 0 else 0))
         left = count - i - 1
         away = abs(following - pitch) * 7 // 12
-        direction = (1 if following > pitch else -1) if away >= left else (1 if pitch <= root and (i // 2) % 2 == 0 else -1)
+        direction = (
+            (1 if following > pitch else -1) if away >= left else (1 if pitch <= root and (i // 2) % 2 == 0 else -1)
+        )
         pitch = step(pitch, direction, chord.scale)
         if not limits[0] <= pitch <= limits[1]:
             pitch = step(pitch, -2 * direction, chord.scale)

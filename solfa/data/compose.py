@@ -6,7 +6,7 @@ after their purpose (`harmony.stream`), so that a change to the drums leaves the
 
 from __future__ import annotations
 
-from solfa.data.attributes import Attributes, Voice
+from solfa.data.attributes import CENTRES, Attributes, Voice
 from solfa.data.bass import bass
 from solfa.data.drums import drums
 from solfa.data.genres import GENRES
@@ -19,9 +19,8 @@ from solfa.data.piano import piano
 from solfa.data.rhythm import busyness
 from solfa.data.theory import MINOR_MODES, step
 from solfa.data.voicing import bass_line, four_parts, voicings
-from solfa.score.score import KeySignature, Metre, Score
+from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 
-CENTRES = {"low": 57, "mid": 68, "high": 80}
 _SOFT_PEDAL = frozenset({0, 1, 2, 4, 5, 11})  # instruments that are played with a pedal
 
 
@@ -29,7 +28,8 @@ def compose(attributes: Attributes) -> Score:
     """The score of these attributes: about `attributes.seconds` long, in at most eight parts."""
     frame = plan(attributes)
     clock = tempo_map(frame, attributes)
-    score_parts, score_pedals = [], []
+    score_parts: list[Part] = []
+    score_pedals: list[Pedal] = []
     for index, (voice, hands) in enumerate(_hands(frame, attributes)):
         name = KITS[voice.program] if voice.role == "drums" else f"{voice.role}: {INSTRUMENTS[voice.program].name}"
         score_parts.append(perform(frame, attributes, hands, name, voice.program, clock, index))
@@ -50,7 +50,8 @@ def _pedalled(attributes: Attributes, voice: Voice) -> bool:
     if voice.program not in _SOFT_PEDAL or voice.role not in ("melody", "chords", "arpeggio", "pad"):
         return False
     return attributes.texture in ("piano arpeggios", "block-chord piano", "nocturne piano") or (
-        attributes.genre in ("ballad", "ambient", "lullaby", "romantic piano", "film score") and attributes.texture != "alberti piano"
+        attributes.genre in ("ballad", "ambient", "lullaby", "romantic piano", "film score")
+        and attributes.texture != "alberti piano"
     )
 
 
@@ -59,7 +60,9 @@ def _hands(frame: Plan, attributes: Attributes) -> list[tuple[Voice, list[Hand]]
     texture = attributes.texture
     if texture in ("chorale", "counterpoint"):
         lines = _chorale(frame, attributes) if texture == "chorale" else _counterpoint(frame, attributes)
-        result = [(voice, [Hand(voice.role, tones)]) for voice, tones in zip(attributes.instruments, lines, strict=True)]
+        result = [
+            (voice, [Hand(voice.role, tones)]) for voice, tones in zip(attributes.instruments, lines, strict=True)
+        ]
     elif texture.endswith("piano") or texture == "piano arpeggios":
         voice = attributes.instruments[0]
         right, left = piano(frame, attributes, _line(attributes, voice, "melody"))
@@ -78,7 +81,10 @@ def _line(attributes: Attributes, voice: Voice, name: str, lower: int = 0, easie
     instrument, row = INSTRUMENTS[voice.program], GENRES[attributes.genre]
     centre = CENTRES[attributes.register] - lower
     centre = min(max(centre, instrument.low + 8), instrument.high - 8)
-    level = max(0, busyness(attributes.density, attributes.tempo) - easier)
+    level = busyness(attributes.density, attributes.tempo)
+    if level and row.name in ("ragtime", "baroque", "celtic folk"):
+        level = min(3, level + 1)
+    level = max(0, level - easier)
     low, high = max(instrument.low, centre - 12), min(instrument.high, centre + 12)
     return Line(name, centre, low, high, level, row.syncopation, not row.swing and attributes.metre[1] == 4)
 
@@ -111,9 +117,15 @@ def _ensemble(frame: Plan, attributes: Attributes) -> list[tuple[Voice, list[Han
         if len(roles) > 2 and index > 0:
             tones = _entering(frame, tones, index, attributes)
         result.append((voice, [Hand(voice.role, tones)]))
-    if len(roles) == 1 and "c" in INSTRUMENTS[attributes.instruments[0].program].roles and stream(seed, "solo").random() < 0.6:
+    if (
+        len(roles) == 1
+        and "c" in INSTRUMENTS[attributes.instruments[0].program].roles
+        and stream(seed, "solo").random() < 0.6
+    ):
         voice = attributes.instruments[0]
-        result[0][1].append(Hand("left hand", _chordal(frame, attributes, Voice("arpeggio", voice.program), 1, lead, True)))
+        result[0][1].append(
+            Hand("left hand", _chordal(frame, attributes, Voice("arpeggio", voice.program), 1, lead, True))
+        )
     return result
 
 
@@ -128,11 +140,13 @@ def _chordal(frame: Plan, attributes: Attributes, voice: Voice, index: int, lead
     voiced = voicings(frame.chords, bottom, top, count, rootless=not alone and row.colour == "ninth")
     if alone and instrument.low <= 45:
         roots = bass_line(frame, max(instrument.low, 36), max(instrument.low, 36) + 14)
-        voiced = [(roots[c.start], *(p for p in v if p > roots[c.start])) for c, v in zip(frame.chords, voiced, strict=True)]
+        voiced = [
+            (roots[c.start], *(p for p in v if p > roots[c.start])) for c, v in zip(frame.chords, voiced, strict=True)
+        ]
     if voice.role == "pad":
         return held(frame, voiced)
-    styles = row.chords if voice.role == "chords" else ("arpeggio", "broken", "cells", "sequence") if row.syncopation > 0.3 else ("arpeggio", "broken")
-    style = rng.choice(styles)
+    figures = ("arpeggio", "broken", "cells", "sequence") if row.syncopation > 0.3 else ("arpeggio", "broken")
+    style = rng.choice(row.chords if voice.role == "chords" else figures)
     return accompany(frame, style, voiced, attributes.seed, f"{voice.role} {index}", level)
 
 
@@ -177,17 +191,22 @@ def _chorale(frame: Plan, attributes: Attributes) -> list[list[Tone]]:
     chords = frame.chords
     voiced = four_parts(frame, tuple(ranges))
     rng = stream(attributes.seed, "chorale")
+    share = {"sparse": 0.1, "medium": 0.4, "dense": 0.8}[attributes.density]
     lines: list[list[Tone]] = [[] for _ in ranges]
     for number, (chord, pitches) in enumerate(zip(chords, voiced, strict=True)):
         following = voiced[number + 1] if number + 1 < len(voiced) else pitches
-        moving = rng.randrange(len(ranges)) if rng.random() < {"sparse": 0.1, "medium": 0.4, "dense": 0.8}[attributes.density] else -1
+        moving = rng.randrange(len(ranges)) if rng.random() < share else -1
         for line, (tones, pitch) in enumerate(zip(lines, pitches, strict=True)):
             leap = following[line] - pitch
+            tied = (
+                tones and tones[-1].pitch == pitch and tones[-1].end == chord.start and chord.start % frame.bar.length
+            )
             if line == moving and abs(leap) in (3, 4) and chord.length >= 480:
                 half = chord.length // 2
+                passing = step(pitch, 1 if leap > 0 else -1, chord.scale)
                 tones.append(Tone(chord.start, half, pitch, 2))
-                tones.append(Tone(chord.start + half, chord.length - half, step(pitch, 1 if leap > 0 else -1, chord.scale), 0))
-            elif tones and tones[-1].pitch == pitch and tones[-1].end == chord.start and chord.start % frame.bar.length and rng.random() < 0.5:
+                tones.append(Tone(chord.start + half, chord.length - half, passing, 0))
+            elif tied and rng.random() < 0.5:
                 tones[-1].length += chord.length
             else:
                 tones.append(Tone(chord.start, chord.length, pitch, 3 * frame.bar.strength(chord.start) // 2))

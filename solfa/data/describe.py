@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import sqrt
 from typing import Any
 
+from solfa.data.attributes import Attributes
 from solfa.data.instruments import KITS
 from solfa.data.theory import SCALES
 from solfa.score.note import Note
@@ -53,6 +55,12 @@ def describe(score: Score) -> dict[str, Any]:
         "seconds": round(score.duration, 3),
         "seed": None,
     }
+
+
+def observed(attributes: Attributes, score: Score) -> dict[str, Any]:
+    """The attributes of a composed score, with density and register as they turned out: for captions that must hold to the letter."""
+    measured = describe(score)
+    return {**attributes.to_dict(), "density": measured["density"], "register": measured["register"]}
 
 
 def key_of(notes: Sequence[Note]) -> tuple[int, str, float] | None:
@@ -126,7 +134,7 @@ def _spans(times: list[float], end: float) -> list[float]:
     """How long each change holds."""
     if not times:
         return []
-    return [max(0.0, b - a) for a, b in zip(times, [*times[1:], max([end, *times])], strict=True)]
+    return [max(0.0, b - a) for a, b in pairwise([*times, max([end, *times])])]
 
 
 def _longest_metre(score: Score) -> Metre | None:
@@ -141,11 +149,10 @@ def _tempo(score: Score, metre: Metre | None) -> int | None:
         return None
     spans = _spans([change.time for change in score.tempi], score.duration)
     pairs = sorted(zip((change.bpm for change in score.tempi), spans, strict=True))
-    half, passed = sum(spans) / 2, 0.0
-    for bpm, span in pairs:
-        passed += span
-        if passed >= half:
-            break
+    left = sum(spans) / 2
+    while len(pairs) > 1 and left > pairs[0][1]:
+        left -= pairs.pop(0)[1]
+    bpm = pairs[0][0]
     compound = metre is not None and metre.denominator == 8 and metre.numerator % 3 == 0 and metre.numerator > 3
     return round(bpm / 1.5 if compound else bpm)
 
@@ -154,7 +161,7 @@ def _density(notes: list[Note]) -> str | None:
     if not notes:
         return None
     onsets = sorted(note.onset for note in notes)
-    distinct = 1 + sum(1 for a, b in zip(onsets, onsets[1:], strict=False) if b - a > 0.03)
+    distinct = 1 + sum(1 for a, b in pairwise(onsets) if b - a > 0.03)
     rate = distinct / max(1.0, max(note.offset for note in notes) - onsets[0])
     return "sparse" if rate < SPARSE else "dense" if rate > DENSE else "medium"
 

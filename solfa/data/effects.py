@@ -74,19 +74,16 @@ def draw_effects(rng: random.Random, options: RenderOptions) -> Effects:
     """Effects from the ranges. The number of draws is always the same, so options do not shift one another."""
     dry, noisy = rng.random() < options.dry, rng.random() < options.noisy
     reverb = math.exp(rng.uniform(*(math.log(edge) for edge in options.reverb)))
+    noise = round(rng.uniform(*options.noise), 2)
     return Effects(
         detune=round(rng.uniform(*options.detune), 2),
         level=round(rng.uniform(*options.level), 2),
         wet=round(rng.uniform(*options.wet), 2),
         equalise=tuple(round(rng.uniform(*options.equalise), 2) for _ in BANDS),
-        noise=round(rng.uniform(*options.noise), 2) if noisy else _skip(rng),
+        noise=noise if noisy else None,
         reverb=0.0 if dry else round(reverb, 3),
         seed=rng.getrandbits(32),
     )
-
-
-def _skip(rng: random.Random) -> None:
-    rng.random()
 
 
 def apply_effects(samples: Samples, sample_rate: int, effects: Effects) -> Samples:
@@ -120,8 +117,20 @@ def room(effects: Effects, channels: int, sample_rate: int, generator: np.random
         late /= np.sqrt((late**2).sum() / channels)
         spectrum += np.float32(10 ** (effects.wet / 20)) * np.fft.rfft(late)
     gains = np.interp(np.log(np.maximum(frequencies, 1.0)), np.log(BANDS), effects.equalise)
-    spectrum *= (10 ** (gains / 20)).astype(np.float32)
+    spectrum *= minimum_phase(gains, size)
     return np.fft.irfft(spectrum, size)[:, :length].astype(np.float32)
+
+
+def minimum_phase(gains: Samples, size: int) -> Samples:
+    """The spectrum of the causal filter with these gains (dB, at the bins of a real FFT of `size`) that delays least.
+
+    Its logarithm is the spectrum of the gains' cepstrum folded onto positive times (Oppenheim and Schafer, chapter on the
+    complex cepstrum).
+    """
+    cepstrum = np.fft.irfft(gains * (np.log(10) / 20), size)
+    cepstrum[1 : size // 2] *= 2
+    cepstrum[size // 2 + 1 :] = 0
+    return np.exp(np.fft.rfft(cepstrum)).astype(np.complex64)
 
 
 def _decay(seconds: float, channels: int, length: int, rate: int, generator: np.random.Generator) -> Samples:
@@ -158,7 +167,7 @@ def convolve(samples: Samples, response: Samples) -> Samples:
 
 
 def set_level(samples: Samples, level: float) -> Samples:
-    """Scaled so that the RMS of what sounds (above -50 dB of the peak) is `level` dB full scale, unless the peak would pass 0.98."""
+    """Scaled so that the RMS of what sounds (above -50 dB of the peak) is `level` dB full scale; the peak stays under 0.98."""
     peak = float(np.abs(samples).max(initial=0.0))
     if peak == 0.0:
         return samples

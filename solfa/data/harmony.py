@@ -29,9 +29,16 @@ _MODAL = {
     "phrygian": {1: ((2, 5), (7, 3), (6, 2)), 2: ((1, 4), (3, 2)), 3: ((2, 3), (1, 1)), 4: ((1, 2), (2, 2)), 6: ((7, 2), (2, 2)),
                  7: ((1, 3), (6, 2))},
 }  # fmt: skip
-_CADENCES = {"dorian": ((4, 1), (7, 1)), "mixolydian": ((7, 1), (4, 1)), "lydian": ((2, 1),), "phrygian": ((2, 1), (7, 1))}
+_CADENCES = {
+    "dorian": ((4, 1), (7, 1)),
+    "mixolydian": ((7, 1), (4, 1)),
+    "lydian": ((2, 1),),
+    "phrygian": ((2, 1), (7, 1)),
+}
 _INVERTING = frozenset({"chorale", "baroque", "classical", "romantic piano", "film score", "ballad", "waltz", "march"})
-_CHROMATIC = frozenset({"swing jazz", "ragtime", "baroque", "classical", "romantic piano", "waltz", "tango", "bossa nova"})
+_CHROMATIC = frozenset(
+    {"swing jazz", "ragtime", "baroque", "classical", "romantic piano", "waltz", "tango", "bossa nova"}
+)
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,9 @@ def plan(attributes: Attributes) -> Plan:
         label = form[index % len(form)]
         final = index == len(lengths) - 1
         closed = final or index % 2 == 1
-        chords = _Writer(attributes, row, bar, label).phrase(now, length, closed, final, loops[label], sum(lengths[:index]))
+        chords = _Writer(attributes, row, bar, label).phrase(
+            now, length, closed, final, loops[label], sum(lengths[:index])
+        )
         phrases.append(Phrase(now, length, label, counts[label], final, tuple(chords)))
         counts[label] += 1
         now += length * bar.length
@@ -123,7 +132,9 @@ class _Writer:
         self.mode = attributes.mode
         minor = chord_scale(self.mode)[2] == 3
         self.graph = _MODAL.get(self.mode, _MINOR if minor else _MAJOR)
-        self.start_degree = 1 if label == "A" else self.rng.choice((4, 6, 1, 5) if self.mode not in _MODAL else (1, 7, 2))
+        self.start_degree = (
+            1 if label == "A" else self.rng.choice((4, 6, 1, 5) if self.mode not in _MODAL else (1, 7, 2))
+        )
 
     def phrase(
         self, start: int, bars: int, closed: bool, final: bool, loop: tuple[int, ...], bars_before: int
@@ -151,7 +162,7 @@ class _Writer:
         index = 0
         while index < bars:
             here, left = index * length, bars - index
-            if final and left == 1 or rate == 1.0:
+            if (final and left == 1) or rate == 1.0:
                 slots.append((here, length))
             elif rate < 1.0:
                 wide = 2 if left >= 2 and not (final and left == 2) else 1
@@ -223,7 +234,9 @@ class _Writer:
         if self.row.name in _INVERTING and not last and len(pitches) >= 3 and self.rng.random() < 0.25:
             bass = pitches[1]
         lift = [(pitch + tonic) % 12 for pitch in pitches]
-        return Chord(start, length, tuple(lift), (bass + tonic) % 12, degree, tuple(sorted((p + tonic) % 12 for p in scale)))
+        return Chord(
+            start, length, tuple(lift), (bass + tonic) % 12, degree, tuple(sorted((p + tonic) % 12 for p in scale))
+        )
 
     def _applied(self, degree: int, following: int, root: int) -> bool:
         """Whether this chord becomes the dominant of the next one."""

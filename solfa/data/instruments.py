@@ -78,7 +78,15 @@ KITS: dict[int, str] = {
 }
 
 # Letters of the table, by the role's name in `Attributes`.
-ROLES: dict[str, str] = {"melody": "m", "counter": "m", "chords": "c", "arpeggio": "a", "bass": "b", "pad": "p", "effect": "x"}
+ROLES: dict[str, str] = {
+    "melody": "m",
+    "counter": "m",
+    "chords": "c",
+    "arpeggio": "a",
+    "bass": "b",
+    "pad": "p",
+    "effect": "x",
+}
 
 
 def suited(role: str) -> list[int]:

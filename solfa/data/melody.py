@@ -169,7 +169,11 @@ def _sidestep(pitch: int, chord: Chord, start: int, line: Line, guard: _Guard) -
     """The nearest other chord note that runs parallel to nothing; the pitch itself if there is none."""
     for distance in range(1, 10):
         for candidate in (pitch - distance, pitch + distance):
-            if candidate % 12 in chord.pitches and line.low <= candidate <= line.high and guard.allows(start, candidate):
+            if (
+                candidate % 12 in chord.pitches
+                and line.low <= candidate <= line.high
+                and guard.allows(start, candidate)
+            ):
                 return candidate
     return pitch
 
@@ -180,7 +184,12 @@ def _ornamented(tones: list[Tone], phrase: Phrase, bar: Bar, line: Line, rng: ra
     index = 0
     for tone in tones:
         index = chord_at(phrase.chords, tone.start, index)
-        if tone.length < 480 or tone is tones[-1] or tone.length % 240 or rng.random() >= line.ornaments * (1 + line.level):
+        if (
+            tone.length < 480
+            or tone is tones[-1]
+            or tone.length % 240
+            or rng.random() >= line.ornaments * (1 + line.level)
+        ):
             result.append(tone)
             continue
         scale = phrase.chords[index].scale

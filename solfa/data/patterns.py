@@ -102,10 +102,11 @@ def _ladder(bar: Bar, unit: int, shape: tuple[int, ...], legato: bool = True) ->
 
 def _unit(rng: random.Random, level: int, bar: Bar) -> int:
     """The note value of a figure: sixteenths only where the line may be busy."""
-    return rng.choice({0: (QUARTER, EIGHTH), 1: (EIGHTH,), 2: (EIGHTH, SIXTEENTH), 3: (SIXTEENTH,)}[level]) if not bar.compound else EIGHTH
+    return EIGHTH if bar.compound else rng.choice(((QUARTER,), (EIGHTH,), (EIGHTH, SIXTEENTH), (SIXTEENTH,))[level])
 
 
-_SHAPES = ((0, 1, 2, 3), (0, 1, 2, 3, 4, 3, 2, 1), (0, 2, 1, 2), (3, 2, 1, 0), (0, 1, 2, 1), (0, 2, 3, 4), (0, 3, 2, 1, 4, 2), (0, 2, 4, 5, 4, 2))
+_SHAPES = ((0, 1, 2, 3), (0, 1, 2, 3, 4, 3, 2, 1), (0, 2, 1, 2), (3, 2, 1, 0), (0, 1, 2, 1), (0, 2, 3, 4), (0, 3, 2, 1, 4, 2),
+           (0, 2, 4, 5, 4, 2))  # fmt: skip
 
 
 def _arpeggio(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
@@ -122,12 +123,13 @@ def _broken(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
 def _cells(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
     """A figure of three to six notes that goes round regardless of the bar."""
     shape = tuple(rng.randrange(5) for _ in range(rng.choice((3, 4, 5, 6))))
-    return _ladder(bar, _unit(rng, max(1, level), bar), shape, legato=False)
+    return _ladder(bar, _unit(rng, level, bar), shape, legato=False)
 
 
 def _sequence(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
-    share = (0.4, 0.6, 0.8, 0.95)[level]
-    return [(place, SIXTEENTH, rng.choice((0, 0, 1, 2, 3, 4))) for place in _grid(bar, SIXTEENTH) if place == 0 or rng.random() < share]
+    share = (0.15, 0.5, 0.8, 0.95)[level]
+    places = [place for place in _grid(bar, SIXTEENTH) if place == 0 or rng.random() < share]
+    return [(place, SIXTEENTH, rng.choice((0, 0, 1, 2, 3, 4))) for place in places]
 
 
 def _stabs(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
@@ -158,8 +160,12 @@ def _boom_chick(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
 def _strum(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
     if bar.compound:
         return [(place + shift, 240, ALL) for place, _ in _beats(bar) for shift in ((0, 480) if level else (0,))]
-    text = rng.choice({0: ("x...x...", "x.......", "x.....x."), 1: ("x.xx.xx.", "x.x.xxx.", "x..x.xx.")}.get(level, ("x.xxxxxx", "xxxxxxxx", "x.xx.xxx")))
-    return _steps(bar, text, 460, EIGHTH)
+    sparse, medium, dense = (
+        ("x...x...", "x.......", "x.....x."),
+        ("x.xx.xx.", "x.x.xxx.", "x..x.xx."),
+        ("x.xxxxxx", "xxxxxxxx", "x.xx.xxx"),
+    )
+    return _steps(bar, rng.choice((sparse, medium, dense, dense)[level]), 460, EIGHTH)
 
 
 def _eighths(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
@@ -201,7 +207,13 @@ def _shuffle(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
 
 
 def _picture(text: str, length: int, unit: int = SIXTEENTH) -> Callable[[Bar, random.Random, int], list[Stroke]]:
-    return lambda bar, rng, level: _steps(bar, text, length, unit)
+    """A fixed picture; sparse pieces take every other stroke of it."""
+
+    def strokes(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
+        marks = _steps(bar, text, length, unit)
+        return marks[::2] if level == 0 else marks
+
+    return strokes
 
 
 def _montuno(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
@@ -211,7 +223,9 @@ def _montuno(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
 
 def _ostinato(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
     shape = rng.choice(((0, 2, 1, 2), (0, 0, 2, 0), (0, 1, 0, 2), (2, 0, 1, 0)))
-    return _ladder(bar, EIGHTH if level < 3 else SIXTEENTH, shape, legato=False)
+    return _ladder(
+        bar, (QUARTER, EIGHTH, EIGHTH, SIXTEENTH)[level] if not bar.compound else EIGHTH, shape, legato=False
+    )
 
 
 PATTERNS: dict[str, Callable[[Bar, random.Random, int], list[Stroke]]] = {
@@ -231,6 +245,7 @@ def accompany(plan: Plan, style: str, voiced: list[tuple[int, ...]], seed: int, 
     letters = {phrase.label for phrase in plan.phrases}
     shared = stream(seed, "pattern", name, "shared").random() < 0.5
     strokes = {
-        letter: PATTERNS[style](plan.bar, stream(seed, "pattern", name, "A" if shared else letter), level) for letter in sorted(letters)
+        letter: PATTERNS[style](plan.bar, stream(seed, "pattern", name, "A" if shared else letter), level)
+        for letter in sorted(letters)
     }
     return play(plan, strokes, voiced, spread=14 if style == "strum" else 0)

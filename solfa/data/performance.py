@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 
 from solfa.data.attributes import MOODS, Attributes
 from solfa.data.genres import GENRES
@@ -18,8 +19,8 @@ from solfa.score.score import Part, Pedal
 from solfa.score.tempo import TempoMap
 
 # Added to the velocity of a role, and how late (ticks) its players tend to be.
-_BALANCE = {"melody": (8, 4), "counter": (-4, 4), "chords": (-9, 0), "arpeggio": (-12, 0), "bass": (2, 2), "pad": (-18, 0), "effect": (-12, 0),
-            "drums": (4, 0), "left hand": (-12, 0)}  # fmt: skip
+_BALANCE = {"melody": (8, 4), "counter": (-4, 4), "chords": (-9, 0), "arpeggio": (-12, 0), "bass": (2, 2), "pad": (-18, 0),
+            "effect": (-12, 0), "drums": (4, 0), "left hand": (-12, 0)}  # fmt: skip
 _MACHINES = frozenset({"techno", "chiptune", "drum and bass", "disco"})  # played by a sequencer: on the grid
 
 
@@ -41,7 +42,9 @@ def tempo_map(plan: Plan, attributes: Attributes) -> TempoMap:
         return TempoMap(480, [(0, base)])
     changes = []
     for phrase in plan.phrases:
-        beats = [(phrase.start + n * plan.bar.length + place) for n in range(phrase.bars) for place in plan.bar.beat_starts()]
+        beats = [
+            (phrase.start + n * plan.bar.length + place) for n in range(phrase.bars) for place in plan.bar.beat_starts()
+        ]
         for index, tick in enumerate(beats):
             # Quicker in the middle of the phrase, slower towards its end: parts in a thousand of the beat's length.
             place = index * 1000 // len(beats)
@@ -54,7 +57,9 @@ def tempo_map(plan: Plan, attributes: Attributes) -> TempoMap:
     return TempoMap(480, changes)
 
 
-def perform(plan: Plan, attributes: Attributes, hands: list[Hand], name: str, program: int, clock: TempoMap, index: int) -> Part:
+def perform(
+    plan: Plan, attributes: Attributes, hands: list[Hand], name: str, program: int, clock: TempoMap, index: int
+) -> Part:
     """Play the hands of one part: its notes in seconds, no two of one pitch at once."""
     row = GENRES[attributes.genre]
     rng = stream(attributes.seed, "play", index)
@@ -78,7 +83,7 @@ def _played(
     loudness = MOODS[attributes.mood][3]
     base = 44 + int(52 * loudness) + balance
     arcs = _Arcs(plan, attributes)
-    machine = attributes.genre in _MACHINES or hand.role == "drums" and attributes.kit in (24, 25)
+    machine = attributes.genre in _MACHINES or (hand.role == "drums" and attributes.kit in (24, 25))
     loose = 1 if machine else max(3, min(12, 1400 // attributes.tempo))
     touch = _touch(attributes, hand.role)
     span = 5 if not machine else 2
@@ -161,8 +166,8 @@ def pedals(plan: Plan, clock: TempoMap, part: int) -> tuple[Pedal, ...]:
     """The sustain pedal, changed with every chord (at every bar line at the latest): up with the new chord, down again just
     after it, so that nothing blurs."""
     result = []
-    edges = sorted({chord.start for chord in plan.chords} | set(range(0, plan.end, plan.bar.length))) + [plan.end + 240]
-    for start, end in zip(edges, edges[1:], strict=False):
+    edges = sorted({chord.start for chord in plan.chords} | set(range(0, plan.end, plan.bar.length)))
+    for start, end in pairwise([*edges, plan.end + 240]):
         if end - start > 120:
             result.append(Pedal(clock.seconds(start + 40), clock.seconds(end - 10), part))
     return tuple(result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from solfa.data.attributes import Attributes
 from solfa.data.harmony import Plan, stream
 from solfa.data.melody import Line, Tone, chord_at, melody
@@ -25,7 +27,9 @@ def piano(plan: Plan, attributes: Attributes, line: Line) -> tuple[list[Tone], l
         return right, _block(plan, roots, line.level)
     if texture == "alberti piano":
         return right, play(plan, dict.fromkeys("ABC", _alberti(plan.bar, line.level)), chords)
-    wide = [(roots[c.start], *[p for p in v if p > roots[c.start] + 4]) for c, v in zip(plan.chords, chords, strict=True)]
+    wide = [
+        (roots[c.start], *[p for p in v if p > roots[c.start] + 4]) for c, v in zip(plan.chords, chords, strict=True)
+    ]
     rng = stream(seed, "left hand")
     nocturne = texture == "nocturne piano"
     strokes = {letter: _wave(plan.bar, line.level, nocturne, rng.randrange(3)) for letter in "ABC"}
@@ -58,7 +62,7 @@ def _block(plan: Plan, roots: dict[int, int], level: int) -> list[Tone]:
         if level and start < bar_start + plan.bar.accent < end:
             cuts.insert(1, bar_start + plan.bar.accent)
         low = roots[chord.start]
-        for a, b in zip(cuts, cuts[1:], strict=False):
+        for a, b in pairwise(cuts):
             tones += [Tone(a, b - a, low, 4), Tone(a, b - a, low - 12 if low - 12 >= 21 else low + 12, 0)]
     return tones
 
@@ -76,7 +80,9 @@ def _stride(plan: Plan, roots: dict[int, int], chords: list[tuple[int, ...]]) ->
             if weak and now != start:
                 tones += [Tone(now, beat // 2, pitch, -4) for pitch in chords[index]]
             else:
-                low = root if i == 0 or len(plan.bar.beats) == 3 else root + 7 if root + 7 <= 50 and (chord.pitches[0] + 7) % 12 in chord.pitches and root % 12 == chord.pitches[0] else root
+                # The fifth on the bar's second accent, where it is in reach and in the chord.
+                fifth = root + 7 <= 50 and root % 12 == chord.pitches[0] and (root + 7) % 12 in chord.pitches
+                low = root + 7 if fifth and i and len(plan.bar.beats) != 3 else root
                 tones.append(Tone(now, beat * 3 // 4, low, 6))
                 if beat == 720:
                     tones += [Tone(now + 480, 200, pitch, -6) for pitch in chords[index]]

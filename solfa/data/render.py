@@ -14,6 +14,7 @@ from solfa.data.backends import Channel, Event, open_backend
 from solfa.data.effects import PLAIN, Effects, RenderOptions, apply_effects, draw_effects
 from solfa.data.programs import Presets, restrict
 from solfa.data.soundfont import SoundFont, find_soundfont
+from solfa.score.note import Note
 from solfa.score.score import Part, Pedal, Score
 
 SAMPLED = 44100  # Hz: the rate of the sounds in most soundfonts
@@ -40,7 +41,8 @@ class Renderer:
     ) -> None:
         if not 8000 <= sample_rate <= 96000 or channels not in (1, 2) or not 0 <= tail <= 30:
             raise ValueError(
-                f"sample rate {sample_rate}, channels {channels}, tail {tail} s: legal are 8000 to 96000 Hz, 1 or 2, 0 to 30 s"
+                f"sample rate {sample_rate}, channels {channels}, tail {tail} s: "
+                "legal are 8000 to 96000 Hz, 1 or 2, 0 to 30 s"
             )
         self.soundfont = soundfont if isinstance(soundfont, SoundFont) else find_soundfont(soundfont)
         self.sample_rate, self.channels, self.tail = sample_rate, channels, tail
@@ -82,7 +84,10 @@ class Renderer:
 
 
 def play_rate(sample_rate: int) -> int:
-    """The rate to synthesize at: the least multiple of half the wanted rate at which sounds sampled at 44.1 kHz fold above it."""
+    """The rate to synthesize at.
+
+    The least multiple of half the wanted rate at which what a sound sampled at 44.1 kHz holds folds above the wanted band.
+    """
     half = sample_rate / 2
     return round(half * math.ceil(1 + SAMPLED / sample_rate))
 
@@ -124,7 +129,8 @@ def _channel(part: Part, rng: random.Random, options: RenderOptions) -> Channel:
     pan, gain = rng.uniform(-options.spread, options.spread), rng.uniform(*options.balance)
     # Controller 7 is squared into an amplitude (General MIDI level 2); 100 is its usual place.
     volume = round(100 * 10 ** (gain / 40))
-    return Channel(part.program, part.is_drum, max(1, min(127, volume)), 64 + round(63 * (0.3 * pan if part.is_drum else pan)))
+    place = 64 + round(63 * (0.3 * pan if part.is_drum else pan))
+    return Channel(part.program, part.is_drum, max(1, min(127, volume)), place)
 
 
 def trim(samples: np.ndarray, least: int) -> np.ndarray:
@@ -145,8 +151,8 @@ def excerpt(score: Score, start: float, seconds: float) -> Score:
     """What begins in [start, start + seconds), moved to 0 and cut at the end; tempo, metre and key hold from what stood before."""
     end = start + seconds
 
-    def cut(onset: float, offset: float) -> dict[str, float]:
-        return {"onset": onset - start, "offset": min(offset, end) - start}
+    def cut(note: Note) -> Note:
+        return replace(note, onset=note.onset - start, offset=min(note.offset, end) - start)
 
     def shifted(changes: tuple) -> tuple:
         before = [change for change in changes if change.time <= start][-1:]
@@ -156,7 +162,7 @@ def excerpt(score: Score, start: float, seconds: float) -> Score:
         )
 
     parts = tuple(
-        replace(part, notes=tuple(replace(n, **cut(n.onset, n.offset)) for n in part.notes if start <= n.onset < end))
+        replace(part, notes=tuple(cut(note) for note in part.notes if start <= note.onset < end))
         for part in score.parts
     )
     pedals = tuple(

@@ -24,7 +24,7 @@ FOLDERS = (
     "~/Library/Audio/Sounds/Banks",
     "~/.local/share/soundfonts",
 )
-PREFERRED = ("FluidR3_GM", "FluidR3", "MuseScore_General_Full", "MuseScore_General", "GeneralUser", "FluidR3Mono_GM", "TimGM6mb")
+PREFERRED = ("FluidR3_GM", "FluidR3", "MuseScore_General", "GeneralUser", "TimGM6mb")
 SUFFIXES = (".sf2", ".sf3")
 PRESET_BYTES = 38  # one record of the phdr chunk
 MAX_PRESETS = 1 << 16
@@ -89,10 +89,13 @@ def find_soundfont(path: str | os.PathLike[str] | None = None) -> SoundFont:
     return load_soundfont(found[0])
 
 
-@lru_cache(maxsize=16)
 def load_soundfont(path: str | os.PathLike[str]) -> SoundFont:
     """Reads which presets a .sf2 or .sf3 file holds (SoundFont 2.04, section 7.2); the samples stay on disk."""
-    path = Path(path)
+    return _load(Path(path))
+
+
+@lru_cache(maxsize=16)
+def _load(path: Path) -> SoundFont:
     try:
         with open(path, "rb") as file:
             presets = dict(_presets(file, path))

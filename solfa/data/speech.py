@@ -19,10 +19,13 @@ ENGINES = ("espeak-ng", "flite")
 TIMEOUT = 60  # seconds for one sentence
 # Languages of espeak-ng; each reads words spelt for it below, or syllables that any language can say.
 LANGUAGES = (
-    "en-gb", "en-us", "en-gb-scotland", "en-gb-x-rp", "de", "fr-fr", "es", "it", "nl", "pt", "pt-br", "sv", "nb", "da", "fi", "pl", "cs",
-    "ro", "hu", "tr", "el", "ru", "id", "sw", "eo", "la", "ja", "ko", "cmn", "vi", "hi", "ar",
+    "en-gb", "en-us", "en-gb-scotland", "en-gb-x-rp", "de", "fr-fr", "es", "it", "nl", "pt", "pt-br", "sv", "nb", "da",
+    "fi", "pl", "cs", "ro", "hu", "tr", "el", "ru", "id", "sw", "eo", "la", "ja", "ko", "cmn", "vi", "hi", "ar",
 )  # fmt: skip
-VARIANTS = ("", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5", "+klatt", "+klatt3", "+whisper", "+croak")
+VARIANTS = (
+    "", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+f1", "+f2", "+f3", "+f4", "+f5", "+klatt", "+klatt3", "+whisper",
+    "+croak",
+)  # fmt: skip
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")
 
 _SUBJECTS = (
@@ -60,7 +63,8 @@ def choose_engines() -> tuple[str, ...]:
 
 def make_speech(rng: random.Random, seconds: float, sample_rate: int, channels: int, engines: Sequence[str]) -> Sound:
     """So many seconds of sentences, one after another, each [C, S] in a voice that stays. Raises OSError if an engine fails."""
-    voice = _espeak_voice(rng) if "espeak-ng" in engines and ("flite" not in engines or rng.random() < 0.75) else _flite_voice(rng)
+    espeak = "flite" not in engines or ("espeak-ng" in engines and rng.random() < 0.75)
+    voice = _espeak_voice(rng) if espeak else _flite_voice(rng)
     english = voice["language"].startswith("en")
     pieces: list[np.ndarray] = []
     spoken: list[str] = []
@@ -83,7 +87,7 @@ def paragraph(rng: random.Random) -> str:
     """One to four English clauses."""
     text = ""
     for index in range(rng.randint(1, 4)):
-        clause = " ".join(filter(None, (rng.choice(_SUBJECTS), rng.choice(_VERBS), rng.choice(_OBJECTS), rng.choice(_ENDINGS))))
+        clause = " ".join(rng.choice(words) for words in (_SUBJECTS, _VERBS, _OBJECTS, _ENDINGS)).strip()
         joint = rng.choice(_JOINTS) if index else ""
         text += joint + (clause[0].upper() + clause[1:] if not joint or joint[0] in ".?!" else clause)
     return text + rng.choice("..?!")
@@ -91,15 +95,13 @@ def paragraph(rng: random.Random) -> str:
 
 def babble(rng: random.Random) -> str:
     """Words of simple syllables, which every language's rules can read."""
-    words = [
-        "".join(
-            rng.choice(("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "")) + rng.choice("aaeiou") + rng.choice(("", "", "n", "r", "s", "l"))
-            for _ in range(rng.choice((1, 2, 2, 3)))
-        )
-        for _ in range(rng.randint(5, 14))
-    ]
+    words = ["".join(_syllable(rng) for _ in range(rng.choice((1, 2, 2, 3)))) for _ in range(rng.randint(5, 14))]
     words[rng.randrange(len(words) - 1)] += ","
     return " ".join(words).capitalize() + rng.choice("..?!")
+
+
+def _syllable(rng: random.Random) -> str:
+    return rng.choice([*"bdfgklmnprstv", ""]) + rng.choice("aaeiou") + rng.choice(["", "", *"nrsl"])
 
 
 def _espeak_voice(rng: random.Random) -> dict[str, str]:

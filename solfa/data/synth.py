@@ -58,7 +58,7 @@ class Settings:
         low, high = LENGTHS[self.kind]
         if not low <= self.seconds[0] <= self.seconds[1] <= high:
             raise ValueError(f"seconds {self.seconds}: a range within {low:g} to {high:g}")
-        if not (0 <= self.valid and 0 <= self.test and self.valid + self.test <= 1):
+        if min(self.valid, self.test) < 0 or self.valid + self.test > 1:
             raise ValueError(f"valid {self.valid} and test {self.test}: shares from 0, at most 1 together")
         if not 8000 <= self.sample_rate <= 96000 or self.channels not in (1, 2):
             raise ValueError(f"sample rate {self.sample_rate}, channels {self.channels}: 8000 to 96000 Hz, 1 or 2")
@@ -116,9 +116,7 @@ def synthesize(
     else:
         make = SoundItem(settings)
     names = settings.to_dict() | ({"engines": list(make.engines)} if isinstance(make, SpeechItem) else {})
-    return build(
-        Path(out), range(items), item_id, make, names, jobs=jobs, overwrite=overwrite, on_item=on_item
-    )
+    return build(Path(out), range(items), item_id, make, names, jobs=jobs, overwrite=overwrite, on_item=on_item)
 
 
 def item_id(index: int) -> str:
@@ -170,7 +168,9 @@ def draw_attributes(settings: Settings, presets: Presets, rng: random.Random) ->
 def _suited(voice: Voice, presets: Presets, rng: random.Random) -> int:
     """Its program, else one that plays the same role, else any that may sound."""
     good = sorted(presets.programs & set(suited(voice.role)))
-    return voice.program if voice.program in presets.programs else nearest(voice.program, good or sorted(presets.programs), rng)
+    if voice.program in presets.programs:
+        return voice.program
+    return nearest(voice.program, good or sorted(presets.programs), rng)
 
 
 def rendered(
@@ -221,8 +221,10 @@ class SpeechItem:
 
     def __call__(self, index: int) -> Made:
         rng = random.Random(f"{self.settings.seed}/speech/{index}")
-        sound = make_speech(rng, rng.uniform(*self.settings.seconds), self.settings.sample_rate, self.settings.channels, self.engines)
-        return _with_effects(self.settings, index, sound.samples, sound.text, sound.attributes, rng)
+        settings = self.settings
+        seconds = rng.uniform(*settings.seconds)
+        sound = make_speech(rng, seconds, settings.sample_rate, settings.channels, self.engines)
+        return _with_effects(settings, index, sound.samples, sound.text, sound.attributes, rng)
 
 
 def _with_effects(

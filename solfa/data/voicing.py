@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Iterable
+from itertools import pairwise, product
 
 from solfa.data.harmony import Plan
 from solfa.data.theory import Chord, nearest
@@ -19,7 +20,9 @@ def _tones(chord: Chord, count: int, rootless: bool) -> list[int]:
     return classes
 
 
-def voicings(chords: tuple[Chord, ...], low: int, high: int, count: int, rootless: bool = False) -> list[tuple[int, ...]]:
+def voicings(
+    chords: tuple[Chord, ...], low: int, high: int, count: int, rootless: bool = False
+) -> list[tuple[int, ...]]:
     """Every chord in close position (or with its second voice from the top dropped an octave) between `low` and `high`,
     chosen so that the voices move least. Each is sorted, lowest first."""
     middle = (low + high) // 2
@@ -63,7 +66,11 @@ def bass_line(plan: Plan, low: int, high: int) -> dict[int, int]:
     result: dict[int, int] = {}
     for chord in plan.chords:
         options = [p for p in range(low, high + 1) if p % 12 == chord.bass]
-        pitch = min(options, key=lambda p: (2 * abs(p - pitch) + abs(p - middle), p)) if options else nearest(middle, (chord.bass,))
+        pitch = (
+            min(options, key=lambda p: (2 * abs(p - pitch) + abs(p - middle), p))
+            if options
+            else nearest(middle, (chord.bass,))
+        )
         result[chord.start] = pitch
     return result
 
@@ -78,28 +85,40 @@ def four_parts(plan: Plan, ranges: tuple[tuple[int, int], ...]) -> list[tuple[in
     before: tuple[int, ...] | None = None
     result = []
     for chord in plan.chords:
-        low = bass[chord.start]
-        choices = []
-        for index, (bottom, top) in enumerate(ranges[:-1]):
-            near = before[index] if before else middles[index]
-            reach = 4 if before else 8
-            options = [p for p in range(max(bottom, near - reach), min(top, near + reach) + 1) if p % 12 in chord.pitches]
-            choices.append(options or [nearest(middles[index], chord.pitches)])
-        best = min(
-            ((*upper, low) for upper in product(*choices)),
-            key=lambda voices: (_cost(voices, before, chord, middles), voices),
-        )
+        best = _best(chord, (bass[chord.start],), ranges, middles, before, 4 if before else 8)
+        if before is not None and (parallels(before, best) or _crossed(best)):
+            # No good way nearby: let the voices go further, and the bass to its other octave.
+            low, high = ranges[-1]
+            basses = tuple(p for p in range(low, high + 1) if p % 12 == chord.bass) or (bass[chord.start],)
+            best = _best(chord, basses, ranges, middles, before, 7)
         before = best
         result.append(best)
     return result
 
 
+def _best(
+    chord: Chord, basses: tuple[int, ...], ranges: tuple[tuple[int, int], ...], middles: list[int],
+    before: tuple[int, ...] | None, reach: int,
+) -> tuple[int, ...]:  # fmt: skip
+    """The cheapest way to set a chord, each upper voice within `reach` semitones of where it was."""
+    choices: list[Iterable[int]] = []
+    for index, (bottom, top) in enumerate(ranges[:-1]):
+        near = before[index] if before else middles[index]
+        options = [p for p in range(max(bottom, near - reach), min(top, near + reach) + 1) if p % 12 in chord.pitches]
+        choices.append(options or [nearest(middles[index], chord.pitches)])
+    return min(product(*choices, basses), key=lambda voices: (_cost(voices, before, chord, middles), voices))
+
+
+def _crossed(voices: tuple[int, ...]) -> bool:
+    return any(upper <= lower for upper, lower in pairwise(voices))
+
+
 def _cost(voices: tuple[int, ...], before: tuple[int, ...] | None, chord: Chord, middles: list[int]) -> int:
     cost = 0
-    for upper, lower in zip(voices, voices[1:], strict=False):
+    for upper, lower in pairwise(voices):
         if upper <= lower:
             cost += 400
-    for upper, lower in zip(voices[:-2], voices[1:-1], strict=True):
+    for upper, lower in pairwise(voices[:-1]):
         if upper - lower > 12:
             cost += 30
     sounding = {pitch % 12 for pitch in voices}
@@ -108,7 +127,11 @@ def _cost(voices: tuple[int, ...], before: tuple[int, ...] | None, chord: Chord,
     if before is None:
         return cost + sum(abs(p - m) for p, m in zip(voices, middles, strict=True))
     moves = [b - a for a, b in zip(before, voices, strict=True)]
-    cost += sum(abs(move) for move in moves[:-1]) * 2 + sum(abs(p - m) for p, m in zip(voices, middles, strict=True)) // 2
+    cost += (
+        sum(abs(move) for move in moves[:-1]) * 2
+        + abs(moves[-1])
+        + sum(abs(p - m) for p, m in zip(voices, middles, strict=True)) // 2
+    )
     if not moves[0]:
         cost += 3  # a top voice that stands still is no tune
     elif (moves[0] > 0) == (moves[-1] > 0) and moves[-1]:

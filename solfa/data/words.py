@@ -6,9 +6,9 @@ from solfa.data.instruments import INSTRUMENTS
 
 GENRE_NOUNS: dict[str, tuple[str, ...]] = {
     "waltz": ("waltz", "waltz", "waltz tune"),
-    "chorale": ("chorale", "hymn-like chorale", "four-part chorale", "hymn"),
-    "ballad": ("ballad", "slow ballad", "ballad"),
-    "folk": ("folk tune", "folk piece", "folk melody", "folk music"),
+    "chorale": ("chorale", "hymn-like chorale", "hymn"),
+    "ballad": ("ballad", "ballad", "lyrical ballad"),
+    "folk": ("folk tune", "folk piece", "folk-style tune", "piece of folk music"),
     "celtic folk": ("Celtic tune", "Celtic folk piece", "Irish-style tune", "Celtic folk dance"),
     "swing jazz": ("swing tune", "jazz piece", "swing jazz number", "jazz tune"),
     "bossa nova": ("bossa nova", "bossa nova tune", "bossa", "Brazilian bossa nova"),
@@ -16,10 +16,10 @@ GENRE_NOUNS: dict[str, tuple[str, ...]] = {
     "rock": ("rock track", "rock instrumental", "rock tune", "rock piece"),
     "metal": ("metal track", "heavy metal instrumental", "metal piece", "metal tune"),
     "pop": ("pop track", "pop instrumental", "pop tune", "pop piece"),
-    "ambient": ("ambient piece", "ambient soundscape", "ambient track", "ambient music"),
+    "ambient": ("ambient piece", "ambient soundscape", "ambient track", "piece of ambient music"),
     "minimalist": ("minimalist piece", "minimal, repetitive piece", "minimalist pattern piece", "minimalist composition"),
     "march": ("march", "military march", "parade march"),
-    "baroque": ("baroque piece", "baroque-style piece", "contrapuntal baroque invention", "baroque counterpoint"),
+    "baroque": ("baroque piece", "baroque-style piece", "piece in baroque style", "baroque composition"),
     "classical": ("classical piece", "classical-style piece", "piece in classical style", "classical composition"),
     "romantic piano": ("romantic piano piece", "romantic-era piano piece", "expressive piano piece", "piece of romantic piano music"),
     "ragtime": ("ragtime", "rag", "ragtime tune", "ragtime piece"),
@@ -28,7 +28,7 @@ GENRE_NOUNS: dict[str, tuple[str, ...]] = {
     "drum and bass": ("drum and bass track", "drum 'n' bass track", "drum and bass tune"),
     "disco": ("disco track", "disco tune", "disco groove", "disco number"),
     "hip hop": ("hip hop beat", "hip-hop instrumental", "hip hop track"),
-    "blues": ("blues", "twelve-bar blues", "blues tune", "blues number"),
+    "blues": ("blues", "blues piece", "blues tune", "blues number"),
     "country": ("country tune", "country instrumental", "country piece", "country track"),
     "tango": ("tango", "tango", "Argentine tango", "tango piece"),
     "reggae": ("reggae track", "reggae groove", "reggae tune", "reggae instrumental"),
@@ -39,14 +39,22 @@ GENRE_NOUNS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 MOOD_WORDS: dict[str, tuple[str, ...]] = {
-    "calm": ("calm", "quiet", "tranquil", "serene"), "peaceful": ("peaceful", "restful", "serene"), "gentle": ("gentle", "tender", "soft"),
-    "sad": ("sad", "sorrowful", "mournful"), "melancholic": ("melancholic", "wistful", "melancholy"), "dark": ("dark", "brooding", "ominous"),
-    "mysterious": ("mysterious", "enigmatic", "eerie"), "dreamy": ("dreamy", "floating", "ethereal"), "romantic": ("romantic", "warm", "tender"),
-    "solemn": ("solemn", "dignified", "serious"), "nostalgic": ("nostalgic", "wistful", "bittersweet"), "tense": ("tense", "suspenseful", "anxious"),
-    "hopeful": ("hopeful", "optimistic", "bright"), "happy": ("happy", "cheerful", "joyful"), "playful": ("playful", "light-hearted", "whimsical"),
-    "uplifting": ("uplifting", "inspiring", "bright"), "energetic": ("energetic", "high-energy", "vigorous"), "driving": ("driving", "propulsive", "insistent"),
-    "majestic": ("majestic", "grand", "stately"), "dramatic": ("dramatic", "intense", "stormy"), "relaxed": ("relaxed", "laid-back", "easygoing"),
-    "groovy": ("groovy", "funky", "grooving"), "lively": ("lively", "spirited", "animated"), "aggressive": ("aggressive", "fierce", "hard-hitting"),
+    "calm": ("calm", "quiet", "tranquil", "serene"), "peaceful": ("peaceful", "restful", "serene"),
+    "gentle": ("gentle", "tender", "soft"),
+    "sad": ("sad", "sorrowful", "mournful"), "melancholic": ("melancholic", "wistful", "melancholy"),
+    "dark": ("dark", "brooding", "ominous"),
+    "mysterious": ("mysterious", "enigmatic", "eerie"), "dreamy": ("dreamy", "floating", "ethereal"),
+    "romantic": ("romantic", "warm", "tender"),
+    "solemn": ("solemn", "dignified", "serious"), "nostalgic": ("nostalgic", "wistful", "bittersweet"),
+    "tense": ("tense", "suspenseful", "anxious"),
+    "hopeful": ("hopeful", "optimistic", "bright"), "happy": ("happy", "cheerful", "joyful"),
+    "playful": ("playful", "light-hearted", "whimsical"),
+    "uplifting": ("uplifting", "inspiring", "bright"), "energetic": ("energetic", "high-energy", "vigorous"),
+    "driving": ("driving", "propulsive", "insistent"),
+    "majestic": ("majestic", "grand", "stately"), "dramatic": ("dramatic", "intense", "stormy"),
+    "relaxed": ("relaxed", "laid-back", "easygoing"),
+    "groovy": ("groovy", "funky", "grooving"), "lively": ("lively", "spirited", "animated"),
+    "aggressive": ("aggressive", "fierce", "hard-hitting"),
 }  # fmt: skip
 
 DENSITY_WORDS = {
@@ -54,24 +62,34 @@ DENSITY_WORDS = {
     "medium": (),
     "dense": ("busy", "dense", "intricate", "note-rich"),
 }
-REGISTER_WORDS = {"low": ("low", "low-lying", "deep"), "mid": (), "high": ("high", "high-pitched", "bright, high")}
+REGISTER_WORDS = {"low": ("low", "low-lying", "deep"), "mid": (), "high": ("high", "high-pitched", "high-lying")}
 
 # Upper bounds in beats a minute, and words for tempi below them.
 TEMPO_WORDS: tuple[tuple[int, tuple[str, ...]], ...] = (
     (60, ("very slow", "slow", "unhurried")),
     (80, ("slow", "unhurried", "slow")),
     (104, ("moderate", "mid-tempo", "medium-tempo")),
-    (124, ("moderately fast", "flowing", "medium-fast")),
+    (124, ("moderately fast", "medium-fast", "fairly quick")),
     (150, ("fast", "quick", "brisk", "up-tempo")),
     (1000, ("very fast", "rapid", "fast")),
 )
 METRE_WORDS: dict[tuple[int, int], tuple[str, ...]] = {
     (2, 4): ("2/4", "2/4 time", "two-four time"), (3, 4): ("3/4", "3/4 time", "triple time", "three-four time"),
-    (4, 4): ("4/4", "4/4 time", "common time"), (5, 4): ("5/4", "5/4 time", "an asymmetric 5/4"), (6, 8): ("6/8", "6/8 time", "a lilting 6/8"),
-    (7, 8): ("7/8", "7/8 time", "an uneven 7/8"), (9, 8): ("9/8", "9/8 time"), (12, 8): ("12/8", "12/8 time", "a rolling 12/8"),
+    (4, 4): ("4/4", "4/4 time", "common time"), (5, 4): ("5/4", "5/4 time", "an asymmetric 5/4"),
+    (6, 8): ("6/8", "6/8 time", "a lilting 6/8"),
+    (7, 8): ("7/8", "7/8 time", "an uneven 7/8"), (9, 8): ("9/8", "9/8 time"),
+    (12, 8): ("12/8", "12/8 time", "a rolling 12/8"),
 }  # fmt: skip
+PIANO_WORDS = {
+    "piano arpeggios": ("rippling arpeggios", "an arpeggiated accompaniment", "flowing arpeggios"),
+    "alberti piano": ("an Alberti bass", "broken chords in the left hand", "an Alberti-bass accompaniment"),
+    "block-chord piano": ("full block chords", "chordal writing", "block chords and bass octaves"),
+    "nocturne piano": ("a wide, nocturne-like left hand", "rolling left-hand figures", "broad left-hand arpeggios"),
+    "stride piano": ("a stride left hand", "a stride bass", "a leaping stride accompaniment"),
+}
 MODE_NAMES: dict[str, tuple[str, ...]] = {
-    "major": ("major",), "minor": ("minor",), "harmonic minor": ("minor", "harmonic minor"), "dorian": ("dorian", "Dorian mode", "Dorian"),
+    "major": ("major",), "minor": ("minor",), "harmonic minor": ("minor", "harmonic minor"),
+    "dorian": ("dorian", "Dorian mode", "Dorian"),
     "phrygian": ("phrygian", "Phrygian mode", "Phrygian"), "lydian": ("lydian", "Lydian mode", "Lydian"),
     "mixolydian": ("mixolydian", "Mixolydian mode", "Mixolydian"), "major pentatonic": ("major pentatonic", "major"),
     "minor pentatonic": ("minor pentatonic", "minor"), "blues": ("", "blues"),
@@ -82,7 +100,8 @@ FLATS = ("C", "D flat", "D", "E flat", "E", "F", "G flat", "G", "A flat", "A", "
 SHARP_MINOR, SHARP_MAJOR = frozenset({1, 3, 6, 8}), frozenset({6})
 
 KIT_WORDS: dict[int, tuple[str, ...]] = {
-    0: ("drums", "drum kit", "acoustic drums"), 8: ("drums", "drum kit", "room drums"), 16: ("drums", "powerful drums", "big drums"),
+    0: ("drums", "drum kit", "acoustic drums"), 8: ("drums", "drum kit", "room drums"),
+    16: ("drums", "powerful drums", "big drums"),
     24: ("electronic drums", "drums", "synthetic drums"), 25: ("drum machine", "808-style drums", "electronic drums"),
     32: ("jazz drums", "drums", "drum kit"), 40: ("brushed drums", "brushes on drums", "drums"),
     48: ("orchestral percussion", "percussion", "orchestral drums"),
@@ -90,18 +109,30 @@ KIT_WORDS: dict[int, tuple[str, ...]] = {
 
 # Other names of instruments, beside the table's own.
 _SYNONYMS: dict[int, tuple[str, ...]] = {
-    0: ("piano", "piano", "grand piano"), 1: ("piano", "bright acoustic piano"), 2: ("electric grand",), 3: ("honky-tonk", "detuned saloon piano"),
-    4: ("Rhodes-like electric piano", "electric piano"), 5: ("electric piano", "DX-style electric piano"), 7: ("clav",), 11: ("vibes",),
-    14: ("bells",), 16: ("Hammond-style organ", "organ"), 17: ("organ",), 18: ("organ",), 19: ("pipe organ", "organ"), 20: ("harmonium",),
-    24: ("classical guitar", "acoustic guitar"), 25: ("acoustic guitar", "steel guitar"), 26: ("hollow-body guitar", "guitar"), 27: ("electric guitar",),
-    28: ("palm-muted guitar", "electric guitar"), 29: ("overdriven electric guitar", "electric guitar"), 30: ("distorted guitar", "heavy guitar"),
-    32: ("upright bass", "double bass"), 33: ("electric bass", "bass guitar"), 34: ("electric bass", "bass guitar"), 35: ("bass guitar",),
-    36: ("slapped bass",), 38: ("synthesizer bass",), 39: ("synth bass",), 43: ("contrabass", "upright bass"), 44: ("tremolo string section",),
-    45: ("plucked strings", "pizzicato"), 46: ("orchestral harp",), 48: ("strings", "string section"), 49: ("strings",), 50: ("synthetic strings",),
-    52: ("choir voices", "vocal choir"), 53: ("wordless voices",), 60: ("horn", "French horns"), 61: ("brass", "horn section"),
-    62: ("synthesizer brass",), 64: ("soprano sax",), 65: ("alto sax", "saxophone"), 66: ("tenor sax", "saxophone"), 67: ("baritone sax", "bari sax"),
-    69: ("cor anglais",), 75: ("panpipes",), 80: ("square-wave synth", "synth lead"), 81: ("sawtooth synth", "synth lead"),
-    82: ("calliope",), 88: ("synth pad",), 89: ("synth pad",), 90: ("synth pad",), 92: ("glassy pad",), 95: ("synth pad",),
+    0: ("piano", "piano", "grand piano"), 1: ("piano", "bright acoustic piano"), 2: ("electric grand",),
+    3: ("honky-tonk", "detuned saloon piano"),
+    4: ("Rhodes-like electric piano", "electric piano"), 5: ("electric piano", "DX-style electric piano"),
+    7: ("clav",), 11: ("vibes",),
+    14: ("bells",), 16: ("Hammond-style organ", "organ"), 17: ("organ",), 18: ("organ",), 19: ("pipe organ", "organ"),
+    20: ("harmonium",),
+    24: ("classical guitar", "acoustic guitar"), 25: ("acoustic guitar", "steel guitar"),
+    26: ("hollow-body guitar", "guitar"), 27: ("electric guitar",),
+    28: ("palm-muted guitar", "electric guitar"), 29: ("overdriven electric guitar", "electric guitar"),
+    30: ("distorted guitar", "heavy guitar"),
+    32: ("upright bass", "double bass"), 33: ("electric bass", "bass guitar"), 34: ("electric bass", "bass guitar"),
+    35: ("bass guitar",),
+    36: ("slapped bass",), 38: ("synthesizer bass",), 39: ("synth bass",), 43: ("contrabass", "upright bass"),
+    44: ("tremolo string section",),
+    45: ("plucked strings", "pizzicato"), 46: ("orchestral harp",), 48: ("strings", "string section"),
+    49: ("strings",), 50: ("synthetic strings",),
+    52: ("choir voices", "vocal choir"), 53: ("wordless voices",), 60: ("horn", "French horns"),
+    61: ("brass", "horn section"),
+    62: ("synthesizer brass",), 64: ("soprano sax",), 65: ("alto sax", "saxophone"), 66: ("tenor sax", "saxophone"),
+    67: ("baritone sax", "bari sax"),
+    69: ("cor anglais",), 75: ("panpipes",), 80: ("square-wave synth", "synth lead"),
+    81: ("sawtooth synth", "synth lead"),
+    82: ("calliope",), 88: ("synth pad",), 89: ("synth pad",), 90: ("synth pad",), 92: ("glassy pad",),
+    95: ("synth pad",),
     108: ("thumb piano", "mbira"), 110: ("folk fiddle",), 114: ("steel pans",), 116: ("taiko",),
 }  # fmt: skip
 _EFFECTS = range(120, 128)
@@ -118,7 +149,7 @@ def instrument_names(program: int) -> tuple[str, ...]:
 def with_article(phrase: str) -> str:
     """The phrase with "a" or "an", by its sound."""
     vowel = phrase[:1].lower() in "aeio" or phrase.lower().startswith(("8", "up", "un", "fm"))
-    return f"{'an' if vowel and not phrase.lower().startswith(('one', 'eu')) else 'a'} {phrase}"
+    return f"{'an' if vowel and not phrase.lower().startswith('eu') else 'a'} {phrase}"
 
 
 def listed(items: list[str], conjunction: str = "and") -> str:

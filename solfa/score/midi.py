@@ -1,8 +1,9 @@
 """MIDI in and out. A score read and written again is the same score, to the tick.
 
-Policies. Notes of one part and pitch that overlap are paired first in, first out (the file format cannot say more). A note
-shorter than a tick is written and read one tick long; one that is never released ends with its track. Every part is written
-on a channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), so up to 128 ports.
+Policies. Notes of one part and pitch that overlap are paired first in, first out (the file format cannot say more).
+A note shorter than a tick is written and read one tick long; one that is never released ends with its track. Every
+part is written on a channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), up to 128 ports.
+Parts without notes are written, but not read back.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ import io
 import os
 import tempfile
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import mido
 
 from solfa.score import smf
 from solfa.score.note import Note
@@ -23,6 +28,7 @@ from solfa.score.tempo import TempoMap
 __all__ = ["MAX_SECONDS", "MidiError", "read_midi", "write_midi"]
 
 MAX_SECONDS = 24 * 3600.0
+MAX_PEDALS = 1 << 20  # a pedal counts for all parts of its channel, so a small file could ask for very many
 DRUM_CHANNEL = 9
 _MELODIC = [channel for channel in range(16) if channel != DRUM_CHANNEL]
 _MAJOR = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -63,9 +69,9 @@ class _Reading:
 def read_midi(source: str | os.PathLike | bytes) -> Score:
     """Read a Standard MIDI File (format 0 or 1) from a path or from its bytes.
 
-    Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts for
-    all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 16 MiB or longer than 24
-    hours; OSError for one that cannot be opened. Memory and time are bounded by the file's size.
+    Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts
+    for all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 16 MiB or longer
+    than 24 hours; OSError for one that cannot be opened. Memory and time are bounded by the file's size.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _score(smf.parse(bytes(source)))
@@ -78,7 +84,7 @@ def read_midi(source: str | os.PathLike | bytes) -> Score:
 
 
 def _score(file: smf.MidiBytes) -> Score:
-    ports = [next((e.payload[0] for e in t if e.first == smf.PORT and e.status == smf.META and e.payload), 0) for t in file.tracks]
+    ports = [_port(track) for track in file.tracks]
     # Programs and metas of a tick count before its notes, whichever track they stand in.
     merged = [(event, track) for track, events in enumerate(file.tracks) for event in events]
     merged.sort(key=lambda pair: (pair[0].tick, pair[0].status & 0xF0 in (smf.NOTE_ON, smf.NOTE_OFF)))
@@ -106,8 +112,9 @@ def _score(file: smf.MidiBytes) -> Score:
 
 def _assemble(file: smf.MidiBytes, reading: _Reading, metas: list[smf.Event]) -> Score:
     clock = _clock(file.division, metas)
-    if clock.seconds(max(file.ends)) > MAX_SECONDS:
-        raise MidiError(f"lasts {clock.seconds(max(file.ends)):.0f} s: the longest score read here is {MAX_SECONDS:.0f} s")
+    length = clock.seconds(max(file.ends))
+    if length > MAX_SECONDS:
+        raise MidiError(f"lasts {length:.0f} s: the longest score read here is {MAX_SECONDS:.0f} s")
     seconds = clock.seconds
     order = {key: index for index, key in enumerate(reading.parts)}
     keys = sorted(reading.parts, key=lambda key: (key[0], order[key]))
@@ -116,25 +123,34 @@ def _assemble(file: smf.MidiBytes, reading: _Reading, metas: list[smf.Event]) ->
         drum = channel == DRUM_CHANNEL
         notes = reading.parts[track, port, channel, program]
         name = _name(file.tracks[track]) or f"{'drums' if drum else 'program'} {program}"
-        made = tuple(Note(seconds(on), seconds(off), pitch, velocity, program, drum) for on, off, pitch, velocity in notes)
-        parts.append(Part(name, program, drum, made))
-    pedals = tuple(
-        Pedal(seconds(onset), seconds(offset), index)
-        for onset, offset, channel_key in reading.pedals
-        for index, (_, port, channel, _) in enumerate(keys)
-        if channel_key == (port, channel)
-    )
+        made = (Note(seconds(on), seconds(off), pitch, loud, program, drum) for on, off, pitch, loud in notes)
+        parts.append(Part(name, program, drum, tuple(made)))
+    pedals = _pedals(reading, keys, clock)
     # Many files say the metre and the key in every track: once is enough.
     metres = dict.fromkeys(_metre(seconds(e.tick), e.payload) for e in metas if e.first == smf.METRE)
     signatures = dict.fromkeys(_key(seconds(e.tick), e.payload) for e in metas if e.first == smf.KEY)
     return Score(tuple(parts), clock.tempi, tuple(metres), tuple(signatures), pedals, clock.ticks_per_beat)
 
 
+def _pedals(reading: _Reading, keys: list[tuple[int, int, int, int]], clock: TempoMap) -> tuple[Pedal, ...]:
+    """Each pedal once for every part on its channel."""
+    parts: dict[tuple[int, int], list[int]] = {}
+    for index, (_, port, channel, _) in enumerate(keys):
+        parts.setdefault((port, channel), []).append(index)
+    if sum(len(parts.get(place, ())) for _, _, place in reading.pedals) > MAX_PEDALS:
+        raise MidiError(f"{len(reading.pedals)} pedal strokes over {len(keys)} parts: at most {MAX_PEDALS} altogether")
+    return tuple(
+        Pedal(clock.seconds(onset), clock.seconds(offset), index)
+        for onset, offset, place in reading.pedals
+        for index in parts.get(place, ())
+    )
+
+
 def _clock(division: int, metas: list[smf.Event]) -> TempoMap:
-    if division < 0:  # SMPTE: frames a second (negative, high byte), ticks a frame (low byte); tempo events do not count
+    if division < 0:  # SMPTE: frames a second (high byte, negative), ticks a frame (low byte); tempi do not count
         rate, ticks = -(division >> 8), division & 0xFF
         if rate not in (24, 25, 29, 30) or ticks == 0:
-            raise MidiError(f"SMPTE division of {rate} frames a second and {ticks} ticks a frame: legal are 24, 25, 29, 30")
+            raise MidiError(f"{rate} SMPTE frames a second of {ticks} ticks: legal are 24, 25, 29, 30 of 1 or more")
         beat = (30 if rate == 29 else rate) * ticks  # a "quarter note" of one second, or 1.001 for 29.97
         return TempoMap(beat, [(0, 1_001_000 if rate == 29 else 1_000_000)])
     changes = []
@@ -142,7 +158,8 @@ def _clock(division: int, metas: list[smf.Event]) -> TempoMap:
         if event.first == smf.TEMPO:
             tempo = int.from_bytes(event.payload, "big")
             if len(event.payload) != 3 or tempo == 0:
-                raise MidiError(f"tick {event.tick}: a tempo of {tempo} in {len(event.payload)} bytes: legal is 1 or more in 3")
+                size = len(event.payload)
+                raise MidiError(f"tick {event.tick}: tempo {tempo} in {size} bytes: legal is 1 or more in 3 bytes")
             changes.append((event.tick, tempo))
     return TempoMap(division, changes)
 
@@ -156,9 +173,13 @@ def _metre(time: float, payload: bytes) -> Metre:
 def _key(time: float, payload: bytes) -> KeySignature:
     sharps = int.from_bytes(payload[:1], "big", signed=True)
     if len(payload) < 2 or abs(sharps) > 7 or payload[1] > 1:
-        raise MidiError(f"{time:.3f} s: key signature {payload.hex()}: legal are -7 to 7 sharps, major (0) or minor (1)")
+        raise MidiError(f"{time:.3f} s: key signature {payload.hex()}: legal are -7 to 7 sharps and mode 0 or 1")
     minor = payload[1] == 1
     return KeySignature(time, (sharps * 7 + (9 if minor else 0)) % 12, "minor" if minor else "major")
+
+
+def _port(track: tuple[smf.Event, ...]) -> int:
+    return next((e.payload[0] for e in track if e.status == smf.META and e.first == smf.PORT and e.payload), 0)
 
 
 def _name(track: tuple[smf.Event, ...]) -> str:
@@ -169,20 +190,19 @@ def _name(track: tuple[smf.Event, ...]) -> str:
 def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
     """The score as a Standard MIDI File of format 1, also written to `path` (whole or not at all) if one is given.
 
-    Times are rounded to the nearest tick of the score's grid. Pedals of one part that overlap are joined. The same score
-    gives the same bytes. Raises MidiError for more parts than 128 ports hold (1920 melodic, 128 drums).
+    Times are rounded to the nearest tick of the score's grid. Pedals of one part that overlap are joined. The same
+    score gives the same bytes. Raises MidiError for more parts than 128 ports hold (1920 melodic, 128 drums).
     """
-    import mido  # here, because reading and composing do without it
-
     clock = TempoMap.of(score.tempi, score.ticks_per_beat)
     file = mido.MidiFile(type=1, ticks_per_beat=score.ticks_per_beat, charset="utf-8")
-    file.tracks.append(_conductor(mido, score, clock))
-    places = {True: ((port, DRUM_CHANNEL) for port in range(128)), False: ((p, c) for p in range(128) for c in _MELODIC)}
+    file.tracks.append(_conductor(score, clock))
+    drums = ((port, DRUM_CHANNEL) for port in range(128))
+    places = {True: drums, False: ((port, channel) for port in range(128) for channel in _MELODIC)}
     for index, part in enumerate(score.parts):
         place = next(places[part.is_drum], None)
         if place is None:
             raise MidiError(f"{len(score.parts)} parts: a MIDI file holds at most 1920 melodic and 128 drum parts")
-        file.tracks.append(_track(mido, score, index, place, clock))
+        file.tracks.append(_track(score, index, place, clock))
     buffer = io.BytesIO()
     file.save(file=buffer)
     data = buffer.getvalue()
@@ -191,7 +211,7 @@ def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
     return data
 
 
-def _conductor(mido, score: Score, clock: TempoMap):
+def _conductor(score: Score, clock: TempoMap) -> Any:
     events = [(tick, mido.MetaMessage("set_tempo", tempo=tempo)) for tick, tempo in clock.changes]
     for metre in score.metres:
         message = mido.MetaMessage("time_signature", numerator=metre.numerator, denominator=metre.denominator)
@@ -199,10 +219,10 @@ def _conductor(mido, score: Score, clock: TempoMap):
     for key in score.keys:
         name = (_MAJOR if key.mode == "major" else _MINOR)[key.tonic]
         events.append((clock.tick(key.time), mido.MetaMessage("key_signature", key=name)))
-    return _deltas(mido, sorted(events, key=lambda event: event[0]))
+    return _deltas(sorted(events, key=lambda event: event[0]))
 
 
-def _track(mido, score: Score, index: int, place: tuple[int, int], clock: TempoMap):
+def _track(score: Score, index: int, place: tuple[int, int], clock: TempoMap) -> Any:
     port, channel = place
     part = score.parts[index]
     head = [mido.MetaMessage("track_name", name=part.name)]
@@ -210,7 +230,7 @@ def _track(mido, score: Score, index: int, place: tuple[int, int], clock: TempoM
         head.append(mido.MetaMessage("midi_port", port=port))
     head.append(mido.Message("program_change", channel=channel, program=part.program))
     # On one tick: ends, then the pedal (up before down), then beginnings.
-    events: list[tuple[int, int, object]] = [(0, -1, message) for message in head]
+    events: list[tuple[int, int, Any]] = [(0, -1, message) for message in head]
     for note in part.notes:
         onset = clock.tick(note.onset)
         offset = max(clock.tick(note.offset), onset + 1)
@@ -220,10 +240,10 @@ def _track(mido, score: Score, index: int, place: tuple[int, int], clock: TempoM
         events.append((onset, 2, mido.Message("control_change", channel=channel, control=64, value=127)))
         events.append((offset, 1, mido.Message("control_change", channel=channel, control=64, value=0)))
     events.sort(key=lambda event: event[:2])
-    return _deltas(mido, [(tick, message) for tick, _, message in events])
+    return _deltas([(tick, message) for tick, _, message in events])
 
 
-def _joined(spans) -> list[tuple[int, int]]:
+def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     result: list[tuple[int, int]] = []
     for onset, offset in sorted(spans):
         if result and onset < result[-1][1]:
@@ -233,7 +253,7 @@ def _joined(spans) -> list[tuple[int, int]]:
     return result
 
 
-def _deltas(mido, events):
+def _deltas(events: list[tuple[int, Any]]) -> Any:
     track, now = mido.MidiTrack(), 0
     for tick, message in events:
         message.time = tick - now

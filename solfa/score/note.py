@@ -10,8 +10,8 @@ class Note:
     """A note on the time line. Notes sort by onset, then offset, then pitch.
 
     `onset` and `offset` are seconds from the start, 0 <= onset <= offset. `pitch` is a MIDI number (60 is middle C; for
-    drums the General MIDI percussion key), `velocity` 1 to 127, `program` a General MIDI program counted from 0 (for drums
-    the kit). Raises ValueError for anything outside these ranges.
+    drums the General MIDI percussion key), `velocity` 1 to 127, `program` a General MIDI program counted from 0 (for
+    drums the kit). Raises ValueError for anything outside these ranges.
     """
 
     onset: float

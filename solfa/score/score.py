@@ -15,7 +15,7 @@ def _check_time(what: str, time: float) -> None:
 
 @dataclass(frozen=True, order=True)
 class TempoChange:
-    """From `time` (seconds) on, `bpm` quarter notes a minute (4 to 1000). Before the first change a score runs at 120."""
+    """From `time` (seconds) on, `bpm` quarter notes a minute. Before the first change a score runs at 120."""
 
     time: float
     bpm: float
@@ -99,8 +99,8 @@ class Part:
 class Score:
     """Parts and the time line they share. Times are seconds; `ticks_per_beat` is the grid that MIDI is written on.
 
-    `tempi`, `metres` and `keys` are kept sorted by time. Raises ValueError for a pedal whose part does not exist and for a
-    grid outside 1 to 32767 ticks a quarter note.
+    `tempi`, `metres` and `keys` are kept sorted by time. Raises ValueError for a pedal whose part does not exist and for
+    a grid outside 1 to 32767 ticks a quarter note.
     """
 
     parts: tuple[Part, ...]

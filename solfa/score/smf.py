@@ -1,9 +1,9 @@
 """Standard MIDI files, byte by byte: the reader under `read_midi`.
 
-mido writes our files, but its reader gathers variable-length numbers of any size (a file of 4 MB can hold it for hours), stops at
-chunks it does not know and at one odd key signature. Here every length is checked against the bytes that are there before
-anything is read, so time and memory are bounded by the file's size. Source: "Standard MIDI Files 1.0" (MIDI Manufacturers
-Association, RP-001).
+mido writes our files, but its reader gathers variable-length numbers of any size (4 MB of them take hours) and stops at
+chunks that it does not know. Here every length is checked against the bytes that are there before anything is read, so
+time and memory are bounded by the file's size. Source: "Standard MIDI Files 1.0" (MIDI Manufacturers Association,
+RP-001).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class MidiError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A channel message (`status` with the channel in its low bits, two data bytes) or a meta event (`status` 0xFF, its type,
-    its payload)."""
+    """A channel message (`status` with the channel in its low bits, two data bytes) or a meta event (`status` 0xFF, its
+    type in `first`, its payload)."""
 
     tick: int
     status: int
@@ -36,7 +36,7 @@ class Event:
 
 @dataclass(frozen=True)
 class MidiBytes:
-    """What a file says: its division (ticks a quarter, or SMPTE if negative), its tracks, and the tick each of them ends on."""
+    """A file: its division (ticks a quarter, or SMPTE if negative), its tracks, and the tick that each of them ends on."""
 
     division: int
     tracks: tuple[tuple[Event, ...], ...]
@@ -44,8 +44,8 @@ class MidiBytes:
 
 
 def parse(data: bytes) -> MidiBytes:
-    """Parse a file of format 0 or 1. Notes, CC 64, programs, tempo, metre, key, port and track names are kept, the rest is
-    checked and skipped. Raises MidiError naming what is wrong and where."""
+    """Parse a file of format 0 or 1. Notes, CC 64, programs, tempo, metre, key, port and track names are kept, the rest
+    is checked and skipped. Raises MidiError naming what is wrong and where."""
     if len(data) > MAX_BYTES:
         raise MidiError(f"{len(data)} bytes: the largest MIDI file read here is {MAX_BYTES}")
     if len(data) < 14 or data[:4] != b"MThd":
@@ -59,7 +59,9 @@ def parse(data: bytes) -> MidiBytes:
         raise MidiError("format 2 (independent patterns, no common time line) cannot be read as one score")
     if division == 0:
         raise MidiError("time division of 0 ticks a quarter note")
-    position, tracks, ends = 8 + header, [], []
+    tracks: list[tuple[Event, ...]] = []
+    ends: list[int] = []
+    position = 8 + header
     while len(tracks) < count:
         if position + 8 > len(data):
             raise MidiError(f"the header promises {count} tracks, the file ends after {len(tracks)}")
@@ -111,7 +113,9 @@ def _track(data: bytes, position: int, end: int, number: int) -> tuple[tuple[Eve
             kind = data[position] if position < end else -1
             size, position = _number(data, position + 1, end)
             if position + size > end:
-                raise MidiError(f"track {number}, byte {position}: a meta event runs {size} bytes, past its track's end")
+                raise MidiError(
+                    f"track {number}, byte {position}: a meta event of {size} bytes runs past its track's end"
+                )
             if kind == END_OF_TRACK:
                 break
             if kind in _KEPT_META:

@@ -18,13 +18,13 @@ def microseconds(bpm: float) -> int:
 class TempoMap:
     """A piecewise constant tempo over ticks.
 
-    The time at every change is kept as a whole number of (microseconds x ticks), so that no error adds up: `seconds` is the
-    correctly rounded value, and `tick(seconds(n)) == n` for every n as long as a tick is much longer than the spacing of
-    floats (a nanosecond is plenty for a day).
+    The time at every change is kept as a whole number of (microseconds x ticks), so that no error adds up: `seconds` is
+    the correctly rounded value, and `tick(seconds(n)) == n` for every n as long as a tick is much longer than the
+    spacing of floats (a nanosecond is plenty for a day).
     """
 
     def __init__(self, ticks_per_beat: int, changes: Iterable[tuple[int, int]] = ()) -> None:
-        """`changes` are (tick, microseconds a quarter note) in order of tick; of several on one tick the last counts."""
+        """`changes` are (tick, microseconds a quarter note) in order of tick; of several on a tick the last counts."""
         self.ticks_per_beat = ticks_per_beat
         self._scale = ticks_per_beat * 1_000_000
         self._ticks = [0]

@@ -132,8 +132,7 @@ def _levels(samples: torch.Tensor, sample_rate: int, width: int, height: int) ->
 def _resized(image: np.ndarray, width: int) -> np.ndarray:
     """Columns drawn out or merged (the loudest is kept) to a given number: [H, T] -> [H, width]."""
     edges = np.linspace(0, image.shape[1], width + 1).astype(int)
-    starts = np.minimum(edges[:-1], image.shape[1] - 1)
-    return np.maximum.reduceat(image, starts, axis=1)
+    return np.maximum.reduceat(image, edges[:-1], axis=1)
 
 
 def _mel(hz: float) -> float:

@@ -39,7 +39,8 @@ class LossWeights:
 class CodecTaskConfig:
     """What the codec is trained on and towards.
 
-    train, valid: manifests (their folders hold the sound). batch: crops a step over all shards. frames: length of a crop.
+    train, valid: manifests (their folders hold the sound); of `train` the split "train" is used, of `valid` the split "valid", or all
+    where none is marked so. batch: crops a step over all shards. frames: length of a crop.
     adversarial_from: the step at which the discriminators join. balance: weigh the terms by their gradients at the output.
     """
 
@@ -189,7 +190,9 @@ class CodecTask:
         }
 
     def _valid(self) -> Iterator[tuple[Path, Audio]]:
-        paths = [Path(m).parent / entry.audio for m in self.config.valid for entry in read_manifest(m)]
+        entries = [(Path(m).parent, entry) for m in self.config.valid for entry in read_manifest(m)]
+        held = [pair for pair in entries if pair[1].split == "valid"] or entries
+        paths = [folder / entry.audio for folder, entry in held]
         codec = self.config.codec
         stride = max(1, len(paths) // self.config.valid_items)
         for path in paths[::stride][: self.config.valid_items]:

@@ -47,7 +47,7 @@ class Augmentation:
 
 
 class CropReader:
-    """Reads crops from recordings; decoded sound stays in memory as 16-bit integers, up to `cache_bytes`."""
+    """Reads crops from the recordings of the split "train"; decoded sound stays in memory as 16-bit integers, up to `cache_bytes`."""
 
     def __init__(
         self,
@@ -59,9 +59,9 @@ class CropReader:
     ) -> None:
         self.paths: list[Path] = []
         for manifest in manifests:
-            self.paths += [Path(manifest).parent / entry.audio for entry in read_manifest(manifest)]
+            self.paths += [Path(manifest).parent / entry.audio for entry in read_manifest(manifest) if entry.split == "train"]
         if not self.paths:
-            raise ValueError(f"the manifests {list(manifests)} name no recordings")
+            raise ValueError(f"the manifests {list(manifests)} name no recordings of the split 'train'")
         self.sample_rate, self.channels, self.augmentation = sample_rate, channels, augmentation
         seconds = np.array([info(path).duration for path in self.paths])
         self._shares = np.cumsum(seconds) / seconds.sum()

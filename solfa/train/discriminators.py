@@ -167,16 +167,14 @@ class PeriodDiscriminator(nn.Module):
 def _spectrum(x: Tensor, window: Tensor) -> Tensor:
     """STFT of `[B, C, S]` without padding, hop a quarter window: `[B, 2C, T, F]`, reals then imaginaries.
 
-    In float32 whatever the autocast, for the sake of the quiet bins.
+    In float32 whatever the audio's dtype, for the sake of the quiet bins.
     """
     size = len(window)
     if x.shape[-1] < size:
         raise ValueError(f"window {size} needs at least {size} samples, got {x.shape[-1]}")
-    with torch.autocast(x.device.type, enabled=False):
-        flat = x.float().flatten(0, 1)
-        z = torch.stft(flat, size, size // 4, window=window.float(), center=False, return_complex=True)  # [BC, F, T]
-        z = z.unflatten(0, x.shape[:2]).transpose(-1, -2)
-        return torch.cat([z.real, z.imag], dim=1)
+    z = torch.stft(x.float().flatten(0, 1), size, size // 4, window=window.float(), center=False, return_complex=True)
+    z = z.unflatten(0, x.shape[:2]).transpose(-1, -2)  # [B, C, T, F]
+    return torch.cat([z.real, z.imag], dim=1)
 
 
 class ScaleDiscriminator(nn.Module):

@@ -66,9 +66,12 @@ def train(
         if config.precision == "float16" and world.device.type != "cuda":
             raise ValueError(f"precision float16 needs cuda, the device is {world.device.type}; use bfloat16")
         resolved = resolved_config(task, config, world.size)
-        _open_run(run, resolved, resume, world)
+        _check_run(run, resolved, resume, world)
         seed_everything(config.seed, "build", 0)
-        with _Trainer(task.build(), config, run, world, quiet) as trainer:
+        built = task.build()
+        if world.leads:  # only now: a task that cannot be built leaves no run behind
+            write_document(run / CONFIG_NAME, resolved)
+        with _Trainer(built, config, run, world, quiet) as trainer:
             return trainer.train()
 
 
@@ -104,9 +107,11 @@ class _Trainer:
     def __enter__(self) -> _Trainer:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self.log is not None:
             self.log.close()
+        if kind is not None and self.world.leads:
+            self.record.write(self.state.step, self.state.seconds, kind.__name__)
 
     def train(self) -> TrainResult:
         reason = "finished"
@@ -254,8 +259,8 @@ def _make_phases(task: Task, config: TrainConfig, world: World) -> dict[str, Pha
     return {name: Phase(name, module, task, config, world) for name, module in modules.items()}
 
 
-def _open_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) -> None:
-    """The leading process checks and records the configuration; all see the result."""
+def _check_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) -> None:
+    """The leading process checks the folder and clears what a kill left there; all see the result."""
     problem: ValueError | None = None
     if world.leads:
         try:
@@ -264,7 +269,6 @@ def _open_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) -
                     raise ValueError(f"{run}: holds a run already; resume it, or name another folder")
                 check_same(run, resolved)
             sweep(run)
-            write_document(run / CONFIG_NAME, resolved)
         except ValueError as error:
             problem = error
     (failed,) = world.any(problem is not None)
@@ -311,4 +315,3 @@ def _signals() -> Iterator[list[str]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-

@@ -22,12 +22,15 @@ class Progress:
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+            from rich.progress import BarColumn, TextColumn
             from rich.progress import Progress as Bar
+            from rich.table import Column
 
-            detail = TextColumn("{task.fields[detail]}", markup=False)
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), detail)
-            self._bar = Bar(*columns, console=Console(stderr=True))
+            count = TextColumn("{task.completed}/{task.total}", table_column=Column(no_wrap=True, overflow="ignore"))
+            detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True))
+            self._bar = Bar(
+                TextColumn("{task.description}"), BarColumn(10), count, detail, console=Console(stderr=True)
+            )
             self._row = self._bar.add_task(self.name, total=self.total, completed=self.done, detail="")
             self._bar.start()
         return self
@@ -59,7 +62,7 @@ class Progress:
         elapsed = time.monotonic() - self.started
         rate = (self.done - self.first) / elapsed if elapsed > 0 else 0.0
         several = len(self.losses) > 1
-        parts = [f"{key if several else 'loss'} {value:.4f}" for key, value in self.losses.items()]
+        parts = [f"{key.split('/')[0] if several else 'loss'} {value:.4f}" for key, value in self.losses.items()]
         parts.append(f"{rate:.2f} steps/s")
         if rate > 0:
             parts.append(f"{duration((self.total - self.done) / rate)} left")

@@ -35,8 +35,8 @@ class Recipe:
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe that `name` means, with fields replaced.
 
-    `name` is a file, `file.py:function`, or the short name of a bundled recipe (also `name:function`). Without a
-    function the file's `recipe`, or the one named like the file, or its only public function is called.
+    `name` is a file, `file.py:function`, or the short name of a bundled recipe (also `name:function`). Where it names
+    no function, the file's `recipe` is called, or else its first function.
     `overrides` are words of a command line: `["--train.steps", "100", "--batch=8"]`.
     Raises ValueError for an unknown recipe, function or field, and for values that do not fit a field.
     """
@@ -83,10 +83,7 @@ def _choose(module: ModuleType, path: Path, function: str | None) -> Callable[[]
         if inspect.isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
     }
     if function is None:
-        likely = [name for name in ("recipe", path.stem) if name in public] or list(public)
-        if len(likely) != 1 and "recipe" not in public:
-            raise ValueError(f"{path}: say which recipe, as {path.name}:NAME; there are {', '.join(public) or 'none'}")
-        function = likely[0]
+        function = "recipe" if "recipe" in public else next(iter(public), "recipe")
     if function not in public:
         raise ValueError(f"{path}: no function {function!r}; there are {', '.join(public) or 'none'}")
     return public[function]

@@ -1,6 +1,7 @@
 """Healthy files: every format, rate and channel count; pieces and blocks; writing whole or not at all."""
 
 import os
+import resource
 import tracemalloc
 
 import numpy as np
@@ -23,10 +24,14 @@ FORMATS = [
     ("a.ogg", {"format": "OGG", "subtype": "VORBIS"}),
     ("a.mp3", {"format": "MP3"}),
     ("a.rf64", {"format": "RF64"}),
+    ("a.aiff", {}),
+    ("a.caf", {}),
+    ("a.w64", {}),
+    ("a.au", {}),
 ]
 
 
-@pytest.mark.parametrize("rate", [8000, 24000, 44100, 48000])
+@pytest.mark.parametrize("rate", [24000, 44100])
 @pytest.mark.parametrize("name, options", FORMATS)
 @pytest.mark.parametrize("channels", [1, 2])
 def test_reads_what_soundfile_reads(tmp_path, name, options, rate, channels):
@@ -65,6 +70,17 @@ def test_a_piece_is_a_slice_of_the_whole(tmp_path, name, options, start, duratio
     first = round(start * 44100)
     stop = None if duration is None else first + round(duration * 44100)
     assert torch.equal(read(path, start=start, duration=duration).samples, read(path).samples[..., first:stop])
+
+
+def test_pieces_and_blocks_of_an_mp3_are_exact_where_seeking_is_not(tmp_path):
+    # libmpg123 seeks without the bits that frames borrow from earlier ones: errors of 0.05 in such files.
+    path = tmp_path / "a.mp3"
+    swell = np.abs(np.sin(np.arange(50000) / 4000))
+    soundfile.write(path, noise(1, 50000)[0] * swell, 24000, format="MP3", bitrate_mode="CONSTANT")
+    whole = read(path).samples
+    for first in range(577, 50000, 1777):
+        assert torch.equal(read(path, start=first / 24000, duration=0.05).samples, whole[..., first : first + 1200])
+    assert np.array_equal(np.concatenate(list(blocks(path, size=1000)), axis=1), whole[0].numpy())
 
 
 def test_a_piece_beyond_the_end_and_illegal_pieces(tmp_path):
@@ -113,6 +129,18 @@ def test_what_cannot_be_written_leaves_the_old_file_and_no_other(tmp_path, bad):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["a.wav"]
 
 
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, suffix):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(AudioError, match=r"cannot be written|not all samples"):
+            write_blocks(tmp_path / f"a{suffix}", [noise(2, 100_000)], 44100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(tmp_path.iterdir())
+
+
 def test_illegal_names_say_what_is_legal(tmp_path):
     audio = Audio(torch.zeros(1, 1, 9), 8000)
     with pytest.raises(AudioError, match=r"\.wav and \.flac"):
@@ -135,12 +163,12 @@ def test_any_file_name(tmp_path, name):
 
 def test_a_long_file_is_read_and_written_in_bounded_memory(tmp_path):
     path, block = tmp_path / "long.flac", np.zeros((1, 1 << 18), np.float32)
-    write_blocks(path, (block for _ in range(200)), 8000)  # 1.8 hours; 210 MB as float32
+    write_blocks(path, (block for _ in range(60)), 8000)  # half an hour; 63 MB as float32
     tracemalloc.start()
     total = sum(piece.shape[1] for piece in blocks(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert total == info(path).samples == 200 << 18
+    assert total == info(path).samples == 60 << 18
     assert peak < 8 << 20
 
 

@@ -26,6 +26,14 @@ def test_loudness_is_pyloudnorms(rate, channels):
     assert integrated_loudness(signal, rate) == pytest.approx(default, abs=0.3 if rate < 24000 else 0.1)
 
 
+def test_the_absolute_gate_comes_before_the_relative_one():
+    # One second loud, two at -16 dB, nine silent: the silence must not drag the relative gate below the quiet seconds.
+    levels = np.repeat([0.3, 0.3 * 10**-0.8, 0.3 * 10**-0.8, *[0] * 9], 24000)
+    signal = np.random.default_rng(0).standard_normal(len(levels)) * levels
+    exact = pyloudnorm.Meter(24000, filter_class="DeMan").integrated_loudness(signal[:, None])
+    assert integrated_loudness(signal, 24000) == pytest.approx(exact, abs=1e-6)
+
+
 def test_filters_at_48_khz_are_the_table_of_the_standard():
     (shelf_b, shelf_a), (pass_b, pass_a) = k_filters(48000)
     assert np.allclose(shelf_b, [1.53512485958697, -2.69169618940638, 1.19839281085285], rtol=0, atol=1e-12)

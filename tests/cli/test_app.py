@@ -32,6 +32,36 @@ def test_every_command_has_help_with_an_example(command: str, capsys: pytest.Cap
     assert f"solfa {command}" in capsys.readouterr().out.partition("xample:")[2]
 
 
+def test_paragraphs_are_made_whole_and_examples_are_kept() -> None:
+    doc = """Do it.
+
+    One line,
+    and another.
+    For example:
+        solfa do
+        solfa do --it
+
+    Parameters
+    ----------
+    it
+        What is
+        done.
+    """
+    assert app.reflow(doc).splitlines() == [
+        "Do it.",
+        "",
+        "One line, and another. For example:",
+        "    solfa do",
+        "    solfa do --it",
+        "",
+        "Parameters",
+        "----------",
+        "it",
+        "    What is",
+        "    done.",
+    ]
+
+
 def test_version(capsys: pytest.CaptureFixture) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.strip() == solfa.__version__
@@ -134,12 +164,12 @@ from pathlib import Path
 from solfa.cli import app
 from solfa.cli.jobs import run_jobs
 
-def work(folder):
-    Path(folder, str(os.getpid())).touch()
-    time.sleep(600)
+def work(seconds):
+    Path(sys.argv[1], str(os.getpid())).touch()
+    time.sleep(seconds)
 
 def slow():
-    list(run_jobs(work, [sys.argv[1]] * 2, jobs=2))
+    list(run_jobs(work, [600, 0], jobs=2))  # one worker is at it, one has nothing to do
 
 if __name__ == "__main__":
     app.COMMANDS["slow"] = ("__main__:slow", "a test")
@@ -153,16 +183,20 @@ def test_ctrl_c_stops_every_worker_at_once(tmp_path: Path) -> None:
     marks.mkdir()
     command = [sys.executable, str(tmp_path / "slow.py"), str(marks)]
     main = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=ENVIRONMENT)
-    while len(list(marks.iterdir())) < 2:
-        assert main.poll() is None, main.communicate()[1]
-        time.sleep(0.05)
-    os.killpg(main.pid, signal.SIGINT)  # as a terminal does: to everyone
-    _, shown = main.communicate(timeout=60)
-    assert main.returncode == 130
-    assert shown == "solfa slow: interrupted\n"
-    for mark in marks.iterdir():
-        with pytest.raises(ProcessLookupError):
-            os.kill(int(mark.name), 0)
+    try:
+        while len(list(marks.iterdir())) < 2:
+            assert main.poll() is None, main.communicate()[1]
+            time.sleep(0.05)
+        os.killpg(main.pid, signal.SIGINT)  # as a terminal does: to everyone
+        _, shown = main.communicate(timeout=60)
+        assert main.returncode == 130
+        assert shown == "solfa slow: interrupted\n"
+        for mark in marks.iterdir():
+            with pytest.raises(ProcessLookupError):
+                os.kill(int(mark.name), 0)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(main.pid, signal.SIGKILL)
 
 
 def test_the_table_is_whole() -> None:

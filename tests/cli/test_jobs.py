@@ -47,7 +47,8 @@ def test_results_and_failures_come_in_order(jobs: ModuleType, count: int) -> Non
     assert all(outcome.result[0] == outcome.item for outcome in outcomes if not outcome.error)
 
 
-def test_a_worker_has_one_thread(jobs: ModuleType) -> None:
+def test_a_worker_has_one_thread(jobs: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
     outcomes = list(run_jobs(jobs.work, ["a", "b"], jobs=2))
     assert [outcome.result[2] for outcome in outcomes] == ["1", "1"]
 

@@ -268,7 +268,7 @@ def test_two_processes_keep_one_codebook(tmp_path):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", WORKER]
     workers = [subprocess.Popen([*command, str(rank), str(tmp_path)], env=environment) for rank in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+    assert [worker.wait(300) for worker in workers] == [0, 0]
     one, two = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
     assert all(torch.equal(value, two[key]) for key, value in one.items())
     # The vectors of both processes are in it: half of them lie far from the other half.

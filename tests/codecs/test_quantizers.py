@@ -62,8 +62,9 @@ def test_decoded_codes_are_the_latents_of_forward(name):
 @pytest.mark.parametrize("name", ["fsq", "residual_fsq", "lfq"])
 def test_training_sees_exactly_what_is_decoded(name):
     quantizer, latents = make(CONFIGS[name])
-    out = quantizer.train()(latents)
-    assert torch.equal(out.latents, quantizer.decode(out.codes))
+    for scale in (1e-4, 0.01, 1.0, 100.0):
+        out = quantizer.train()(latents * scale)
+        assert torch.equal(out.latents, quantizer.decode(out.codes))
 
 
 @pytest.mark.parametrize("name", RESIDUAL)

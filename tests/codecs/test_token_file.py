@@ -213,7 +213,6 @@ def test_a_long_file_is_written_and_read_in_bounded_memory(tmp_path: Path) -> No
     read = tracemalloc.get_traced_memory()[1] - codes.nbytes
     tracemalloc.stop()
     assert (tmp_path / "a.solfa").stat().st_size > 5_000_000
-    print(written, read, at_once)
     assert max(written, read) < 2_000_000 and at_once < 8_000_000
 
 

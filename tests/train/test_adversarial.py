@@ -14,14 +14,14 @@ def says(logits: list[float], *features: list[float]) -> DiscriminatorOutput:
 
 
 REAL = [says([2.0, 0.5], [1.0, 1.0], [0.0]), says([0.0], [4.0])]
-FAKE = [says([-3.0, 1.0], [2.0, 4.0], [6.0]), says([0.5], [1.0])]
+FAKE = [says([-3.0, 1.0], [2.0, 4.0], [6.0]), says([0.25], [1.0])]
 
 
 @pytest.mark.parametrize(
     ("kind", "first", "second"),
     [
-        ("hinge", 0.25 + 1.0, 1.0 + 1.5),  # (0 + .5) / 2 + (0 + 2) / 2; 1 + 1.5
-        ("least_squares", 0.625 + 5.0, 1.0 + 0.25),  # (1 + .25) / 2 + (9 + 1) / 2
+        ("hinge", 0.25 + 1.0, 1.0 + 1.25),  # (0 + .5) / 2 + (0 + 2) / 2; 1 + 1.25
+        ("least_squares", 0.625 + 5.0, 1.0 + 0.0625),  # (1 + .25) / 2 + (9 + 1) / 2
     ],
 )
 def test_discriminator_loss(kind, first, second):
@@ -29,7 +29,7 @@ def test_discriminator_loss(kind, first, second):
     assert discriminator_loss(REAL, FAKE, kind).item() == pytest.approx((first + second) / 2)
 
 
-@pytest.mark.parametrize(("kind", "first", "second"), [("hinge", 1.0, -0.5), ("least_squares", 8.0, 0.25)])
+@pytest.mark.parametrize(("kind", "first", "second"), [("hinge", 1.0, -0.25), ("least_squares", 8.0, 0.5625)])
 def test_generator_loss(kind, first, second):
     assert generator_loss(FAKE, kind, "sum").item() == pytest.approx(first + second)
     assert generator_loss(FAKE, kind).item() == pytest.approx((first + second) / 2)

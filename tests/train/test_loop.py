@@ -83,6 +83,9 @@ def test_accumulation_equals_one_batch(tmp_path: Path) -> None:
     whole, parts = weights(tmp_path / "1"), weights(tmp_path / "4")
     torch.testing.assert_close(whole["layers.0.weight"], parts["layers.0.weight"])
     assert (whole["steps_seen"], parts["steps_seen"]) == (6, 24)
+    for line, other in zip(read_metrics(tmp_path / "1"), read_metrics(tmp_path / "4"), strict=True):
+        for key in line.keys() & {"generator/loss", "generator/error", "generator/gradient_norm"}:
+            assert line[key] == pytest.approx(other[key], rel=1e-4), key
 
 
 def test_phases_are_separate(tmp_path: Path) -> None:
@@ -122,6 +125,7 @@ def test_not_finite_stops_with_the_step_and_the_last_state(tmp_path: Path) -> No
         run_toy(tmp_path, replace(TASK, nan_at=13))
     saved = checkpoint.load(tmp_path / "step-000010")
     assert saved.config["step"] == 10 and (tmp_path / "latest").read_text() == "step-000010\n"
+    assert json.loads((tmp_path / "run.json").read_text())["sessions"][0]["ended"] == "NotFinite"
     with pytest.raises(ValueError, match="no state was saved yet"):
         run_toy(tmp_path / "b", replace(TASK, nan_at=2))
 
@@ -181,8 +185,19 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="another process is training there"):
         run_toy(tmp_path, Nested())
+    run_toy(tmp_path, steps=1)
     with pytest.raises(ValueError, match="holds a run already"):
         run_toy(tmp_path)
+
+
+def test_a_task_that_cannot_be_built_leaves_no_run(tmp_path: Path) -> None:
+    class Broken(ToyConfig):
+        def build(self) -> Any:
+            raise FileNotFoundError("no such data")
+
+    with pytest.raises(FileNotFoundError):
+        run_toy(tmp_path, Broken())
+    assert run_toy(tmp_path, steps=1).step == 1
 
 
 def test_shared_parameters_are_refused(tmp_path: Path) -> None:

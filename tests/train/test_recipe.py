@@ -135,6 +135,12 @@ def test_every_leaf_of_a_recipe_is_listed() -> None:
     assert {"task.width", "task.weights", "train.steps", "train.learning_rate"} <= set(paths)
 
 
+def test_the_first_function_is_the_default(tmp_path: Path) -> None:
+    text = Path(TOY).read_text().replace("def recipe()", "def small()").replace("recipe().train", "small().train")
+    (tmp_path / "toy.py").write_text(text)
+    assert load_recipe(str(tmp_path / "toy.py")).task.width == 8  # type: ignore[attr-defined]
+
+
 def test_functions_of_a_recipe_file() -> None:
     assert load_recipe(TOY).task.width == 8  # type: ignore[attr-defined]
     recipe = load_recipe(f"{TOY}:wide", ["--steps", "3", "--task.width", "5"])
@@ -146,7 +152,7 @@ def test_functions_of_a_recipe_file() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def one(): ...\ndef two(): ...", r"say which recipe, as r\.py:NAME; there are one, two"),
+        ("def one(): ...\ndef two(): ...", "returned a NoneType"),
         ("x = 1", "there are none"),
         ("def recipe(): return 3", "returned a int, not a Recipe"),
         ("\n\nimport nothing_of_that_name", r"r\.py:3: ModuleNotFoundError"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from .config import QuantizerConfig
+from solfa.codecs.quantizers.config import QuantizerConfig
 
 
 @dataclass(frozen=True)

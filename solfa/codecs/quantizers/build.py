@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .base import Quantizer
-from .config import QuantizerConfig
-from .frozen import RandomProjectionLevel, SimVQLevel
-from .lattice import FSQQuantizer, LFQQuantizer, ResidualFSQQuantizer
-from .level import Level
-from .residual import ResidualQuantizer
-from .vector import VectorLevel
+from solfa.codecs.quantizers.base import Quantizer
+from solfa.codecs.quantizers.config import QuantizerConfig
+from solfa.codecs.quantizers.frozen import RandomProjectionLevel, SimVQLevel
+from solfa.codecs.quantizers.lattice import FSQQuantizer, LFQQuantizer, ResidualFSQQuantizer
+from solfa.codecs.quantizers.level import Level
+from solfa.codecs.quantizers.residual import ResidualQuantizer
+from solfa.codecs.quantizers.vector import VectorLevel
 
 _LATTICES: dict[str, type[Quantizer]] = {"fsq": FSQQuantizer, "residual_fsq": ResidualFSQQuantizer, "lfq": LFQQuantizer}
 _LEVELS: dict[str, Callable[[QuantizerConfig, int], Level]] = {

@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from vector_quantize_pytorch import RandomProjectionQuantizer, SimVQ
 
-from .config import QuantizerConfig
-from .level import Level, LevelOutput, mean_square
-from .search import nearest
-from .vector import LIBRARY_DEFAULTS
+from solfa.codecs.quantizers.config import QuantizerConfig
+from solfa.codecs.quantizers.level import Level, LevelOutput, mean_square
+from solfa.codecs.quantizers.search import nearest
+from solfa.codecs.quantizers.vector import LIBRARY_DEFAULTS
 
 
 class SimVQLevel(Level):

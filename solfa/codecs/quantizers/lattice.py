@@ -1,4 +1,8 @@
-"""Quantizers without a stored codebook: the codes are points of a fixed grid (FSQ, residual FSQ) or signs (LFQ)."""
+"""Quantizers without a stored codebook: the codes are points of a fixed grid (FSQ, residual FSQ) or signs (LFQ).
+
+Their straight-through rounding x + (q - x) is exactly q in floating point: q is an integer nearest to x or below it, or 1
+or -1 of its sign. So training sees what is decoded.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,8 @@ import torch
 from torch import Tensor, nn
 from vector_quantize_pytorch import FSQ, LFQ, ResidualFSQ
 
-from .base import Quantizer
-from .config import QuantizerConfig
-
-
-def with_value(gradient: Tensor, value: Tensor) -> Tensor:
-    """A tensor of exactly this value and the gradient of another: x + (q - x) is not q in floating point."""
-    return value.detach() + (gradient - gradient.detach())
+from solfa.codecs.quantizers.base import Quantizer
+from solfa.codecs.quantizers.config import QuantizerConfig
 
 
 class FSQQuantizer(Quantizer):
@@ -41,8 +40,7 @@ class FSQQuantizer(Quantizer):
 
     def _quantize(self, latents: Tensor, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         quantized, indices = self.layer(latents.transpose(1, 2))
-        codes = indices.long().transpose(1, 2)
-        return with_value(quantized.transpose(1, 2), self._decode(codes)), codes, latents.new_zeros(())
+        return quantized.transpose(1, 2), indices.long().transpose(1, 2), latents.new_zeros(())
 
     def _encode(self, latents: Tensor, count: int) -> Tensor:
         return self.layer(latents.transpose(1, 2))[1].long().transpose(1, 2)
@@ -98,7 +96,7 @@ class ResidualFSQQuantizer(Quantizer):
     def _decode(self, codes: Tensor) -> Tensor:
         total = torch.zeros((), device=codes.device)
         for depth, indices in enumerate(codes.unbind(1)):
-            total = total + self._points(depth, indices)
+            total = total + self.layer.layers[depth].implicit_codebook[indices] * self.layer.scales[depth]
         return self.layer.project_out(total).transpose(1, 2)
 
     def _bounded(self, latents: Tensor) -> Tensor:
@@ -108,11 +106,7 @@ class ResidualFSQQuantizer(Quantizer):
     def _level(self, depth: int, residual: Tensor) -> tuple[Tensor, Tensor]:
         scale = self.layer.scales[depth]
         rounded, indices = self.layer.layers[depth](residual / scale)
-        codes = indices.long()  # [B, T]
-        return with_value(rounded * scale, self._points(depth, codes)), codes
-
-    def _points(self, depth: int, codes: Tensor) -> Tensor:
-        return self.layer.layers[depth].implicit_codebook[codes] * self.layer.scales[depth]  # [B, T, d]
+        return rounded * scale, indices.long()  # [B, T, d], [B, T]
 
 
 class LFQQuantizer(Quantizer):
@@ -150,8 +144,7 @@ class LFQQuantizer(Quantizer):
 
     def _quantize(self, latents: Tensor, active: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         found = self.layer(latents.transpose(1, 2))
-        codes = found.indices.long().transpose(1, 2)
-        return with_value(found.quantized.transpose(1, 2), self._decode(codes)), codes, found.entropy_aux_loss
+        return found.quantized.transpose(1, 2), found.indices.long().transpose(1, 2), found.entropy_aux_loss
 
     def _encode(self, latents: Tensor, count: int) -> Tensor:
         mapped = self.layer.project_in(latents.transpose(1, 2))

@@ -8,10 +8,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from .base import Quantizer
-from .config import QuantizerConfig
-from .level import Level, LevelOutput
-from .vector import VectorLevel
+from solfa.codecs.quantizers.base import Quantizer
+from solfa.codecs.quantizers.config import QuantizerConfig
+from solfa.codecs.quantizers.level import Level, LevelOutput
+from solfa.codecs.quantizers.vector import VectorLevel
 
 
 class ResidualQuantizer(Quantizer):

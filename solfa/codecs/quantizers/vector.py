@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from vector_quantize_pytorch import VectorQuantize
 
-from .config import QuantizerConfig
-from .level import Level, LevelOutput, mean_square
-from .search import assigned_sums, nearest
+from solfa.codecs.quantizers.config import QuantizerConfig
+from solfa.codecs.quantizers.level import Level, LevelOutput, mean_square
+from solfa.codecs.quantizers.search import assigned_sums, nearest
 
 # Every default of vector-quantize-pytorch 1.32's layer that no kind sets, written out: they change between versions.
 LIBRARY_DEFAULTS: dict[str, Any] = {

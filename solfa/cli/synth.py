@@ -1,0 +1,142 @@
+"""`solfa synth`: training data from a seed, or from the user's own scores."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from solfa.cli import report
+
+if TYPE_CHECKING:
+    from solfa.data.collection import Done, Summary
+
+
+def synth(
+    *,
+    out: Annotated[Path, Parameter(alias="-o")],
+    items: int | None = None,
+    seed: int = 0,
+    jobs: report.Jobs = 1,
+    kind: Literal["scores", "sounds", "speech"] = "scores",
+    seconds: tuple[float, float] = (10.0, 60.0),
+    source: Annotated[str | None, Parameter(name="--from")] = None,
+    instruments: Literal["keep", "vary"] = "keep",
+    max_seconds: float | None = None,
+    soundfont: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
+    renderer: Literal["auto", "fluidsynth", "tinysoundfont"] = "auto",
+    programs: str | None = None,
+    exclude_programs: str | None = None,
+    sample_rate: int = 24000,
+    channels: Literal[1, 2] = 1,
+    valid: float = 0.0,
+    test: float = 0.0,
+    plain: report.Flag = False,
+    overwrite: report.Flag = False,
+) -> int:
+    """Composed scores, rendered: audio (FLAC), captions, notes (MIDI) and a manifest
+
+    The same seed gives the same bytes for any -j, and a killed run goes on where it was when the command is given again.
+    With --from, scores of your own are rendered instead.
+
+    Example:
+        solfa synth -o data --items 1000 --seed 1 -j 4
+        solfa synth -o heldout --items 50 --seed 2 --programs 6,11,22,d32
+        solfa synth -o songs --from midi/ --instruments vary --max-seconds 60
+        solfa synth -o sounds --items 200 --kind sounds
+
+    Parameters
+    ----------
+    out
+        The folder to write: audio/, notes/, journal.jsonl and, when all is done, manifest.jsonl.
+    items
+        How many recordings; 10 by default. With --from: how many of the scores, in order of name; all by default.
+    seed
+        Decides everything that is drawn.
+    jobs
+        Processes; 0 is one a core.
+    kind
+        scores are composed pieces; sounds are noise, tones, drums and synthesizer lines; speech needs espeak-ng or flite.
+    seconds
+        The shortest and the longest piece.
+    source
+        A folder or a zip of MIDI and MusicXML files, one such file, or music21 for the corpus of that package.
+    instruments
+        With --from: keep those of the score, or vary them by drawing others.
+    max_seconds
+        With --from: an excerpt, at most so long, from a place that is drawn.
+    soundfont
+        A .sf2 file; given several times, one is drawn for each piece. By default the one that is found on the system.
+    renderer
+        The synthesizer; auto takes fluidsynth if it is there, else tinysoundfont.
+    programs
+        General MIDI programs (from 0) and drum kits that may sound, such as 0-7,40,d0,d25 or 0-127,drums.
+    exclude_programs
+        Programs and kits that must not sound, in the same way.
+    sample_rate
+        In Hz, 8000 to 96000.
+    channels
+        1 is mono, 2 stereo.
+    valid
+        The share of the recordings that goes into the split valid; the rest is train.
+    test
+        The share of the recordings that goes into the split test.
+    plain
+        No reverb, noise, equaliser, detuning or balance: the notes as the soundfont plays them.
+    overwrite
+        Begin anew in a folder that was made with other settings.
+    """
+    from solfa.data.effects import PLAIN, RenderOptions
+    from solfa.data.synth import Settings, synthesize
+
+    settings = Settings(
+        seed=seed,
+        kind=kind,
+        seconds=seconds,
+        sample_rate=sample_rate,
+        channels=channels,
+        soundfonts=tuple(map(str, soundfont)),
+        renderer=renderer,
+        programs=programs,
+        exclude=exclude_programs,
+        valid=valid,
+        test=test,
+        options=PLAIN if plain else RenderOptions(),
+    )
+    shared: dict[str, Any] = {"overwrite": overwrite}
+    if source is None:
+        if instruments != "keep" or max_seconds is not None:
+            raise report.UsageError("--instruments and --max-seconds go with --from")
+        count = 10 if items is None else items
+        with report.progress("synth", count) as bar:
+            made = synthesize(out, count, seed, jobs, settings, on_item=_Tell(bar), **shared)
+        return _said(made, out)
+
+    from solfa.data.corpus import find_pieces, render_corpus
+
+    if kind != "scores":
+        raise report.UsageError(f"--kind {kind} does not go with --from")
+    pieces = find_pieces(source)[:items]
+    with report.progress("synth", len(pieces)) as bar:
+        made = render_corpus(
+            pieces, out, jobs, settings, vary_instruments=instruments == "vary", max_seconds=max_seconds, on_item=_Tell(bar), **shared
+        )
+    return _said(made, out)
+
+
+class _Tell:
+    """Moves the bar on; says what failed."""
+
+    def __init__(self, bar: report.Bar) -> None:
+        self._bar = bar
+
+    def __call__(self, done: "Done[Any]") -> None:
+        if done.error is not None:
+            report.fail(str(done.task), done.error)
+        self._bar.advance(1, detail=done.entry.id if done.entry else "")
+
+
+def _said(made: "Summary", out: Path) -> int:
+    kept = f", {made.kept} of them were there" if made.kept else ""
+    failed = f", {made.failed} failed" if made.failed else ""
+    report.say(f"{out}: {made.entries} recordings, {made.seconds / 60:.1f} minutes{kept}{failed}")
+    return report.FAILED if made.failed else report.DONE

@@ -1,0 +1,296 @@
+"""MIDI in and out, against mido's own reading and against what was written."""
+
+import io
+import os
+import struct
+
+import mido
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solfa.score import KeySignature, Metre, Note, Part, Pedal, Score, TempoChange
+from solfa.score.midi import MidiError, read_midi, write_midi
+from solfa.score.tempo import TempoMap
+
+
+@st.composite
+def scores(draw):
+    """Random polyphony on the tick grid, with tempo changes anywhere, in parts that do not nest equal pitches."""
+    grid = draw(st.sampled_from([24, 96, 480, 960]))
+    changes = draw(st.lists(st.tuples(st.integers(0, 5000), st.integers(20_000, 3_000_000)), max_size=6))
+    clock = TempoMap(grid, sorted(dict(changes).items()))
+    parts = []
+    for index in range(draw(st.integers(1, 17))):
+        drum = draw(st.booleans())
+        program = draw(st.integers(0, 127))
+        spans = draw(
+            st.lists(
+                st.tuples(st.integers(0, 6000), st.integers(1, 2000), st.integers(0, 127), st.integers(1, 127)),
+                min_size=1,
+                max_size=5,
+            )
+        )
+        notes = tuple(
+            Note(clock.seconds(a), clock.seconds(a + n), pitch, loud, program, drum)
+            for a, n, pitch, loud in unnested(spans)
+        )
+        parts.append(Part(f"part {index}", program, drum, notes))
+    pedals = []
+    for index in range(len(parts)):
+        edges = sorted(draw(st.sets(st.integers(0, 7000), max_size=6)))
+        # A drum part has its own channel only within its port, so pedals are on melodic parts here.
+        pairs = zip(edges[::2], edges[1::2], strict=False)
+        pedals += [Pedal(clock.seconds(a), clock.seconds(b), index) for a, b in pairs if not parts[index].is_drum]
+    return Score(tuple(parts), clock.tempi, (Metre(0.0, 7, 8),), (KeySignature(0.0, 3, "minor"),), tuple(pedals), grid)
+
+
+def unnested(spans):
+    """Drop notes that begin or end inside an earlier note of their pitch that outlasts them: first in, first out is then exact."""
+    kept = []
+    for start, length, pitch, loud in sorted(spans):
+        end = start + length
+        if all(p != pitch or s != start and (e < end or e <= start) for s, e, p, _ in kept):
+            kept.append((start, end, pitch, loud))
+    return [(start, end - start, pitch, loud) for start, end, pitch, loud in kept]
+
+
+@settings(deadline=None, max_examples=50)
+@given(scores())
+def test_written_and_read_again_is_the_same_score(score):
+    again = read_midi(write_midi(score))
+    assert again.parts == score.parts
+    assert again == score
+
+
+@settings(deadline=None, max_examples=25)
+@given(scores())
+def test_reading_agrees_with_mido(score):
+    """mido plays the file: every note begins at the second that we read (its clock adds floats, so to a microsecond)."""
+    data = write_midi(score)
+    now, heard = 0.0, []
+    for message in mido.MidiFile(file=io.BytesIO(data)):
+        now += message.time
+        if message.type == "note_on" and message.velocity:
+            heard.append((now, message.note, message.velocity))
+    ours = sorted((note.onset, note.pitch, note.velocity) for note in read_midi(data).notes)
+    assert len(heard) == len(ours)
+    for (time, pitch, loud), (onset, our_pitch, our_loud) in zip(sorted(heard), ours, strict=True):
+        assert time == pytest.approx(onset, abs=1e-6)
+        if sum(abs(onset - other) < 1e-5 for other, _, _ in ours) == 1:
+            assert (pitch, loud) == (our_pitch, our_loud)
+
+
+@given(
+    st.integers(1, 32767),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(1, 0xFFFFFF)), max_size=20),
+    st.lists(st.integers(0, 10**7), min_size=1, max_size=20),
+)
+def test_ticks_survive_seconds(grid, changes, ticks):
+    clock = TempoMap(grid, sorted(dict(changes).items()))
+    for tick in ticks:
+        spacing = clock.seconds(tick + 1) - clock.seconds(tick)
+        if spacing > 1e-9:
+            assert clock.tick(clock.seconds(tick)) == tick
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(20, 300)), max_size=40))
+def test_tempo_changes_off_the_grid_do_not_drift(pairs):
+    """Each change is written within a tick of its time, however many come before it."""
+    tempi = tuple(TempoChange(time, bpm) for time, bpm in sorted(pairs))
+    clock = TempoMap.of(tempi, 480)
+    for change in tempi:
+        assert abs(clock.seconds(clock.tick(change.time)) - change.time) <= 0.5 * 60 / 20 / 480 + 1e-9
+
+
+def one_part(*notes, **fields):
+    return Score((Part("piano", 0, False, notes),), **fields)
+
+
+def test_equal_pitches_that_overlap_are_paired_first_in_first_out():
+    outer, inner = Note(0.0, 2.0, 60, 50), Note(0.5, 1.0, 60, 90)
+    again = read_midi(write_midi(one_part(outer, inner)))
+    assert again.notes == (Note(0.0, 1.0, 60, 50), Note(0.5, 2.0, 60, 90))
+
+
+def test_zero_length_notes_are_one_tick_long():
+    tick = 0.5 / 480
+    assert read_midi(write_midi(one_part(Note(1.0, 1.0, 60)))).notes == (Note(1.0, 1.0 + tick, 60),)
+    track = mido.MidiTrack([mido.Message("note_on", note=60, time=480), mido.Message("note_off", note=60, time=0)])
+    assert read_midi(saved([track])).notes == (Note(0.5, 0.5 + tick, 60, 64),)
+
+
+def test_repeated_notes_that_touch_stay_apart():
+    notes = tuple(Note(index * 0.25, index * 0.25 + 0.25, 60, 60 + index) for index in range(4))
+    assert read_midi(write_midi(one_part(*notes))).notes == notes
+
+
+def test_overlapping_pedals_are_joined():
+    score = one_part(Note(0.0, 4.0, 60), pedals=(Pedal(0.0, 1.0, 0), Pedal(0.5, 2.0, 0), Pedal(2.0, 3.0, 0)))
+    assert read_midi(write_midi(score)).pedals == (Pedal(0.0, 2.0, 0), Pedal(2.0, 3.0, 0))
+
+
+def saved(tracks, **fields):
+    buffer = io.BytesIO()
+    mido.MidiFile(type=1, ticks_per_beat=480, tracks=tracks, **fields).save(file=buffer)
+    return buffer.getvalue()
+
+
+def test_unreleased_notes_end_with_their_track():
+    track = mido.MidiTrack([mido.Message("note_on", note=60, velocity=70), mido.MetaMessage("end_of_track", time=960)])
+    assert read_midi(saved([track])).notes == (Note(0.0, 1.0, 60, 70),)
+
+
+def test_a_program_in_another_track_counts_from_its_tick_on():
+    programs = mido.MidiTrack(
+        [mido.Message("program_change", program=40, time=0), mido.Message("program_change", program=73, time=480)]
+    )
+    tune = mido.MidiTrack(
+        [m for _ in range(2) for m in (mido.Message("note_on", note=60), mido.Message("note_off", note=60, time=480))]
+    )
+    score = read_midi(saved([tune, programs]))
+    assert [(part.program, len(part.notes)) for part in score.parts] == [(40, 1), (73, 1)]
+
+
+def test_metre_and_key_said_in_every_track_are_read_once():
+    tracks = [
+        mido.MidiTrack([mido.MetaMessage("time_signature", numerator=3), mido.MetaMessage("key_signature", key="Bbm")])
+        for _ in range(3)
+    ]
+    score = read_midi(saved(tracks))
+    assert score.metres == (Metre(0.0, 3, 4),)
+    assert score.keys == (KeySignature(0.0, 10, "minor"),)
+
+
+@pytest.mark.parametrize("mode", ["major", "minor"])
+@pytest.mark.parametrize("tonic", range(12))
+def test_every_key_comes_back(tonic, mode):
+    score = one_part(Note(0.0, 1.0, 60), keys=(KeySignature(0.0, tonic, mode),))
+    assert read_midi(write_midi(score)).keys == score.keys
+
+
+def test_drums_are_on_channel_ten_and_melodies_are_not():
+    parts = [Part(f"p{i}", i, False, (Note(0.0, 1.0, 60, program=i),)) for i in range(15)]
+    data = write_midi(Score((*parts, Part("kit", 8, True, (Note(0.0, 1.0, 36, 80, 8, True),)))))
+    channels = [
+        m.channel for track in mido.MidiFile(file=io.BytesIO(data)).tracks for m in track if m.type == "note_on"
+    ]
+    assert sorted(channels) == list(range(16))
+    assert channels[-1] == 9
+
+
+def test_more_parts_than_a_file_can_hold_is_an_error():
+    parts = tuple(Part("p", 0, False, (Note(0.0, 1.0, 60),)) for _ in range(1921))
+    with pytest.raises(MidiError, match="1920"):
+        write_midi(Score(parts))
+
+
+def test_smpte_time_counts_frames():
+    track = b"\x00\x90\x3c\x40" + b"\x83\x74\x80\x3c\x40" + b"\x00\xff\x2f\x00"  # 500 ticks
+    for division, seconds in (
+        (0xE728, 0.5),
+        (0xE764, 0.2),
+        (0xE328, 500 * 1001 / 30000 / 40),
+    ):  # 25 x 40, 25 x 100, 29.97 x 40
+        data = b"MThd" + struct.pack(">IHHH", 6, 0, 1, division) + b"MTrk" + struct.pack(">I", len(track)) + track
+        assert read_midi(data).notes[0].offset == pytest.approx(seconds, abs=1e-12)
+
+
+def chunk(body, division=480, kind=1, tracks=1, size=None):
+    return (
+        b"MThd"
+        + struct.pack(">IHHH", 6, kind, tracks, division)
+        + b"MTrk"
+        + struct.pack(">I", len(body) if size is None else size)
+        + body
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "MThd"),
+        (b"RIFF" + bytes(40), "MThd"),
+        (chunk(b"\x00\xff\x2f\x00", division=0), "division"),
+        (chunk(b"\x00\xff\x2f\x00", division=0x8001), "SMPTE"),
+        (chunk(b"\x00\xff\x2f\x00", kind=2), "format 2"),
+        (chunk(b"\x00\xff\x2f\x00", kind=9), "format"),
+        (chunk(b"\x00\xff\x2f\x00", tracks=0), "without tracks"),
+        (chunk(b"\x00\xff\x2f\x00", tracks=2), "ends after 1"),
+        (chunk(b"\x00\xff\x2f\x00", size=4_000_000_000), "says it has 4000000000 bytes"),
+        (chunk(b"\xff" * 4096), "variable-length"),
+        (chunk(b"\x00\x3c\x40"), "no status"),
+        (chunk(b"\x00\x90\x3c"), "cut off"),
+        (chunk(b"\x00\x90\xbc\x40"), "legal are 0 to 127"),
+        (chunk(b"\x00\xf0\x7f\x01"), "system exclusive"),
+        (chunk(b"\x00\xff\x01\x7f\x41"), "meta event"),
+        (chunk(b"\x00\xf4"), "0xf4"),
+        (chunk(b"\x00"), "between a time and its event"),
+        (chunk(b"\x00\xff\x51\x03\x00\x00\x00"), "tempo 0"),
+        (chunk(b"\x00\xff\x51\x02\x07\x00"), "2 bytes"),
+        (chunk(b"\x00\xff\x58\x04\x04\x20\x18\x08"), "metre"),
+        (chunk(b"\x00\xff\x59\x02\x55\x00"), "key signature"),
+        (chunk(b"\xff\xff\xff\x7f\x90\x3c\x40" * 3 + b"\x00\xff\x2f\x00", division=1), "longest"),
+    ],
+)
+def test_malformed_files_are_named(data, reason, tmp_path):
+    with pytest.raises(MidiError, match=reason):
+        read_midi(data)
+    path = tmp_path / "bad.mid"
+    path.write_bytes(data)
+    with pytest.raises(MidiError, match=r"bad\.mid"):
+        read_midi(path)
+
+
+SEED_FILE = write_midi(
+    Score(
+        (Part("a", 4, False, (Note(0.0, 1.0, 60, program=4), Note(0.5, 1.5, 64, program=4))), Part("d", 0, True, (Note(0.0, 0.5, 36, is_drum=True),))),
+        (TempoChange(0.0, 100.0), TempoChange(0.5, 140.0)), (Metre(0.0, 3, 4),), (KeySignature(0.0, 2, "major"),), (Pedal(0.0, 1.0, 0),),
+    )
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, len(SEED_FILE) - 1), st.integers(0, 255)), max_size=6),
+    st.integers(0, len(SEED_FILE)),
+)
+def test_damaged_files_give_a_score_or_a_midi_error(changes, cut):
+    data = bytearray(SEED_FILE)
+    for place, value in changes:
+        data[place] = value
+    try:
+        score = read_midi(bytes(data[:cut]) if changes and cut % 2 else bytes(data))
+    except MidiError:
+        return
+    write_midi(score)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200))
+def test_any_bytes_after_a_header_give_a_score_or_a_midi_error(body):
+    try:
+        read_midi(chunk(body))
+    except MidiError:
+        return
+
+
+def test_alien_chunks_and_trailing_bytes_are_passed_over():
+    plain = chunk(b"\x00\x90\x3c\x40\x83\x60\x80\x3c\x40\x00\xff\x2f\x00")
+    alien = plain[:14] + b"XFIH" + struct.pack(">I", 3) + b"abc" + plain[14:] + b"junk"
+    assert read_midi(alien) == read_midi(plain)
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "out.mid"
+    data = write_midi(one_part(Note(0.0, 1.0, 60)), path)
+    assert path.read_bytes() == data and read_midi(path) == read_midi(data)
+
+    def broken(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="no space"):
+        write_midi(one_part(Note(0.0, 1.0, 72)), path)
+    assert path.read_bytes() == data
+    assert [p.name for p in tmp_path.iterdir()] == ["out.mid"]

@@ -1,0 +1,202 @@
+import io
+import zipfile
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solfa.score import KeySignature, Metre, Pedal
+from solfa.score.musicxml import MusicXmlError, read_musicxml
+
+PARTS = '<part-list><score-part id="P1"><part-name>Flute</part-name><midi-instrument id="I1"><midi-program>74</midi-program></midi-instrument></score-part></part-list>'
+
+
+def document(measures, head=PARTS):
+    body = "".join(f'<measure number="{i}">{m}</measure>' for i, m in enumerate(measures))
+    return f'<?xml version="1.0"?><score-partwise version="4.0">{head}<part id="P1">{body}</part></score-partwise>'.encode()
+
+
+def note(step="C", octave=4, duration=1, extra="", alter=None):
+    change = f"<alter>{alter}</alter>" if alter is not None else ""
+    return f"<note>{extra}<pitch><step>{step}</step>{change}<octave>{octave}</octave></pitch><duration>{duration}</duration></note>"
+
+
+DIVISIONS = "<attributes><divisions>1</divisions></attributes>"
+
+
+def heard(data):
+    return [(round(n.onset, 6), round(n.offset, 6), n.pitch) for n in read_musicxml(data).notes]
+
+
+def test_notes_chords_and_rests():
+    rest = "<note><rest/><duration>1</duration></note>"
+    data = document(
+        [DIVISIONS + note("C") + note("E", extra="<chord/>") + rest + note("F", alter=1, duration=2), note("B", 3)]
+    )
+    assert heard(data) == [(0.0, 0.5, 60), (0.0, 0.5, 64), (1.0, 2.0, 66), (2.0, 2.5, 59)]
+    assert {n.program for n in read_musicxml(data).notes} == {73}
+    assert read_musicxml(data).parts[0].name == "Flute"
+
+
+def test_backup_and_forward_make_voices():
+    data = document(
+        [
+            DIVISIONS
+            + note("C", duration=4)
+            + "<backup><duration>4</duration></backup><forward><duration>2</duration></forward>"
+            + note("G", duration=2),
+            note("D"),
+        ]
+    )
+    assert heard(data) == [(0.0, 2.0, 60), (1.0, 2.0, 67), (2.0, 2.5, 62)]
+
+
+def test_ties_join_over_bar_lines_and_through_several_notes():
+    start, both, stop = '<tie type="start"/>', '<tie type="stop"/><tie type="start"/>', '<tie type="stop"/>'
+    tied = [
+        n.replace("</duration>", f"</duration>{tie}") for n, tie in ((note(), start), (note(), both), (note(), stop))
+    ]
+    assert heard(document([DIVISIONS + tied[0], tied[1], tied[2] + note()])) == [(0.0, 1.5, 60), (1.5, 2.0, 60)]
+
+
+def test_tuplets_of_any_kind_fall_on_ticks():
+    data = document(
+        [
+            "<attributes><divisions>315</divisions></attributes>"
+            + "".join(note(duration=n) for n in (105, 105, 105, 45, 63))
+        ]
+    )
+    assert [n[0] for n in heard(data)] == pytest.approx([0, 1 / 6, 1 / 3, 0.5, 0.5 + 1 / 14], abs=1e-6)
+    assert read_musicxml(data).ticks_per_beat % 315 == 0
+
+
+def test_tempo_metre_key_transposition_and_pedal():
+    head = ("<attributes><divisions>1</divisions><key><fifths>-3</fifths><mode>minor</mode></key><time><beats>2+3</beats><beat-type>8</beat-type></time>"
+            "<transpose><chromatic>-2</chromatic></transpose></attributes>")  # fmt: skip
+    pedal = '<direction><direction-type><pedal type="{}"/></direction-type></direction>'
+    faster = '<direction><direction-type><words>quick</words></direction-type><sound tempo="120"/></direction>'
+    data = document(
+        [
+            head
+            + '<sound tempo="60"/>'
+            + pedal.format("start")
+            + note("D", 5)
+            + faster
+            + note("E", 5)
+            + pedal.format("stop")
+        ]
+    )
+    score = read_musicxml(data)
+    assert [(n.onset, n.offset, n.pitch) for n in score.notes] == [(0.0, 1.0, 72), (1.0, 1.5, 74)]
+    assert [(t.time, t.bpm) for t in score.tempi] == [(0.0, 60.0), (1.0, 120.0)]
+    assert score.metres == (Metre(0.0, 5, 8),)
+    assert score.keys == (KeySignature(0.0, 10, "minor"),)  # C minor written, B flat minor sounding
+    assert score.pedals == (Pedal(0.0, 1.5, 0),)
+
+
+def test_a_metronome_mark_counts_in_its_own_unit():
+    mark = "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>80</per-minute></metronome></direction-type></direction>"
+    assert read_musicxml(document([DIVISIONS + mark + note()])).tempi[0].bpm == pytest.approx(120.0)
+
+
+def test_parts_stay_together_where_one_leaves_a_bar_short():
+    head = '<part-list><score-part id="P1"><part-name>A</part-name></score-part><score-part id="P2"><part-name>B</part-name></score-part></part-list>'
+    data = (f'<score-partwise>{head}<part id="P1"><measure>{DIVISIONS}{note(duration=4)}</measure><measure>{note()}</measure></part>'
+            f'<part id="P2"><measure>{DIVISIONS}{note()}</measure><measure>{note("G")}</measure></part></score-partwise>')  # fmt: skip
+    assert [n[0] for n in heard(data.encode())] == [0.0, 0.0, 2.0, 2.0]
+
+
+def test_timewise_is_the_same_score():
+    wise = f'<score-timewise>{PARTS}<measure><part id="P1">{DIVISIONS}{note()}</part></measure><measure><part id="P1">{note("G")}</part></measure></score-timewise>'
+    assert read_musicxml(wise.encode()) == read_musicxml(document([DIVISIONS + note(), note("G")]))
+
+
+def test_drums_take_the_keys_of_their_instruments():
+    head = ('<part-list><score-part id="P1"><part-name>Drums</part-name><midi-instrument id="K"><midi-channel>10</midi-channel><midi-unpitched>37</midi-unpitched>'
+            '</midi-instrument><midi-instrument id="S"><midi-channel>10</midi-channel><midi-unpitched>39</midi-unpitched></midi-instrument></score-part></part-list>')  # fmt: skip
+    hit = '<note><unpitched/><duration>1</duration><instrument id="{}"/></note>'
+    part = read_musicxml(document([DIVISIONS + hit.format("K") + hit.format("S")], head)).parts[0]
+    assert part.is_drum and [n.pitch for n in part.notes] == [36, 38]
+
+
+def test_grace_notes_take_no_time_and_dynamics_count():
+    loud = "<direction><direction-type><dynamics><ff/></dynamics></direction-type></direction>"
+    grace = "<note><grace/><pitch><step>B</step><octave>4</octave></pitch></note>"
+    score = read_musicxml(document([DIVISIONS + note() + loud + grace + note("D")]))
+    assert [(n.onset, n.pitch, n.velocity) for n in score.notes] == [(0.0, 60, 80), (0.5, 62, 108)]
+
+
+def packed(document_bytes, container=None, name="score.xml"):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        if container is not False:
+            text = (
+                container
+                or f'<container xmlns="urn:x"><rootfiles><rootfile full-path="{name}"/></rootfiles></container>'
+            )
+            archive.writestr("META-INF/container.xml", text)
+        archive.writestr(name, document_bytes)
+    return buffer.getvalue()
+
+
+def test_packed_files_are_the_same_score(tmp_path):
+    data = document([DIVISIONS + note()])
+    path = tmp_path / "song.mxl"
+    path.write_bytes(packed(data))
+    assert read_musicxml(path) == read_musicxml(packed(data)) == read_musicxml(data)
+
+
+PRIMES = (10007, 10009, 10037, 10039, 10061)
+BOMB = b'<!DOCTYPE s [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><score-partwise>&b;</score-partwise>'
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "well-formed"),
+        (b"<a><b></a>", "well-formed"),
+        (b"<opus/>", "opus"),
+        (BOMB, "entity"),
+        (b'<!DOCTYPE s [<!ENTITY x SYSTEM "file:///etc/passwd">]><score-partwise>&x;</score-partwise>', "entity"),
+        (b"<a>" * 100, "deeper"),
+        (packed(b" " * (33 << 20)), "unpacks to more"),
+        (packed(b"", container=False), "container"),
+        (packed(b"", container="<container/>"), "names no score"),
+        (packed(b"<score-partwise/>")[:60], "archive"),
+        (document([DIVISIONS + note(duration="1e999999999")]), "not a number"),
+        (document([DIVISIONS + note(duration=-1)]), "duration of -1"),
+        (document([DIVISIONS + note(step="H")]), "'H'"),
+        (document([DIVISIONS + note(octave=99)]), "octave"),
+        (document(["<attributes><divisions>0</divisions></attributes>"]), "divisions of 0"),
+        (document(['<sound tempo="0"/>']), "tempo of 0"),
+        (document(["<attributes><time><beats>3</beats><beat-type>7</beat-type></time></attributes>"]), "3/7"),
+        (document([DIVISIONS + note(duration=999999999)]), "longest"),
+        (document(["".join(f"<attributes><divisions>{d}</divisions></attributes>{note()}" for d in PRIMES)]), "common measure"),
+    ],
+)  # fmt: skip
+def test_malformed_files_are_named(data, reason, tmp_path):
+    with pytest.raises(MusicXmlError, match=reason):
+        read_musicxml(data)
+    path = tmp_path / "bad.musicxml"
+    path.write_bytes(data)
+    with pytest.raises(MusicXmlError, match=r"bad\.musicxml"):
+        read_musicxml(path)
+
+
+SEED_FILE = document([DIVISIONS + note() + note("E", extra="<chord/>"), note("G", duration=2)])
+SEED_ARCHIVE = packed(SEED_FILE)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.sampled_from([SEED_FILE, SEED_ARCHIVE]),
+    st.lists(st.tuples(st.integers(0, 700), st.integers(0, 255)), max_size=4),
+)
+def test_damaged_files_give_a_score_or_an_error(data, changes):
+    damaged = bytearray(data)
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    try:
+        read_musicxml(bytes(damaged))
+    except MusicXmlError:
+        return
