@@ -176,10 +176,10 @@ def _entering(frame: Plan, tones: list[Tone], index: int, attributes: Attributes
         return tones
     if rng.random() < 0.6:
         first = phrases[rng.randrange(1, (len(phrases) + 2) // 2)].start
-        return [tone for tone in tones if tone.start >= first]
+        return [tone for tone in tones if tone.start >= first] or tones
     silent = phrases[rng.randrange(1, len(phrases) - 1)]
     end = silent.start + silent.bars * frame.bar.length
-    return [tone for tone in tones if not silent.start <= tone.start < end]
+    return [tone for tone in tones if not silent.start <= tone.start < end] or tones
 
 
 def _chorale(frame: Plan, attributes: Attributes) -> list[list[Tone]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import random
 import re
 import stat
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -122,8 +124,8 @@ class CorpusItem:
         score = (vary if self.vary_instruments else restrict)(score, presets, rng)
         attributes = describe(score)
         text = caption(attributes, rng)
-        made = rendered(settings, piece.identity, piece.name, score, renderer, rng, text, {**attributes, "source": piece.name})
-        return made
+        attributes = {**attributes, "source": piece.name}
+        return rendered(settings, piece.identity, piece.name, score, renderer, rng, text, attributes)
 
 
 def _excerpt(score: Score, seconds: float | None, rng: random.Random) -> Score:
@@ -153,7 +155,7 @@ def _bytes(piece: Piece) -> bytes:
         try:
             with zipfile.ZipFile(piece.path) as archive, archive.open(piece.member) as file:
                 data = file.read(MAX_BYTES + 1)  # never more, whatever the zip says about its size
-        except (zipfile.BadZipFile, RuntimeError, NotImplementedError, KeyError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError, EOFError) as error:
             raise CorpusError(f"cannot be unpacked ({error})") from error
     if len(data) > MAX_BYTES:
         raise CorpusError(f"larger than {MAX_BYTES >> 20} MiB")

@@ -231,8 +231,9 @@ def _ostinato(bar: Bar, rng: random.Random, level: int) -> list[Stroke]:
 PATTERNS: dict[str, Callable[[Bar, random.Random, int], list[Stroke]]] = {
     "arpeggio": _arpeggio, "broken": _broken, "cells": _cells, "sequence": _sequence, "stabs": _stabs, "comp": _comp,
     "oompah": _off_beats, "boom-chick": _boom_chick, "strum": _strum, "eighths": _eighths, "four": _four, "block": _block,
-    "slow arpeggio": _slow_arpeggio, "bell": _bell, "tremolo": _tremolo, "shuffle": _shuffle, "montuno": _montuno, "ostinato": _ostinato,
-    "charleston": _picture("x..x....", 500, EIGHTH), "bossa": _picture("x..x..x...x..x..", 240), "scratch": _picture("x.xx.xx.x.x.xxx.", 90),
+    "slow arpeggio": _slow_arpeggio, "bell": _bell, "tremolo": _tremolo, "shuffle": _shuffle, "montuno": _montuno,
+    "ostinato": _ostinato, "charleston": _picture("x..x....", 500, EIGHTH), "bossa": _picture("x..x..x...x..x..", 240),
+    "scratch": _picture("x.xx.xx.x.x.xxx.", 90),
     "habanera": _picture("x..xx.x.", 200, EIGHTH), "skank": _picture("..x...x.", 150, EIGHTH), "chug": _picture("x.xxx.xxx.x.x.xx", 110),
 }  # fmt: skip
 

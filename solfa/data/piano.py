@@ -37,14 +37,17 @@ def piano(plan: Plan, attributes: Attributes, line: Line) -> tuple[list[Tone], l
 
 
 def _wave(bar: Bar, level: int, nocturne: bool, turn: int) -> list[Stroke]:
-    """A figure that rises from the bass and comes back: once a bar for a nocturne, in sixteenths where it may be busy."""
+    """A figure that rises from the bass and comes back. A nocturne's touches the bass once a bar, under the pedal."""
     unit = EIGHTH if nocturne or level < 2 or bar.compound else SIXTEENTH
     if level == 0 and not bar.compound:
         unit = QUARTER
-    count = bar.length // unit
-    peak = (count + 1) // 2 if nocturne else 4 - turn % 2
-    shape = [min(i % (2 * peak), 2 * peak - i % (2 * peak)) for i in range(count)]
-    return [(i * unit, bar.length if nocturne else unit, min(rung, 5)) for i, rung in enumerate(shape)]
+    if nocturne:
+        cycle: tuple[int, ...] = ((1, 2, 3, 2), (1, 3, 2, 3), (2, 3, 1, 2))[turn]
+        shape = [0, *(cycle[i % 4] for i in range(bar.length // unit - 1))]
+    else:
+        cycle = ((0, 1, 2, 3, 2, 1), (0, 2, 1, 3, 2, 1), (0, 1, 2, 3))[turn]
+        shape = [cycle[i % len(cycle)] for i in range(bar.length // unit)]
+    return [(i * unit, bar.length if nocturne else unit, rung) for i, rung in enumerate(shape)]
 
 
 def _alberti(bar: Bar, level: int) -> list[Stroke]:

@@ -84,7 +84,11 @@ def test_opus_rows_or_one_line_that_says_why_not(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(opus.shutil, "which", lambda tool: None)
     assert run(command) == 0
     output = capsys.readouterr()
-    assert "kbps" not in output.out.split("\n", 1)[1] and len(output.err.splitlines()) == 1 and "install opus-tools" in output.err
+    assert (
+        "kbps" not in output.out.split("\n", 1)[1]
+        and len(output.err.splitlines()) == 1
+        and "install opus-tools" in output.err
+    )
 
 
 @pytest.mark.usefixtures("halver")
