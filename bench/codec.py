@@ -55,7 +55,9 @@ def ours(row: str, seconds: float, runs: int) -> tuple[float, float]:
             encode = median_seconds(lambda: codec.encode_file(Path(folder) / "x.wav"), runs)
             tokens = codec.encode_file(Path(folder) / "x.wav").tokens[0]
         frames = tokens.shape[-1]
-        return encode, median_seconds(lambda: [0 for _ in codec.decode_blocks(lambda a, b: tokens[:, a:b], frames)], runs)
+        return encode, median_seconds(
+            lambda: [0 for _ in codec.decode_blocks(lambda a, b: tokens[:, a:b], frames)], runs
+        )
     encode = median_seconds(lambda: codec.encode(sound), runs)
     codes = codec.encode(sound)
     return encode, median_seconds(lambda: codec.decode(codes), runs)

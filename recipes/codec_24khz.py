@@ -50,6 +50,12 @@ def seanet() -> Recipe:
         codec, DATA, VALID, 32, 100, weights=weights, discriminator=discriminator, adversarial_from=10_000, balance=True
     )
     train = TrainConfig(
-        steps=400_000, learning_rate=3e-4, betas=(0.8, 0.99), warmup=1_000, clip=(10.0, 10.0), ema=0.999, precision="bfloat16"
+        steps=400_000,
+        learning_rate=3e-4,
+        betas=(0.8, 0.99),
+        warmup=1_000,
+        clip=(10.0, 10.0),
+        ema=0.999,
+        precision="bfloat16",
     )
     return Recipe(task, train)

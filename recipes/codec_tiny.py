@@ -19,5 +19,7 @@ def codec_tiny() -> Recipe:
     codec = VQVAEConfig("tiny-8khz", 8_000, latent_dim=16, frames=frames, quantizer=quantizer, chunk=100)
     data = ("data/tiny/manifest.jsonl",)
     task = CodecTaskConfig(codec, data, data, batch=8, frames=50, valid_items=4)
-    train = TrainConfig(steps=300, learning_rate=2e-3, warmup=20, ema=0.99, log_every=10, evaluate_every=100, save_every=100)
+    train = TrainConfig(
+        steps=300, learning_rate=2e-3, warmup=20, ema=0.99, log_every=10, evaluate_every=100, save_every=100
+    )
     return Recipe(task, train)

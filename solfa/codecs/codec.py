@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -99,7 +98,9 @@ class Codec(nn.Module):
         """The state before the first window ("encode" or "decode"); None where windows do not depend on each other."""
         return None
 
-    def encode(self, audio: Audio | Tensor, lengths: Iterable[int] | None = None, codebooks: int | None = None) -> Codes:
+    def encode(
+        self, audio: Audio | Tensor, lengths: Iterable[int] | None = None, codebooks: int | None = None
+    ) -> Codes:
         """Codes of a batch of recordings.
 
         audio: samples [B, C, S]; an `Audio` of another rate is resampled, other channel counts are mixed down or repeated. A bare
@@ -111,7 +112,9 @@ class Codec(nn.Module):
         samples = audio.samples if isinstance(audio, Audio) else audio
         rate = audio.sample_rate if isinstance(audio, Audio) else self.sample_rate
         if samples.ndim != 3 or 0 in samples.shape:
-            raise ValueError(f"samples have the shape {tuple(samples.shape)}: [batch, channels, samples] is needed, none of them 0")
+            raise ValueError(
+                f"samples have the shape {tuple(samples.shape)}: [batch, channels, samples] is needed, none of them 0"
+            )
         most = samples.shape[-1]
         true = [most] * len(samples) if lengths is None else [int(n) for n in lengths]
         if len(true) != len(samples) or any(not 1 <= n <= most for n in true):
@@ -180,7 +183,9 @@ class Codec(nn.Module):
             row[:, :size] = sound[:, :size]
         return Audio(out, self.sample_rate)
 
-    def decode_blocks(self, read: Callable[[int, int], Tensor], frames: int, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
+    def decode_blocks(
+        self, read: Callable[[int, int], Tensor], frames: int, start: int = 0, stop: int | None = None
+    ) -> Iterator[Tensor]:
         """Samples [C, n] of the frames start to stop, block by block, of a recording of that many frames.
 
         read(a, b) gives the codes [k, b - a] of some of its frames: a slice of a tensor, or a part of a token file. What is decoded
@@ -243,7 +248,14 @@ class Codec(nn.Module):
         for row, item in zip(batch, tokens, strict=True):
             row[:, : item.shape[-1]] = item
         return Codes(
-            batch, self.name, self.weights_hash, self.sample_rate, self.channels, self.hop, self.codebook_size, tuple(sizes)
+            batch,
+            self.name,
+            self.weights_hash,
+            self.sample_rate,
+            self.channels,
+            self.hop,
+            self.codebook_size,
+            tuple(sizes),
         )
 
     def _check_codes(self, codes: Codes) -> None:
@@ -252,6 +264,10 @@ class Codec(nn.Module):
             raise ValueError(f"the codes are of the codec {theirs}: this one is {ours}")
         tokens = codes.tokens
         if tokens.ndim != 3 or tokens.shape[0] != len(codes.samples) or tokens.shape[-1] < max(codes.lengths):
-            raise ValueError(f"tokens have the shape {tuple(tokens.shape)}: [{len(codes.samples)}, K, >= {max(codes.lengths)}] is needed")
+            raise ValueError(
+                f"tokens have the shape {tuple(tokens.shape)}: [{len(codes.samples)}, K, >= {max(codes.lengths)}] is needed"
+            )
         if tokens.numel() and not 0 <= int(tokens.min()) <= int(tokens.max()) < self.codebook_size:
-            raise ValueError(f"tokens lie between {int(tokens.min())} and {int(tokens.max())}: 0 to {self.codebook_size - 1} are legal")
+            raise ValueError(
+                f"tokens lie between {int(tokens.min())} and {int(tokens.max())}: 0 to {self.codebook_size - 1} are legal"
+            )

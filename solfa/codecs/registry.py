@@ -44,7 +44,9 @@ def load_codec(name: str | Path = DEFAULT, device: str = "cpu") -> Codec:
     names = {entry.name: entry.folder for entry in list_codecs()}
     folder = names.get(str(name), Path(name))
     if not folder.is_dir():
-        raise ValueError(f"no codec named {str(name)!r}: the names are {', '.join(names) or '(none)'}, or a folder that holds config.json")
+        raise ValueError(
+            f"no codec named {str(name)!r}: the names are {', '.join(names) or '(none)'}, or a folder that holds config.json"
+        )
     return load_vqvae(folder).to(device)
 
 
@@ -61,6 +63,3 @@ def _entry(folder: Path, document: dict[str, Any]) -> CodecEntry:
         document["sha256"],
         document["metadata"],
     )
-
-
-

@@ -100,8 +100,8 @@ class VQVAE(Codec):
         return self.decoder(quantized.latents), quantized
 
     def encode_window(self, samples: Tensor, span: tuple[int, int], codebooks: int, state: Any) -> tuple[Tensor, Any]:
-        if self.causal:
-            latents, state = self.encoder.step(samples, state)  # type: ignore[union-attr]
+        if isinstance(self.encoder, SEANetEncoder) and self.causal:
+            latents, state = self.encoder.step(samples, state)
         else:
             # The last frame is filled up with zeros, and counts as sound.
             latents = self.encoder(samples, (span[0], -(-span[1] // self.hop) * self.hop))
@@ -109,17 +109,17 @@ class VQVAE(Codec):
 
     def decode_window(self, tokens: Tensor, span: tuple[int, int], state: Any) -> tuple[Tensor, Any]:
         latents = self.quantizer.decode(tokens)
-        if self.causal:
-            return self.decoder.step(latents, state)  # type: ignore[union-attr]
+        if isinstance(self.decoder, SEANetDecoder) and self.causal:
+            return self.decoder.step(latents, state)
         return self.decoder(latents, span), state
 
     def start(self, direction: str) -> Any:
-        if not self.causal:
-            return None
         stack = self.encoder if direction == "encode" else self.decoder
-        return stack.start(1)  # type: ignore[union-attr]
+        return stack.start(1) if self.causal and not isinstance(stack, FrameEncoder | FrameDecoder) else None
 
-    def save(self, folder: str | Path, metadata: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32) -> None:
+    def save(
+        self, folder: str | Path, metadata: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
         """Write the checkpoint folder; dtype: how floating-point weights are stored (they are always computed in float32)."""
         tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.state_dict().items()}
         checkpoint.save(folder, KIND, dataclasses.asdict(self.config), tensors, metadata=metadata)
@@ -134,9 +134,10 @@ def load_vqvae(folder: str | Path) -> VQVAE:
     if count > MAX_PARAMETERS:
         raise ValueError(f"{folder}: its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")
     model = VQVAE(config, stored.weights_hash)
-    ours = model.state_dict()
-    wrong = [k for k in ours.keys() | stored.tensors.keys() if k not in ours or k not in stored.tensors or ours[k].shape != stored.tensors[k].shape]
+    ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    theirs = {name: tensor.shape for name, tensor in stored.tensors.items()}
+    wrong = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
     if wrong:
-        raise ValueError(f"{folder}: the weights do not fit the configuration: {len(wrong)} tensors, {sorted(wrong)[0]} the first")
+        raise ValueError(f"{folder}: {len(wrong)} tensors do not fit the configuration, {wrong[0]} the first")
     model.load_state_dict(stored.tensors)
     return model.eval()

@@ -47,7 +47,9 @@ class FrameConfig:
             if not 1 <= value <= most:
                 raise ValueError(f"{field} is {value}: it must lie between 1 and {most}")
         if self.kernel % 2 == 0:
-            raise ValueError(f"kernel is {self.kernel}: it must be odd, so that a frame sees as much before as after it")
+            raise ValueError(
+                f"kernel is {self.kernel}: it must be odd, so that a frame sees as much before as after it"
+            )
         if not 2 <= self.bands <= self.hop:
             raise ValueError(f"bands is {self.bands}: it must lie between 2 and the hop, {self.hop}")
 
@@ -133,6 +135,9 @@ class FrameEncoder(nn.Module):
     the log energy of each band in both.
     """
 
+    basis: Tensor
+    bands: Tensor
+
     def __init__(self, config: FrameConfig, channels: int, dim: int) -> None:
         super().__init__()
         self.config = config
@@ -149,8 +154,10 @@ class FrameEncoder(nn.Module):
     def features(self, samples: Tensor) -> Tensor:
         """What the first layer reads: [B, T, 2 * C * (hop + bands)]."""
         hop = self.config.hop
-        frames = F.pad(samples.to(self.basis.dtype), (hop, hop)).unfold(-1, 2 * hop, hop) @ self.basis  # [B, C, T + 1, hop]
-        power = frames.square() @ self.bands.T  # type: ignore[operator]
+        frames = (
+            F.pad(samples.to(self.basis.dtype), (hop, hop)).unfold(-1, 2 * hop, hop) @ self.basis
+        )  # [B, C, T + 1, hop]
+        power = frames.square() @ self.bands.T
         energy = (power + 1e-9).log() * 0.15 + 1  # about -2 to 1.5 from the floor to a loud band
         both = torch.cat([frames.sign() * frames.abs().sqrt(), energy], -1).transpose(1, 2).flatten(2)
         return torch.cat([both[:, :-1], both[:, 1:]], -1)
@@ -172,6 +179,9 @@ class FrameDecoder(nn.Module):
     Each frame writes a shape (signed coefficients) and a log gain a band to both MDCT frames that overlap its block; where two
     blocks write to one frame, their shapes and their log gains add.
     """
+
+    basis: Tensor
+    bands: Tensor
 
     def __init__(self, config: FrameConfig, channels: int, dim: int) -> None:
         super().__init__()
@@ -198,7 +208,7 @@ class FrameDecoder(nn.Module):
         frames = F.pad(first, (0, 0, 0, 1)) + F.pad(second, (0, 0, 1, 0))  # [B, T + 1, C * (hop + bands)]
         frames = frames.unflatten(-1, (self.channels, hop + bands)).transpose(1, 2)
         shape, gain = frames.split([hop, bands], -1)
-        return shape * (gain @ self.bands - 2).clamp(-14, 6).exp()  # type: ignore[operator]
+        return shape * (gain @ self.bands - 2).clamp(-14, 6).exp()
 
     def forward(self, latents: Tensor, span: Span | None = None) -> Tensor:
         """span: the frames of a chunk that lie in the true signal (start, stop); None means all."""
@@ -207,5 +217,5 @@ class FrameDecoder(nn.Module):
     def synthesis(self, coefficients: Tensor) -> Tensor:
         """MDCT coefficients [B, C, T + 1, hop] to samples [B, C, T * hop] by overlap-add."""
         hop = self.config.hop
-        blocks = coefficients @ self.basis.T  # type: ignore[operator]
+        blocks = coefficients @ self.basis.T
         return (blocks[..., :-1, hop:] + blocks[..., 1:, :hop]).flatten(-2)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,9 @@ class CodecTaskConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.weights.feature and not self.weights.adversarial:
-            raise ValueError("weights.feature needs weights.adversarial above 0: there are no discriminators without it")
+            raise ValueError(
+                "weights.feature needs weights.adversarial above 0: there are no discriminators without it"
+            )
 
     def build(self) -> CodecTask:
         return CodecTask(self)
@@ -89,7 +91,9 @@ class CodecTask:
         self.config = config
         self.model = load_vqvae(config.init) if config.init else VQVAE(config.codec)
         if self.model.config != config.codec:
-            raise ValueError(f"init {config.init} holds another codec than the one configured: name its configuration in the recipe")
+            raise ValueError(
+                f"init {config.init} holds another codec than the one configured: name its configuration in the recipe"
+            )
         codec = config.codec
         self.reader = CropReader(config.train, codec.sample_rate, codec.channels, config.augmentation)
         self.discriminators = Discriminators(config.discriminator) if config.weights.adversarial else None
@@ -137,7 +141,9 @@ class CodecTask:
         terms: dict[str, Tensor] = {}
         waveform, l1 = waveform_losses(estimate, samples)
         # Two resolutions a step, in turn: half the transforms for nearly the same gradient.
-        spectral = spectral_losses(estimate, samples, self.config.codec.sample_rate, RESOLUTIONS[step % 2 :: 2], stft=w.stft > 0)
+        spectral = spectral_losses(
+            estimate, samples, self.config.codec.sample_rate, RESOLUTIONS[step % 2 :: 2], stft=w.stft > 0
+        )
         if self.discriminators is not None and step >= self.config.adversarial_from:
             fake = self.discriminators(estimate)
             terms["adversarial"] = generator_loss(fake, self.config.adversarial_loss)
@@ -157,7 +163,9 @@ class CodecTask:
         with torch.no_grad():
             estimate, _ = self.model(batch.samples, batch.codebooks)
         self.model.train()
-        loss = discriminator_loss(self.discriminators(batch.samples), self.discriminators(estimate), self.config.adversarial_loss)
+        loss = discriminator_loss(
+            self.discriminators(batch.samples), self.discriminators(estimate), self.config.adversarial_loss
+        )
         return Loss(loss, {"discriminator": loss.detach()})
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
@@ -176,7 +184,9 @@ class CodecTask:
             for k in ladder if model.quantizer.step < model.codebooks else [model.codebooks]:
                 estimate = model.decode(codes, k)
                 figures.setdefault(f"si_sdr_{k}", []).append(si_sdr(reference, estimate.samples[0]))
-                figures.setdefault(f"log_mel_{k}", []).append(log_mel_distance(reference, estimate.samples[0], model.sample_rate))
+                figures.setdefault(f"log_mel_{k}", []).append(
+                    log_mel_distance(reference, estimate.samples[0], model.sample_rate)
+                )
                 if index < 4 and k == model.codebooks:
                     estimate.save(folder / f"{path.stem}.flac")
                     audio.save(folder / f"{path.stem}.original.flac")
@@ -201,7 +211,8 @@ class CodecTask:
 
     def export(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, VQVAE)
-        model.save(folder, metadata={"trained_hours_of_audio": round(self.reader.hours, 2)}, dtype=torch.float16 if self.config.half_export else torch.float32)
+        dtype = torch.float16 if self.config.half_export else torch.float32
+        model.save(folder, metadata={"hours_of_training_sound": round(self.reader.hours, 2)}, dtype=dtype)
 
 
 def mean_perplexity(codes: Tensor, size: int) -> Tensor:

@@ -59,7 +59,9 @@ class CropReader:
     ) -> None:
         self.paths: list[Path] = []
         for manifest in manifests:
-            self.paths += [Path(manifest).parent / entry.audio for entry in read_manifest(manifest) if entry.split == "train"]
+            self.paths += [
+                Path(manifest).parent / entry.audio for entry in read_manifest(manifest) if entry.split == "train"
+            ]
         if not self.paths:
             raise ValueError(f"the manifests {list(manifests)} name no recordings of the split 'train'")
         self.sample_rate, self.channels, self.augmentation = sample_rate, channels, augmentation
@@ -83,7 +85,7 @@ class CropReader:
             x = x + other * (_level(x) / _level(other) * 10 ** (rng.uniform(-12, 6) / 20))
         x = self._filtered(rng, x)
         if rng.random() < a.noise:
-            x = x + rng.standard_normal(x.shape) * (_level(x) * 10 ** (-rng.uniform(35, 70) / 20))
+            x = x + rng.standard_normal(x.shape, np.float32) * np.float32(_level(x) * 10 ** (-rng.uniform(35, 70) / 20))
         gain = 10 ** (rng.uniform(*a.gain) / 20)
         peak = np.abs(x).max()
         return (x * min(gain, 1 / max(peak, 1e-9))).astype(np.float32)

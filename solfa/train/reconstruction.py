@@ -27,7 +27,11 @@ class SpectralLosses:
 
 
 def spectral_losses(
-    estimate: Tensor, reference: Tensor, sample_rate: int, resolutions: tuple[tuple[int, int], ...] = RESOLUTIONS, stft: bool = True
+    estimate: Tensor,
+    reference: Tensor,
+    sample_rate: int,
+    resolutions: tuple[tuple[int, int], ...] = RESOLUTIONS,
+    stft: bool = True,
 ) -> SpectralLosses:
     """Multi-scale mel and multi-resolution STFT losses, on one set of transforms.
 
@@ -43,7 +47,9 @@ def spectral_losses(
         mels.append((ours - theirs).abs().mean())
         if stft:
             ours, theirs = magnitude.chunk(2)
-            convergence = (ours - theirs).square().sum((1, 2)).add(1e-9).sqrt() / theirs.square().sum((1, 2)).add(1e-3).sqrt()
+            convergence = (ours - theirs).square().sum((1, 2)).add(1e-9).sqrt() / theirs.square().sum((1, 2)).add(
+                1e-3
+            ).sqrt()
             distance = (ours.clamp_min(LOG_FLOOR).log10() - theirs.clamp_min(LOG_FLOOR).log10()).abs().mean()
             stfts.append(convergence.mean() + distance)
     zero = estimate.new_zeros(())

@@ -9,7 +9,9 @@ from solfa.codecs.windows import in_order, windows
 
 
 def joined(parts: list[torch.Tensor], chunk: int, context: int, hop: int) -> list[torch.Tensor]:
-    return [torch.cat([w.data.flatten(), torch.tensor([*w.span, w.units])]) for w in windows(parts, chunk, context, hop)]
+    return [
+        torch.cat([w.data.flatten(), torch.tensor([*w.span, w.units])]) for w in windows(parts, chunk, context, hop)
+    ]
 
 
 @settings(deadline=None)
@@ -28,7 +30,9 @@ def test_same_windows_however_it_is_cut(sizes: list[int], chunk: int, context: i
 
 @settings(deadline=None)
 @given(st.integers(1, 60), st.integers(1, 5), st.integers(0, 3), st.integers(1, 4))
-def test_every_window_has_one_shape_and_the_middles_are_the_recording(total: int, chunk: int, context: int, hop: int) -> None:
+def test_every_window_has_one_shape_and_the_middles_are_the_recording(
+    total: int, chunk: int, context: int, hop: int
+) -> None:
     sound = torch.arange(1.0, total + 1)[None]
     cut = list(windows([sound], chunk, context, hop))
     assert {w.data.shape for w in cut} == {(1, (chunk + 2 * context) * hop)}

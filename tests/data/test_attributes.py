@@ -54,7 +54,7 @@ def test_genre_and_length_can_be_fixed():
     for genre in GENRES:
         a = sample_attributes(random.Random(0), genre=genre, seconds=12.5)
         assert (a.genre, a.seconds) == (genre, 12.5)
-    with pytest.raises(ValueError, match="yodelling.*waltz"):
+    with pytest.raises(ValueError, match=r"yodelling.*waltz"):
         sample_attributes(random.Random(0), genre="yodelling")
 
 
@@ -68,7 +68,7 @@ def test_genre_and_length_can_be_fixed():
 )  # fmt: skip
 def test_what_is_not_legal_is_named(field, value):
     good = sample_attributes(random.Random(3), genre="waltz")
-    with pytest.raises(ValueError, match="legal|needs"):
+    with pytest.raises(ValueError, match=r"legal|needs"):
         replace(good, **{field: value, "drums": False})
 
 

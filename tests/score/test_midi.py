@@ -50,7 +50,7 @@ def unnested(spans):
     kept = []
     for start, length, pitch, loud in sorted(spans):
         end = start + length
-        if all(p != pitch or s != start and (e < end or e <= start) for s, e, p, _ in kept):
+        if all(p != pitch or (s != start and (e < end or e <= start)) for s, e, p, _ in kept):
             kept.append((start, end, pitch, loud))
     return [(start, end - start, pitch, loud) for start, end, pitch, loud in kept]
 
@@ -244,7 +244,10 @@ def test_malformed_files_are_named(data, reason, tmp_path):
 
 SEED_FILE = write_midi(
     Score(
-        (Part("a", 4, False, (Note(0.0, 1.0, 60, program=4), Note(0.5, 1.5, 64, program=4))), Part("d", 0, True, (Note(0.0, 0.5, 36, is_drum=True),))),
+        (
+            Part("a", 4, False, (Note(0.0, 1.0, 60, program=4), Note(0.5, 1.5, 64, program=4))),
+            Part("d", 0, True, (Note(0.0, 0.5, 36, is_drum=True),)),
+        ),
         (TempoChange(0.0, 100.0), TempoChange(0.5, 140.0)), (Metre(0.0, 3, 4),), (KeySignature(0.0, 2, "major"),), (Pedal(0.0, 1.0, 0),),
     )
 )  # fmt: skip

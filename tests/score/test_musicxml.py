@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from solfa.score import KeySignature, Metre, Pedal
 from solfa.score.musicxml import MusicXmlError, read_musicxml
 
-PARTS = '<part-list><score-part id="P1"><part-name>Flute</part-name><midi-instrument id="I1"><midi-program>74</midi-program></midi-instrument></score-part></part-list>'
+
+def listed(
+    name="Flute", instruments='<midi-instrument id="I1"><midi-program>74</midi-program></midi-instrument>', key="P1"
+):
+    return f'<score-part id="{key}"><part-name>{name}</part-name>{instruments}</score-part>'
+
+
+PARTS = f"<part-list>{listed()}</part-list>"
 
 
 def document(measures, head=PARTS):
@@ -71,7 +78,8 @@ def test_tuplets_of_any_kind_fall_on_ticks():
 
 
 def test_tempo_metre_key_transposition_and_pedal():
-    head = ("<attributes><divisions>1</divisions><key><fifths>-3</fifths><mode>minor</mode></key><time><beats>2+3</beats><beat-type>8</beat-type></time>"
+    head = ("<attributes><divisions>1</divisions><key><fifths>-3</fifths><mode>minor</mode></key>"
+            "<time><beats>2+3</beats><beat-type>8</beat-type></time>"
             "<transpose><chromatic>-2</chromatic></transpose></attributes>")  # fmt: skip
     pedal = '<direction><direction-type><pedal type="{}"/></direction-type></direction>'
     faster = '<direction><direction-type><words>quick</words></direction-type><sound tempo="120"/></direction>'
@@ -95,25 +103,29 @@ def test_tempo_metre_key_transposition_and_pedal():
 
 
 def test_a_metronome_mark_counts_in_its_own_unit():
-    mark = "<direction><direction-type><metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>80</per-minute></metronome></direction-type></direction>"
+    mark = "<metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>80</per-minute></metronome>"
+    mark = f"<direction><direction-type>{mark}</direction-type></direction>"
     assert read_musicxml(document([DIVISIONS + mark + note()])).tempi[0].bpm == pytest.approx(120.0)
 
 
 def test_parts_stay_together_where_one_leaves_a_bar_short():
-    head = '<part-list><score-part id="P1"><part-name>A</part-name></score-part><score-part id="P2"><part-name>B</part-name></score-part></part-list>'
+    head = f"<part-list>{listed('A', '')}{listed('B', '', 'P2')}</part-list>"
     data = (f'<score-partwise>{head}<part id="P1"><measure>{DIVISIONS}{note(duration=4)}</measure><measure>{note()}</measure></part>'
             f'<part id="P2"><measure>{DIVISIONS}{note()}</measure><measure>{note("G")}</measure></part></score-partwise>')  # fmt: skip
     assert [n[0] for n in heard(data.encode())] == [0.0, 0.0, 2.0, 2.0]
 
 
 def test_timewise_is_the_same_score():
-    wise = f'<score-timewise>{PARTS}<measure><part id="P1">{DIVISIONS}{note()}</part></measure><measure><part id="P1">{note("G")}</part></measure></score-timewise>'
+    first = f'<measure><part id="P1">{DIVISIONS}{note()}</part></measure>'
+    wise = f'<score-timewise>{PARTS}{first}<measure><part id="P1">{note("G")}</part></measure></score-timewise>'
     assert read_musicxml(wise.encode()) == read_musicxml(document([DIVISIONS + note(), note("G")]))
 
 
 def test_drums_take_the_keys_of_their_instruments():
-    head = ('<part-list><score-part id="P1"><part-name>Drums</part-name><midi-instrument id="K"><midi-channel>10</midi-channel><midi-unpitched>37</midi-unpitched>'
-            '</midi-instrument><midi-instrument id="S"><midi-channel>10</midi-channel><midi-unpitched>39</midi-unpitched></midi-instrument></score-part></part-list>')  # fmt: skip
+    kit = (
+        '<midi-instrument id="{}"><midi-channel>10</midi-channel><midi-unpitched>{}</midi-unpitched></midi-instrument>'
+    )
+    head = f"<part-list>{listed('Drums', kit.format('K', 37) + kit.format('S', 39))}</part-list>"
     hit = '<note><unpitched/><duration>1</duration><instrument id="{}"/></note>'
     part = read_musicxml(document([DIVISIONS + hit.format("K") + hit.format("S")], head)).parts[0]
     assert part.is_drum and [n.pitch for n in part.notes] == [36, 38]
