@@ -44,7 +44,10 @@ def row(name: str, seconds: Callable[[], float]) -> Iterator[None]:
     clock, used = time.perf_counter(), time.process_time()
     yield
     clock, used = time.perf_counter() - clock, time.process_time() - used
-    print(f"{name:44}{seconds():10.0f}{clock:10.2f}{seconds() / clock:12.0f}{seconds() / max(used, 1e-9):12.0f}", flush=True)
+    print(
+        f"{name:44}{seconds():10.0f}{clock:10.2f}{seconds() / clock:12.0f}{seconds() / max(used, 1e-9):12.0f}",
+        flush=True,
+    )
 
 
 def save(made: Made, folder: str) -> None:
@@ -97,8 +100,20 @@ def program(settings: Settings, made: list[Made], folder: str) -> None:
     clock, seconds = time.perf_counter(), 0.0
     for one in made:
         path, target = Path(folder) / f"{one.entry.id}.mid", Path(folder) / "program.wav"
-        command: list[Any] = ["fluidsynth", "-ni", "-q", "-r", play_rate(RATE), "-F", target, settings.soundfonts[0], path]
-        subprocess.run([str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command: list[Any] = [
+            "fluidsynth",
+            "-ni",
+            "-q",
+            "-r",
+            play_rate(RATE),
+            "-F",
+            target,
+            settings.soundfonts[0],
+            path,
+        ]
+        subprocess.run(
+            [str(part) for part in command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         seconds += one.entry.seconds or 0.0
     clock = time.perf_counter() - clock
     print(f"{'fluidsynth program, a process a piece':44}{seconds:10.0f}{clock:10.2f}{seconds / clock:12.0f}{'-':>12}")

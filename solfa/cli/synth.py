@@ -18,7 +18,7 @@ def synth(
     seed: int = 0,
     jobs: report.Jobs = 1,
     kind: Literal["scores", "sounds", "speech"] = "scores",
-    seconds: tuple[float, float] = (10.0, 60.0),
+    seconds: tuple[float, float] | None = None,
     source: Annotated[str | None, Parameter(name="--from")] = None,
     instruments: Literal["keep", "vary"] = "keep",
     max_seconds: float | None = None,
@@ -57,7 +57,7 @@ def synth(
     kind
         scores are composed pieces; sounds are noise, tones, drums and synthesizer lines; speech needs espeak-ng or flite.
     seconds
-        The shortest and the longest piece.
+        The shortest and the longest piece; 10 60 by default.
     source
         A folder or a zip of MIDI and MusicXML files, one such file, or music21 for the corpus of that package.
     instruments
@@ -85,13 +85,16 @@ def synth(
     overwrite
         Begin anew in a folder that was made with other settings.
     """
+    played = bool(soundfont or programs or exclude_programs or renderer != "auto")
+    _check(kind, source, played, instruments != "keep" or max_seconds is not None, seconds is not None)
+
     from solfa.data.effects import PLAIN, RenderOptions
     from solfa.data.synth import Settings, synthesize
 
     settings = Settings(
         seed=seed,
         kind=kind,
-        seconds=seconds,
+        seconds=seconds or (10.0, 60.0),
         sample_rate=sample_rate,
         channels=channels,
         soundfonts=tuple(map(str, soundfont)),
@@ -102,25 +105,40 @@ def synth(
         test=test,
         options=PLAIN if plain else RenderOptions(),
     )
-    shared: dict[str, Any] = {"overwrite": overwrite}
     if source is None:
-        if instruments != "keep" or max_seconds is not None:
-            raise report.UsageError("--instruments and --max-seconds go with --from")
         count = 10 if items is None else items
         with report.progress("synth", count) as bar:
-            made = synthesize(out, count, seed, jobs, settings, on_item=_Tell(bar), **shared)
+            made = synthesize(out, count, seed, jobs, settings, overwrite=overwrite, on_item=_Tell(bar))
         return _said(made, out)
 
     from solfa.data.corpus import find_pieces, render_corpus
 
-    if kind != "scores":
-        raise report.UsageError(f"--kind {kind} does not go with --from")
     pieces = find_pieces(source)[:items]
+    vary = instruments == "vary"
     with report.progress("synth", len(pieces)) as bar:
         made = render_corpus(
-            pieces, out, jobs, settings, vary_instruments=instruments == "vary", max_seconds=max_seconds, on_item=_Tell(bar), **shared
+            pieces,
+            out,
+            jobs,
+            settings,
+            vary_instruments=vary,
+            max_seconds=max_seconds,
+            overwrite=overwrite,
+            on_item=_Tell(bar),
         )
     return _said(made, out)
+
+
+def _check(kind: str, source: str | None, played: bool, cut: bool, timed: bool) -> None:
+    """Options that would do nothing are wrong usage."""
+    if source is None and cut:
+        raise report.UsageError("--instruments and --max-seconds go with --from")
+    if source is not None and timed:
+        raise report.UsageError("--seconds does not go with --from: see --max-seconds")
+    if source is not None and kind != "scores":
+        raise report.UsageError(f"--kind {kind} does not go with --from")
+    if kind != "scores" and played:
+        raise report.UsageError(f"--soundfont, --renderer and programs do not go with --kind {kind}")
 
 
 class _Tell:

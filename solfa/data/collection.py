@@ -88,6 +88,7 @@ def build(
         raise ValueError(f"jobs {jobs}: at least 0 (0 is one a core)")
     _open(out, overwrite)
     journal = _Journal(out, settings)
+    (out / NAME).unlink(missing_ok=True)  # it comes back when all is there
     here = [journal.verified(identify(task)) for task in tasks]
     missing = iter(_run(_Write(out, make), [t for t, entry in zip(tasks, here, strict=True) if entry is None], jobs))
     entries: list[Entry] = []
@@ -109,7 +110,6 @@ def _open(out: Path, overwrite: bool) -> None:
         raise ValueError(f"{out}: is no folder")
     if out.is_dir() and not (out / JOURNAL).exists() and any(out.iterdir()):
         raise ValueError(f"{out}: holds other files; name a folder that is new or empty")
-    (out / NAME).unlink(missing_ok=True)  # it comes back when all is there
     if overwrite:
         for name in ("audio", "notes"):
             shutil.rmtree(out / name, ignore_errors=True)
@@ -193,7 +193,9 @@ class _Write(Generic[Task]):
         except (ValueError, OSError) as error:
             return " ".join(str(error).split()) or type(error).__name__
         entry = made.entry
-        write(self.out / entry.audio, Audio(torch.from_numpy(np.ascontiguousarray(made.samples))[None], made.sample_rate))
+        write(
+            self.out / entry.audio, Audio(torch.from_numpy(np.ascontiguousarray(made.samples))[None], made.sample_rate)
+        )
         names = [entry.audio]
         if made.score is not None:
             assert isinstance(entry.notes, str)
@@ -239,4 +241,7 @@ def _hash(path: Path) -> str:
 def _difference(old: Any, new: Any) -> str:
     old, new = (dict(head.get("settings", {})) if isinstance(head, dict) else {} for head in (old, new))
     keys = [key for key in [*new, *old] if old.get(key) != new.get(key)]
-    return ", ".join(f"{key} {old.get(key)!r}, now {new.get(key)!r}" for key in dict.fromkeys(keys)) or "unreadable"
+    return (
+        ", ".join(f"{key} {str(old.get(key))[:40]}, now {str(new.get(key))[:40]}" for key in dict.fromkeys(keys))
+        or "unreadable"
+    )

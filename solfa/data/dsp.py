@@ -53,7 +53,9 @@ def noise(source: np.random.Generator, count: int, slope: float = 0.0, rate: int
     white = source.standard_normal(count, dtype=np.float32)
     if slope:
         frequencies = np.maximum(np.fft.rfftfreq(count, 1 / rate), 20.0)
-        white = np.fft.irfft(np.fft.rfft(white) * (frequencies / 1000.0) ** np.float32(-slope / 2), count).astype(np.float32)
+        white = np.fft.irfft(np.fft.rfft(white) * (frequencies / 1000.0) ** np.float32(-slope / 2), count).astype(
+            np.float32
+        )
     return unit(white)
 
 

@@ -177,4 +177,3 @@ def set_level(samples: Samples, level: float) -> Samples:
     rms = math.sqrt(loud.mean()) if len(loud) else peak
     gain = min(10 ** (level / 20) / rms, CEILING / peak)
     return samples * np.float32(gain)
-

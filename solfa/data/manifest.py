@@ -57,7 +57,9 @@ class Entry:
         if self.notes is not None and (not isinstance(self.notes, str | tuple) or self.notes == ""):
             raise ValueError(f"notes {self.notes!r}: a path, notes, or null")
         seconds = self.seconds
-        if seconds is not None and (isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0):
+        if seconds is not None and (
+            isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0
+        ):
             raise ValueError(f"seconds {seconds!r}: a number from 0, or null")
         clash = self.extra.keys() & KNOWN
         if clash:

@@ -23,7 +23,7 @@ GROOVES: dict[str, dict[str, str]] = {
     "latin": {"rim": "9..8..8...8.8...", "shaker": "7.4.6.4.7.4.6.4.", "tom": "....6..6....6.66", "cowbell": "7...6...7...6.6."},
     "march": {"snare": "9.6.7.6.9.667.66", "kick": "9.......9......."},
     "half time": {"kick": "9.....7.........", "snare": "........9.......", "hat": "7.5.5.5.7.5.5.55"},
-}
+}  # fmt: skip
 
 
 def kick(rng: random.Random, rate: int) -> Samples:
@@ -42,15 +42,22 @@ def snare(rng: random.Random, rate: int) -> Samples:
     pitch = rng.uniform(150, 260)
     skin = dsp.sine(pitch, count, rate) + 0.6 * dsp.sine(pitch * rng.uniform(1.5, 1.9), count, rate)
     wires = dsp.band(dsp.noise(dsp.generator(rng), count), rate, rng.uniform(800, 2500), 0.45 * rate)
-    return 0.4 * skin * dsp.decay(count, rate, 0.15) + rng.uniform(0.4, 0.9) * wires * dsp.decay(count, rate, count / rate)
+    return 0.4 * skin * dsp.decay(count, rate, 0.15) + rng.uniform(0.4, 0.9) * wires * dsp.decay(
+        count, rate, count / rate
+    )
 
 
 def hat(rng: random.Random, rate: int) -> Samples:
     """Six square waves out of tune with each other, high-passed, and noise."""
     count = int((rng.uniform(0.03, 0.09) if rng.random() < 0.7 else rng.uniform(0.2, 0.8)) * rate)
     base = rng.uniform(300, 550)
-    metal = sum((dsp.pulse(base * ratio, count, rate) for ratio in (2.0, 3.0, 4.16, 5.43, 6.79, 8.21)), np.zeros(count, np.float32))
-    bright = dsp.band(metal + 2 * dsp.noise(dsp.generator(rng), count), rate, min(rng.uniform(4000, 7500), rate * 0.3), 0.48 * rate)
+    metal = sum(
+        (dsp.pulse(base * ratio, count, rate) for ratio in (2.0, 3.0, 4.16, 5.43, 6.79, 8.21)),
+        np.zeros(count, np.float32),
+    )
+    bright = dsp.band(
+        metal + 2 * dsp.noise(dsp.generator(rng), count), rate, min(rng.uniform(4000, 7500), rate * 0.3), 0.48 * rate
+    )
     return dsp.unit(bright) * dsp.decay(count, rate, count / rate) * 0.35
 
 
@@ -78,7 +85,11 @@ def rim(rng: random.Random, rate: int) -> Samples:
     """Two short tones high up."""
     count = int(0.08 * rate)
     pitch = rng.uniform(400, 1800)
-    return (dsp.sine(pitch, count, rate) + dsp.sine(pitch * 1.47, count, rate)) * dsp.decay(count, rate, rng.uniform(0.03, 0.08)) * 0.5
+    return (
+        (dsp.sine(pitch, count, rate) + dsp.sine(pitch * 1.47, count, rate))
+        * dsp.decay(count, rate, rng.uniform(0.03, 0.08))
+        * 0.5
+    )
 
 
 def cowbell(rng: random.Random, rate: int) -> Samples:

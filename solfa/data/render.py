@@ -17,7 +17,7 @@ from solfa.data.soundfont import SoundFont, find_soundfont
 from solfa.score.note import Note
 from solfa.score.score import Part, Pedal, Score
 
-SAMPLED = 44100  # Hz: the rate of the sounds in most soundfonts
+HIGHEST = 20000  # Hz: what the sounds of a soundfont hold, about
 FADE = 0.05  # seconds
 SHORTEST = 0.004  # seconds that a key is down: more than a block of either synthesizer
 MAX_SECONDS = 3 * 3600
@@ -27,8 +27,8 @@ class Renderer:
     """Plays scores with one soundfont, which is loaded once.
 
     `sample_rate` is 8000 to 96000 Hz, `channels` 1 or 2, `backend` "auto", "fluidsynth" or "tinysoundfont". `tail` are the seconds that
-    the last notes may ring. Below 44.1 kHz it plays at a higher rate and resamples, so that what folds over in the
-    synthesizer folds above the band that is kept.
+    the last notes may ring. Below 40 kHz it plays at a higher rate and resamples: synthesizers do not filter what they
+    transpose, and what folds over is to fold above the band that is kept.
     """
 
     def __init__(
@@ -84,12 +84,8 @@ class Renderer:
 
 
 def play_rate(sample_rate: int) -> int:
-    """The rate to synthesize at.
-
-    The least multiple of half the wanted rate at which what a sound sampled at 44.1 kHz holds folds above the wanted band.
-    """
-    half = sample_rate / 2
-    return round(half * math.ceil(1 + SAMPLED / sample_rate))
+    """The rate to synthesize at: the least at which a frequency of 20 kHz folds to one above the wanted band."""
+    return max(sample_rate, HIGHEST + -(-sample_rate // 2))
 
 
 def events(score: Score, rate: int) -> list[Event]:
@@ -171,5 +167,10 @@ def excerpt(score: Score, start: float, seconds: float) -> Score:
         if p.onset < end and p.offset > start
     )
     return replace(
-        score, parts=parts, pedals=pedals, tempi=shifted(score.tempi), metres=shifted(score.metres), keys=shifted(score.keys)
+        score,
+        parts=parts,
+        pedals=pedals,
+        tempi=shifted(score.tempi),
+        metres=shifted(score.metres),
+        keys=shifted(score.keys),
     )

@@ -110,7 +110,9 @@ def _sustained(
         degrees = (0,) if kind == "drone" else (0, 2, 4, 6)[: rng.randint(3, 4)]
         for degree in degrees:
             pitch = root + (0 if kind == "drone" else 12) + _degree(scale, first + degree)
-            dsp.place(out, tone(wave, rng, _hertz(pitch), size, rate) * dsp.gate(size, rate, 0.2, 0.25) / len(degrees), start)
+            dsp.place(
+                out, tone(wave, rng, _hertz(pitch), size, rate) * dsp.gate(size, rate, 0.2, 0.25) / len(degrees), start
+            )
     return dsp.lowpass(out, rate, _cutoff(rng, count, rate, 1e6), rng.uniform(0.7, 4.0), 1024)
 
 

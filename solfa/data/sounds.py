@@ -62,10 +62,16 @@ def tones(rng: random.Random, count: int, rate: int) -> tuple[Samples, str, dict
         period, pitches = rng.uniform(0.08, 0.8), [2 ** rng.uniform(8, 12) for _ in range(rng.randint(1, 4))]
         size = int(period * rng.uniform(0.3, 0.9) * rate)
         for index in range(int(count / rate / period) + 1):
-            dsp.place(out, dsp.sine(rng.choice(pitches), size, rate) * dsp.gate(size, rate, 0.005, 0.005), int(index * period * rate))
+            dsp.place(
+                out,
+                dsp.sine(rng.choice(pitches), size, rate) * dsp.gate(size, rate, 0.005, 0.005),
+                int(index * period * rate),
+            )
     else:
         out = np.zeros(count, np.float32)
-        for index in range({"sine": 1, "harmonics": rng.randint(3, 16), "cluster": rng.randint(2, 7), "ringing": 6}[kind]):
+        for index in range(
+            {"sine": 1, "harmonics": rng.randint(3, 16), "cluster": rng.randint(2, 7), "ringing": 6}[kind]
+        ):
             ratio = index + 1 if kind == "harmonics" else 2 ** rng.uniform(0, 3) if index else 1
             if base * ratio < 0.48 * rate:
                 level = rng.uniform(0.2, 1.0) / (index + 1) ** rng.uniform(0.3, 1.5)
@@ -84,7 +90,9 @@ SOURCES: dict[str, tuple[Source, float]] = {
 def make_sound(rng: random.Random, seconds: float, sample_rate: int, channels: int = 1) -> Sound:
     """A sound of so many seconds, drawn from `rng`: one source, or three times in ten a mixture of two or three."""
     count = max(1024, round(seconds * sample_rate))
-    names = rng.choices(list(SOURCES), [weight for _, weight in SOURCES.values()], k=rng.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 3)))
+    names = rng.choices(
+        list(SOURCES), [weight for _, weight in SOURCES.values()], k=rng.choice((1, 1, 1, 1, 1, 1, 1, 2, 2, 3))
+    )
     out = np.zeros((channels, count), np.float32)
     texts, attributes = [], {}
     for index, name in enumerate(names):

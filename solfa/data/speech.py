@@ -57,7 +57,9 @@ def choose_engines() -> tuple[str, ...]:
     """The speech synthesizers that are installed. Raises ImportError, saying what to install, where there is none."""
     there = tuple(name for name in ENGINES if shutil.which(name))
     if not there:
-        raise ImportError("no speech synthesizer: install espeak-ng or flite (Debian, Ubuntu: apt install espeak-ng flite)")
+        raise ImportError(
+            "no speech synthesizer: install espeak-ng or flite (Debian, Ubuntu: apt install espeak-ng flite)"
+        )
     return there
 
 
@@ -130,9 +132,14 @@ def _speak(voice: dict[str, str], text: str) -> tuple[np.ndarray, int]:
     with tempfile.TemporaryDirectory(prefix="solfa-speech-") as folder:
         path = Path(folder) / "speech.wav"
         if voice["engine"] == "espeak-ng":
-            command = ["espeak-ng", "-v", voice["voice"], "-p", voice["pitch"], "-s", voice["speed"], "-w", str(path), text]
+            command = ["espeak-ng", "-v", voice["voice"], "-p", voice["pitch"], "-s", voice["speed"], "-w", str(path), text]  # fmt: skip
         else:
-            settings = ["--setf", f"int_f0_target_mean={voice['pitch']}", "--setf", f"duration_stretch={voice['speed']}"]
+            settings = [
+                "--setf",
+                f"int_f0_target_mean={voice['pitch']}",
+                "--setf",
+                f"duration_stretch={voice['speed']}",
+            ]
             command = ["flite", "-voice", voice["voice"], *settings, "-t", text, "-o", str(path)]
         try:
             result = subprocess.run(command, capture_output=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)

@@ -20,7 +20,7 @@ from solfa.data.effects import RenderOptions, apply_effects, draw_effects
 from solfa.data.instruments import KITS, suited
 from solfa.data.manifest import Entry
 from solfa.data.programs import Presets, nearest, parse_presets, restrict
-from solfa.data.render import Renderer
+from solfa.data.render import Renderer, play_rate
 from solfa.data.soundfont import find_soundfont
 from solfa.data.sounds import make_sound
 from solfa.data.speech import choose_engines, make_speech
@@ -86,7 +86,7 @@ class Settings:
         data["soundfonts"] = [[font.name, font.sha256] for font in map(find_soundfont, self.soundfonts)]
         data["seconds"] = list(self.seconds)
         data["options"] = {k: list(v) if isinstance(v, tuple) else v for k, v in data["options"].items()}
-        return {"solfa": __version__, **data}
+        return {"solfa": __version__, **data, "play_rate": play_rate(self.sample_rate)}
 
 
 def synthesize(

@@ -70,7 +70,7 @@ def read_midi(source: str | os.PathLike | bytes) -> Score:
     """Read a Standard MIDI File (format 0 or 1) from a path or from its bytes.
 
     Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts
-    for all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 16 MiB or longer
+    for all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 8 MiB or longer
     than 24 hours; OSError for one that cannot be opened. Memory and time are bounded by the file's size.
     """
     if isinstance(source, bytes | bytearray | memoryview):

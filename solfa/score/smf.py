@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MAX_BYTES = 16 << 20  # an event may take 3 bytes here and some hundred in memory
+MAX_BYTES = 8 << 20  # 115 bytes of memory for each byte of a file that is all notes: under a gigabyte
 MAX_TICK = 1 << 40
 
 TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METRE, KEY = 0x03, 0x21, 0x2F, 0x51, 0x58, 0x59

@@ -229,3 +229,14 @@ def test_what_is_unknown_is_left_out():
         text = caption({"tempo": 100}, rng)
         assert text and "None" not in text
         assert not any(says(text, name) for names in words.MOOD_WORDS.values() for name in names)
+
+
+def test_a_piano_piece_on_another_keyboard_is_not_called_a_piano_piece():
+    a = sample_attributes(random.Random(3), genre="romantic piano")
+    rng = random.Random(4)
+    on_piano = [caption(a, rng) for _ in range(100)]
+    data = a.to_dict()
+    data["instruments"][0]["program"] = 6
+    on_harpsichord = [caption(data, rng) for _ in range(100)]
+    assert sum(says(text, "romantic piano piece") for text in on_piano) > 5
+    assert not any(says(text, "piano") for text in on_harpsichord)

@@ -63,14 +63,14 @@ def test_excerpts_and_other_instruments_are_drawn(folder, tmp_path):
     programs, starts = set(), set()
     for seed in range(4):
         out = tmp_path / f"out{seed}"
-        settings = Settings(seed=seed, options=PLAIN, sample_rate=16000, programs="0-31")
+        settings = Settings(seed=seed, options=PLAIN, sample_rate=16000, programs="0-63")
         render_corpus(pieces, out, 1, settings, vary_instruments=True, max_seconds=3)
         for entry in read_manifest(out / "manifest.jsonl"):
             score = read_midi(out / entry.notes)
             assert score.duration <= 3.001 and score.notes[0].onset < 0.01
             programs |= {part.program for part in score.parts}
             starts.add(score.notes[0].pitch)
-    assert programs <= set(range(32)) and len(programs) > 3
+    assert programs <= set(range(64)) and len(programs) > 3
     assert len(starts) > 1
     with pytest.raises(ValueError, match="max_seconds"):
         render_corpus(pieces, tmp_path / "none", max_seconds=0)
@@ -89,13 +89,19 @@ def test_the_command_renders_a_zip_and_fails_with_1_for_a_bad_member(folder, tmp
     assert run([*command, "--items", "1"]) == 1  # broken.mid is the first by name
     render_corpus(folder, tmp_path / "folder", 1, PLAINLY)
     of_zip, of_folder = (
-        {entry.id: entry.seconds for entry in read_manifest(tmp_path / name / "manifest.jsonl")} for name in ("out", "folder")
+        {entry.id: entry.seconds for entry in read_manifest(tmp_path / name / "manifest.jsonl")}
+        for name in ("out", "folder")
     )
     assert of_zip.items() <= of_folder.items()  # the same names give the same items
 
 
 def test_a_zip_cannot_lead_outside_of_itself(tmp_path):
-    for name, attributes in (("../one.mid", 0), ("/etc/one.mid", 0), ("a\\..\\..\\one.mid", 0), ("one.mid", stat.S_IFLNK << 16)):
+    for name, attributes in (
+        ("../one.mid", 0),
+        ("/etc/one.mid", 0),
+        ("a\\..\\..\\one.mid", 0),
+        ("one.mid", stat.S_IFLNK << 16),
+    ):
         path = tmp_path / "odd.zip"
         with zipfile.ZipFile(path, "w") as archive:
             member = zipfile.ZipInfo(name)
@@ -122,7 +128,12 @@ def test_a_damaged_zip_and_an_empty_place_are_told(tmp_path):
     (tmp_path / "bad.zip").write_bytes(b"PK\3\4 no zip")
     (tmp_path / "empty").mkdir()
     (tmp_path / "words.txt").write_text("no score")
-    for name, reason in (("bad.zip", "cannot be read"), ("empty", "no scores"), ("words.txt", "no scores"), ("none", "no such")):
+    for name, reason in (
+        ("bad.zip", "cannot be read"),
+        ("empty", "no scores"),
+        ("words.txt", "no scores"),
+        ("none", "no such"),
+    ):
         with pytest.raises(CorpusError, match=reason) as caught:
             find_pieces(tmp_path / name)
         assert name in str(caught.value)

@@ -2,7 +2,7 @@ import json
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solfa.data.manifest import KNOWN, Entry, ManifestError, read_manifest, write_manifest
@@ -34,6 +34,7 @@ entry = st.builds(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(entries=st.lists(entry, max_size=4, unique_by=lambda entry: entry.id))
 def test_what_is_written_is_read(entries, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "round.jsonl"
@@ -42,6 +43,7 @@ def test_what_is_written_is_read(entries, tmp_path_factory):
     assert len(path.read_bytes().splitlines()) >= len(entries)
 
 
+@settings(max_examples=40, deadline=None)
 @given(line=value | st.dictionaries(st.sampled_from([*sorted(KNOWN), "other"]), value))
 def test_any_json_gives_an_entry_or_an_error_with_its_line(line, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
@@ -107,6 +109,13 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_an_entry_says_what_it_cannot_be():
-    for wrong in ({"id": ""}, {"audio": "a\0b"}, {"notes": ""}, {"text": 3}, {"attributes": []}, {"extra": {"audio": 1}}):
+    for wrong in (
+        {"id": ""},
+        {"audio": "a\0b"},
+        {"notes": ""},
+        {"text": 3},
+        {"attributes": []},
+        {"extra": {"audio": 1}},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Entry(**{"id": "a", "audio": "b", **wrong})

@@ -12,7 +12,7 @@ from solfa.data.backends import BACKENDS, choose_backend
 from solfa.data.dsp import band
 from solfa.data.effects import BANDS, PLAIN, Effects, RenderOptions, apply_effects, convolve, draw_effects, room
 from solfa.data.programs import Presets, parse_presets, restrict, vary
-from solfa.data.render import SAMPLED, SHORTEST, Renderer, events, excerpt, play_rate
+from solfa.data.render import HIGHEST, SHORTEST, Renderer, events, excerpt, play_rate
 from solfa.data.soundfont import SoundFontError, find_soundfont, load_soundfont
 from solfa.score.note import Note
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score, TempoChange
@@ -31,7 +31,9 @@ def renderer(request) -> Renderer:
 
 def score(*notes: Note, pedals=(), name="part") -> Score:
     programs = dict.fromkeys((note.program, note.is_drum) for note in notes)
-    parts = [Part(name, p, drum, tuple(n for n in notes if (n.program, n.is_drum) == (p, drum))) for p, drum in programs]
+    parts = [
+        Part(name, p, drum, tuple(n for n in notes if (n.program, n.is_drum) == (p, drum))) for p, drum in programs
+    ]
     return Score(tuple(parts), pedals=tuple(pedals))
 
 
@@ -41,7 +43,8 @@ def rms(samples: np.ndarray) -> float:
 
 def test_a_rendering_does_not_depend_on_what_was_played_before(renderer):
     rng = random.Random(3)
-    notes = [Note(t := rng.random() * 2, t + rng.random(), rng.randrange(30, 90), rng.randrange(20, 127), p) for p in (0, 48, 73) for _ in range(9)]
+    onsets = [(rng.random() * 2, program) for program in (0, 48, 73) for _ in range(9)]
+    notes = [Note(t, t + rng.random(), rng.randrange(30, 90), rng.randrange(20, 127), program) for t, program in onsets]
     first = score(*notes, Note(0.5, 0.6, 42, 90, 0, True))
     whole = renderer.render(first, 5, RenderOptions())
     renderer.render(score(Note(0.01, 3.0, 60, 127, 89)), 6, RenderOptions())
@@ -128,22 +131,25 @@ def test_what_cannot_be_rendered_is_said(renderer):
         choose_backend("timidity")
 
 
+@settings(max_examples=50, deadline=None)
 @given(rate=st.integers(8000, 96000))
 def test_the_synthesizer_plays_fast_enough_not_to_fold_into_the_band(rate):
     played = play_rate(rate)
-    assert played - SAMPLED / 2 >= rate / 2 - 1 and played >= rate
-    assert played <= 96000 * 1.0001
+    assert played - HIGHEST >= rate / 2 and rate <= played <= 96000
 
 
 times = st.floats(0, 20)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     notes=st.lists(st.tuples(times, st.floats(0, 3), st.integers(60, 63)), min_size=1, max_size=20),
     pedals=st.lists(st.tuples(times, st.floats(0, 3)), max_size=4),
 )
 def test_every_key_that_goes_down_comes_up_before_it_goes_down_again(notes, pedals):
-    made = score(*(Note(on, on + length, pitch) for on, length, pitch in notes), pedals=[Pedal(a, a + b, 0) for a, b in pedals])
+    made = score(
+        *(Note(on, on + length, pitch) for on, length, pitch in notes), pedals=[Pedal(a, a + b, 0) for a, b in pedals]
+    )
     down: set[int] = set()
     for event in events(made, 36000):
         if event.velocity:
@@ -163,7 +169,9 @@ def test_a_pedalled_note_lasts_until_the_pedal_is_up_or_the_key_is_struck_again(
 
 def test_an_excerpt_begins_at_nought_and_keeps_what_holds():
     whole = replace(
-        score(Note(0, 9, 50), Note(4, 5, 60), Note(7, 12, 62), Note(10, 11, 64), pedals=[Pedal(1, 6, 0), Pedal(20, 21, 0)]),
+        score(
+            Note(0, 9, 50), Note(4, 5, 60), Note(7, 12, 62), Note(10, 11, 64), pedals=[Pedal(1, 6, 0), Pedal(20, 21, 0)]
+        ),
         tempi=(TempoChange(0, 100), TempoChange(6, 80), TempoChange(30, 60)),
         metres=(Metre(0, 3, 4),),
         keys=(KeySignature(5, 2, "major"),),
@@ -213,6 +221,7 @@ def test_level_and_noise_floor_are_as_asked():
     assert np.abs(loud).max() <= 0.981
 
 
+@settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**63), dry=st.floats(0, 1))
 def test_drawn_effects_lie_in_their_ranges_and_options_do_not_shift_each_other(seed, dry):
     options = RenderOptions(dry=dry)
@@ -249,7 +258,7 @@ def test_presets_are_read(tmp_path):
     assert font.programs == (0, 73) and font.kits == (8,)
 
 
-@settings(max_examples=60)
+@settings(max_examples=50, deadline=None)
 @given(data=st.data())
 def test_a_damaged_soundfont_is_an_error_that_names_it(data, tmp_path_factory):
     whole = bytearray(soundfont_bytes([("Grand", 0, 0), ("Drums", 8, 128)]))
@@ -286,12 +295,15 @@ def test_presets_from_text():
         parse_presets("40", "40,drums")
 
 
+@settings(max_examples=50, deadline=None)
 @given(programs=st.sets(st.integers(0, 127)), kits=st.sets(st.sampled_from([0, 8, 25])), seed=st.integers(0, 99))
 def test_only_the_presets_that_may_sound_do(programs, kits, seed):
     made = replace(
-        score(Note(0, 1, 60, 80, 5), Note(0, 1, 60, 80, 25, True), Note(1, 2, 60, 80, 44)), pedals=(Pedal(0, 1, 0), Pedal(1, 2, 2))
+        score(Note(0, 1, 60, 80, 5), Note(0, 1, 60, 80, 25, True), Note(1, 2, 60, 80, 44)),
+        pedals=(Pedal(0, 1, 0), Pedal(1, 2, 2)),
     )
-    for changed in (restrict(made, presets := Presets(frozenset(programs), frozenset(kits)), random.Random(seed)), vary(made, presets, random.Random(seed))):
+    presets = Presets(frozenset(programs), frozenset(kits))
+    for changed in (restrict(made, presets, random.Random(seed)), vary(made, presets, random.Random(seed))):
         for part in changed.parts:
             assert part.program in (kits if part.is_drum else programs)
         assert len(changed.notes) == 2 * bool(programs) + bool(kits)

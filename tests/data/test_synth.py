@@ -77,7 +77,20 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(tmp_path):
     settings = SOUNDS
     synthesize(tmp_path / "whole", 40, 3, 1, settings)
     killed = tmp_path / "killed"
-    command = [sys.executable, "-m", "solfa", "synth", "-o", str(killed), "--items", "40", "--seed", "3", "--kind", "sounds"]
+    command = [
+        sys.executable,
+        "-m",
+        "solfa",
+        "synth",
+        "-o",
+        str(killed),
+        "--items",
+        "40",
+        "--seed",
+        "3",
+        "--kind",
+        "sounds",
+    ]
     command += ["--seconds", "1", "2", "--sample-rate", "16000"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while process.poll() is None and len(list(killed.glob("audio/*.flac"))) < 3:
@@ -110,8 +123,10 @@ def test_a_damaged_file_is_made_again_and_others_are_kept(tmp_path):
 
 def test_other_settings_need_another_folder_or_the_word_overwrite(tmp_path):
     synthesize(tmp_path / "a", 2, 1, 1, SOUNDS)
+    before = tree(tmp_path / "a")
     with pytest.raises(ValueError, match="seed 1, now 2"):
         synthesize(tmp_path / "a", 2, 2, 1, SOUNDS)
+    assert tree(tmp_path / "a") == before
     synthesize(tmp_path / "b", 1, 2, 1, SOUNDS)
     synthesize(tmp_path / "a", 1, 2, 1, SOUNDS, overwrite=True)
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
@@ -157,7 +172,13 @@ def test_attributes_are_drawn_on_presets_that_may_sound(programs):
 
 
 def test_settings_that_cannot_be_are_named():
-    for wrong in ({"kind": "songs"}, {"seconds": (9.0, 3.0)}, {"channels": 3}, {"valid": 0.8, "test": 0.5}, {"programs": "200"}):
+    for wrong in (
+        {"kind": "songs"},
+        {"seconds": (9.0, 3.0)},
+        {"channels": 3},
+        {"valid": 0.8, "test": 0.5},
+        {"programs": "200"},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Settings(**wrong)
     with pytest.raises(ValueError, match="items 0"):
@@ -202,4 +223,10 @@ def test_the_command(tmp_path, capsys):
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
     assert run(["synth", "-o", str(tmp_path / "a"), "--items", "2", "--seed", "2", *common]) == 1
     assert "seed 1, now 2" in capsys.readouterr().err
-    assert run(["synth", "-o", str(tmp_path / "a"), "--max-seconds", "3"]) == 2
+    for idle in (
+        ["--max-seconds", "3"],
+        ["--kind", "speech", "--programs", "3"],
+        ["--from", "x", "--seconds", "5", "9"],
+    ):
+        assert run(["synth", "-o", str(tmp_path / "a"), *idle]) == 2
+    assert run(["synth", "-o", str(tmp_path / "c"), "--items", "0"]) == 1

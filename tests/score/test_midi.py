@@ -120,6 +120,14 @@ def test_zero_length_notes_are_one_tick_long():
     assert read_midi(saved([track])).notes == (Note(0.5, 0.5 + tick, 60, 64),)
 
 
+def test_other_readers_find_every_note_ended_before_the_next_begins():
+    """Ends stand before beginnings of their tick, and even a note of no length lasts a tick."""
+    data = write_midi(one_part(Note(0.0, 0.5, 60), Note(0.5, 1.0, 60), Note(2.0, 2.0, 60)))
+    messages = [m for m in mido.MidiFile(file=io.BytesIO(data)).tracks[1] if m.type.startswith("note")]
+    assert [m.type for m in messages] == ["note_on", "note_off"] * 3
+    assert [m.time for m in messages] == [0, 480, 0, 480, 960, 1]
+
+
 def test_repeated_notes_that_touch_stay_apart():
     notes = tuple(Note(index * 0.25, index * 0.25 + 0.25, 60, 60 + index) for index in range(4))
     assert read_midi(write_midi(one_part(*notes))).notes == notes
@@ -219,6 +227,7 @@ def chunk(body, division=480, kind=1, tracks=1, size=None):
         (chunk(b"\x00\xff\x2f\x00", tracks=2), "ends after 1"),
         (chunk(b"\x00\xff\x2f\x00", size=4_000_000_000), "says it has 4000000000 bytes"),
         (chunk(b"\xff" * 4096), "variable-length"),
+        (chunk(b"\xff\xff\xff\xff\x00\x90\x3c\x40"), "variable-length"),
         (chunk(b"\x00\x3c\x40"), "no status"),
         (chunk(b"\x00\x90\x3c"), "cut off"),
         (chunk(b"\x00\x90\xbc\x40"), "legal are 0 to 127"),

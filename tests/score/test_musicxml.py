@@ -1,4 +1,5 @@
 import io
+import tracemalloc
 import zipfile
 
 import pytest
@@ -110,9 +111,30 @@ def test_a_metronome_mark_counts_in_its_own_unit():
 
 def test_parts_stay_together_where_one_leaves_a_bar_short():
     head = f"<part-list>{listed('A', '')}{listed('B', '', 'P2')}</part-list>"
-    data = (f'<score-partwise>{head}<part id="P1"><measure>{DIVISIONS}{note(duration=4)}</measure><measure>{note()}</measure></part>'
-            f'<part id="P2"><measure>{DIVISIONS}{note()}</measure><measure>{note("G")}</measure></part></score-partwise>')  # fmt: skip
-    assert [n[0] for n in heard(data.encode())] == [0.0, 0.0, 2.0, 2.0]
+    first, second, third = DIVISIONS + note(duration=4), note(duration=1), note("D")
+    upper = "".join(f"<measure>{m}</measure>" for m in (first, second, third))
+    lower = "".join(f"<measure>{m}</measure>" for m in (DIVISIONS + note("G"), note("G", duration=4), note("A")))
+    data = f'<score-partwise>{head}<part id="P1">{upper}</part><part id="P2">{lower}</part></score-partwise>'
+    assert [n[0] for n in heard(data.encode())] == [0.0, 0.0, 2.0, 2.0, 4.0, 4.0]
+
+
+def test_a_tie_across_a_rest_is_two_notes():
+    tied = (
+        note().replace("</duration>", '</duration><tie type="start"/>'),
+        note().replace("</duration>", '</duration><tie type="stop"/>'),
+    )
+    rest = "<note><rest/><duration>1</duration></note>"
+    assert heard(document([DIVISIONS + tied[0] + rest + tied[1]])) == [(0.0, 0.5, 60), (1.0, 1.5, 60)]
+
+
+def test_a_bomb_is_not_unpacked():
+    bomb = packed(bytes(160 << 20))
+    tracemalloc.start()
+    with pytest.raises(MusicXmlError, match="unpacks to more"):
+        read_musicxml(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 << 20
 
 
 def test_timewise_is_the_same_score():
