@@ -20,6 +20,7 @@ from solfa.nn.frames import FrameConfig, FrameDecoder, FrameEncoder
 from solfa.nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
 
 KIND = "codec"
+SUMS, CODES, COUNTS = ".embed_avg", ".embed", ".cluster_size"  # buffers of an EMA codebook
 MAX_PARAMETERS = 1 << 30  # a stranger's config may not ask for more
 
 
@@ -120,8 +121,12 @@ class VQVAE(Codec):
     def save(
         self, folder: str | Path, metadata: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
     ) -> None:
-        """Write the checkpoint folder; dtype: how floating-point weights are stored (they are always computed in float32)."""
-        tensors = {k: v.to(dtype) if v.is_floating_point() else v for k, v in self.state_dict().items()}
+        """Write the checkpoint folder; dtype: how floating-point weights are stored (they are always computed in float32).
+
+        The running sums of EMA codebooks are left out: they are the codebook times its counts, and `load_vqvae` makes them again.
+        """
+        state = {name: tensor for name, tensor in self.state_dict().items() if not name.endswith(SUMS)}
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in state.items()}
         checkpoint.save(folder, KIND, dataclasses.asdict(self.config), tensors, metadata=metadata)
 
 
@@ -134,10 +139,14 @@ def load_vqvae(folder: str | Path) -> VQVAE:
     if count > MAX_PARAMETERS:
         raise ValueError(f"{folder}: its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")
     model = VQVAE(config, stored.weights_hash)
-    ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    ours = {name: tensor.shape for name, tensor in model.state_dict().items() if not name.endswith(SUMS)}
     theirs = {name: tensor.shape for name, tensor in stored.tensors.items()}
     wrong = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
     if wrong:
         raise ValueError(f"{folder}: {len(wrong)} tensors do not fit the configuration, {wrong[0]} the first")
-    model.load_state_dict(stored.tensors)
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.tensors.items()}
+    for name in [name for name in model.state_dict() if name.endswith(SUMS)]:
+        book = name.removesuffix(SUMS)
+        tensors[name] = tensors[book + CODES] * tensors[book + COUNTS].unsqueeze(-1)
+    model.load_state_dict(tensors)
     return model.eval()

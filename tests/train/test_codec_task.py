@@ -9,6 +9,7 @@ import pytest
 import soundfile
 import torch
 
+from solfa import checkpoint
 from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAEConfig
@@ -173,3 +174,31 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         Augmentation(mix=2.0)
     with pytest.raises(ValueError, match="no recordings"):
         CropReader([], RATE, 1, Augmentation())
+
+
+def test_the_quantizer_joins_at_its_step(manifest: str) -> None:
+    task = CodecTask(config(manifest, quantize_from=3))
+    batch = task.batch(0, 0, 1)
+    before = {name: tensor.clone() for name, tensor in task.model.quantizer.state_dict().items()}
+    free = task.loss("generator", batch, 2)
+    free.total.backward()
+    assert "quantizer" not in free.logs and all(p.grad is not None for p in task.model.parameters())
+    assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.quantizer.state_dict().items())
+    assert "quantizer" in task.loss("generator", batch, 3).logs
+    assert not all(torch.equal(tensor, before[name]) for name, tensor in task.model.quantizer.state_dict().items())
+
+
+def test_an_exported_codec_can_be_trained_on(manifest: str, tmp_path: Path) -> None:
+    """The sums of the EMA codebooks are not stored; they come back, so that the next step moves the codebooks on from where they were."""
+    task = CodecTask(config(manifest))
+    for step in range(4):
+        task.loss("generator", task.batch(step, 0, 1), step)
+    task.model.save(tmp_path / "c")
+    assert not [name for name in checkpoint.load(tmp_path / "c").tensors if name.endswith("embed_avg")]
+    again = CodecTask(config(manifest, init=str(tmp_path / "c")))
+    ours, theirs = (t.model.train() and t.model.state_dict() for t in (task, again))
+    assert ours.keys() == theirs.keys()
+    for model in (task, again):
+        model.loss("generator", task.batch(9, 0, 1), 9)
+    for name, tensor in task.model.quantizer.state_dict().items():
+        assert torch.allclose(tensor.float(), again.model.quantizer.state_dict()[name].float(), atol=2e-3), name
