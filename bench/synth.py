@@ -26,12 +26,12 @@ import torch
 
 from solfa.audio.io import Audio, write
 from solfa.data.backends import BACKENDS, choose_backend
-from solfa.data.caption import caption
 from solfa.data.collection import Made
-from solfa.data.compose import compose
+from solfa.data.composer.caption import caption
+from solfa.data.composer.compose import compose
 from solfa.data.effects import PLAIN, RenderOptions, apply_effects, draw_effects
 from solfa.data.render import Renderer, play_rate
-from solfa.data.speech import choose_engines
+from solfa.data.sounds.speech import choose_engines
 from solfa.data.synth import ComposedItem, Settings, SoundItem, SpeechItem, draw_attributes
 from solfa.score.midi import write_midi
 

@@ -17,13 +17,13 @@ from solfa.train.recipe import Recipe
 
 DATA = tuple(f"data/codec/{part}/manifest.jsonl" for part in ("scores", "sounds", "speech", "songs"))
 VALID = ("data/codec/held-out/manifest.jsonl",)
-QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.5, dead_code_threshold=1.0)
+QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0)
 
 
 def frame() -> Recipe:
     """The shipped codec: MDCT frames and ConvNeXt blocks, no discriminators, two hours on two cores."""
     codec = VQVAEConfig("solfa-24khz", 24_000, latent_dim=64, frames=FrameConfig(hop=480), quantizer=QUANTIZER)
-    task = CodecTaskConfig(codec, DATA, VALID, batch=16, frames=100, weights=LossWeights(waveform=2.0, mel=1.0))
+    task = CodecTaskConfig(codec, DATA, VALID, batch=16, frames=100, weights=LossWeights(waveform=2.0, mel=1.5))
     train = TrainConfig(
         steps=8_000,
         learning_rate=1e-3,

@@ -1,1 +1,1 @@
-"""Training data: composed scores, captions and renderings."""
+"""Training data: manifests, composed scores, other sound, rendering, and the folders that hold them."""

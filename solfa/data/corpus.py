@@ -16,9 +16,9 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from solfa.data.caption import caption
 from solfa.data.collection import Done, Made, Summary, build
-from solfa.data.describe import describe
+from solfa.data.composer.caption import caption
+from solfa.data.composer.describe import describe
 from solfa.data.programs import restrict, vary
 from solfa.data.render import excerpt
 from solfa.data.synth import Settings, draw_renderer, rendered

@@ -11,19 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from solfa import __version__
-from solfa.data.attributes import Attributes, Voice, sample_attributes
 from solfa.data.backends import choose_backend
-from solfa.data.caption import caption
 from solfa.data.collection import Done, Made, Summary, build
-from solfa.data.compose import compose
+from solfa.data.composer.attributes import Attributes, Voice, sample_attributes
+from solfa.data.composer.caption import caption
+from solfa.data.composer.compose import compose
+from solfa.data.composer.describe import observed
+from solfa.data.composer.instruments import KITS, suited
 from solfa.data.effects import RenderOptions, apply_effects, draw_effects
-from solfa.data.instruments import KITS, suited
 from solfa.data.manifest import Entry
 from solfa.data.programs import Presets, nearest, parse_presets, restrict
 from solfa.data.render import Renderer, play_rate
 from solfa.data.soundfont import find_soundfont
-from solfa.data.sounds import make_sound
-from solfa.data.speech import choose_engines, make_speech
+from solfa.data.sounds.sound import make_sound
+from solfa.data.sounds.speech import choose_engines, make_speech
 from solfa.score.score import Score
 
 KINDS = ("scores", "sounds", "speech")
@@ -136,9 +137,9 @@ class ComposedItem:
         presets = settings.presets.within(renderer.soundfont)
         attributes = draw_attributes(settings, presets, rng)
         score = restrict(compose(attributes), presets, rng)
-        return rendered(
-            settings, item_id(index), str(index), score, renderer, rng, caption(attributes, rng), attributes.to_dict()
-        )
+        # Density and register are requests to the composer: what it made of them is what the caption and the attributes say.
+        facts = observed(attributes, score)
+        return rendered(settings, item_id(index), str(index), score, renderer, rng, caption(facts, rng), facts)
 
 
 def draw_renderer(settings: Settings, rng: random.Random) -> Renderer:

@@ -78,19 +78,6 @@ def band_basis(hop: int, bands: int) -> Tensor:
     return (1 - (place[None] - torch.arange(bands, dtype=torch.float64)[:, None]).abs()).clamp(min=0).float()
 
 
-def lowest_bins(dim_in: int, dim_out: int, hop: int) -> nn.Linear:
-    """A matrix past the trunk that begins as the identity between the first latents and the lowest bins of a frame.
-
-    Without it a stack has to learn first that a latent can carry a coefficient, sign and all: here the waveform is found at once.
-    """
-    direct = nn.Linear(dim_in, dim_out, bias=False)
-    shared = min(dim_in, dim_out, hop)
-    with torch.no_grad():
-        direct.weight.zero_()
-        direct.weight[:shared, :shared] = torch.eye(shared)
-    return direct
-
-
 def inside(span: Span | None, frames: int, like: Tensor) -> Tensor | None:
     """1 for the frames of a chunk that lie in the true signal, 0 outside: [1, T, 1]; None where there is no span."""
     if span is None:
@@ -159,7 +146,6 @@ class FrameEncoder(nn.Module):
         self.inward = nn.Linear(2 * channels * (config.hop + config.bands), config.width)
         self.trunk = _Blocks(config)
         self.outward = nn.Linear(config.width, dim)
-        self.direct = lowest_bins(self.inward.in_features, dim, config.hop)
 
     @property
     def context(self) -> int:
@@ -184,7 +170,7 @@ class FrameEncoder(nn.Module):
         mask = inside(inner, frames, samples)
         with torch.autocast(samples.device.type, enabled=False):
             features = self.features(samples)
-        return (self.outward(self.trunk(self.inward(features), mask)) + self.direct(features)).transpose(1, 2)
+        return self.outward(self.trunk(self.inward(features), mask)).transpose(1, 2)
 
 
 class FrameDecoder(nn.Module):
@@ -206,7 +192,6 @@ class FrameDecoder(nn.Module):
         self.inward = nn.Linear(dim, config.width)
         self.trunk = _Blocks(config)
         self.outward = nn.Linear(config.width, 2 * channels * (config.hop + config.bands))
-        self.direct = lowest_bins(dim, self.outward.out_features, config.hop)
 
     @property
     def context(self) -> int:
@@ -216,8 +201,7 @@ class FrameDecoder(nn.Module):
         """MDCT coefficients [B, C, T + 1, hop]; span in frames, as in `forward`."""
         hop, bands = self.config.hop, self.config.bands
         mask = inside(span, latents.shape[-1], latents)
-        x = latents.transpose(1, 2)  # [B, T, D]
-        both = (self.outward(self.trunk(self.inward(x), mask)) + self.direct(x)).to(self.basis.dtype)
+        both = self.outward(self.trunk(self.inward(latents.transpose(1, 2)), mask)).to(self.basis.dtype)
         if mask is not None:
             both = both * mask
         first, second = both.chunk(2, -1)

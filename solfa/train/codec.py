@@ -22,8 +22,6 @@ from solfa.train.discriminators import DiscriminatorConfig, Discriminators
 from solfa.train.reconstruction import RESOLUTIONS, spectral_losses, waveform_losses
 from solfa.train.task import Loss
 
-FREE_LATENTS = 0.02  # weight of the mean square of latents that are not quantized yet
-
 
 @dataclass(frozen=True)
 class LossWeights:
@@ -43,8 +41,7 @@ class CodecTaskConfig:
 
     train, valid: manifests (their folders hold the sound); of `train` the split "train" is used, of `valid` the split "valid", or all
     where none is marked so. batch: crops a step over all shards. frames: length of a crop.
-    quantize_from: the step at which the quantizer joins (before it the latents pass as they are, so that k-means later starts from
-    latents that mean something). adversarial_from: the step at which the discriminators join. balance: weigh the terms by their gradients at the output.
+    adversarial_from: the step at which the discriminators join. balance: weigh the terms by their gradients at the output.
     """
 
     codec: VQVAEConfig
@@ -57,7 +54,6 @@ class CodecTaskConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     adversarial_loss: str = "hinge"
-    quantize_from: int = 0
     adversarial_from: int = 0
     balance: bool = False
     valid_seconds: float = 10.0  # of each validation recording
@@ -126,26 +122,18 @@ class CodecTask:
     def loss(self, phase: str, batch: CodecBatch, step: int) -> Loss:
         if phase == "discriminator":
             return self._discriminator_loss(batch, step)
-        logs: dict[str, Tensor | float] = {}
-        if step < self.config.quantize_from:
-            latents = self.model.encoder(batch.samples)
-            estimate, held = self.model.decoder(latents), self._free_latents_loss(latents)
-        else:
-            estimate, quantized = self.model(batch.samples, batch.codebooks)
-            held = logs["quantizer"] = quantized.loss
-            logs["perplexity"] = mean_perplexity(quantized.codes, self.model.codebook_size)
+        estimate, quantized = self.model(batch.samples, batch.codebooks)
         terms = self._terms(estimate, batch.samples, step)
         weights = {name: getattr(self.config.weights, name) for name in terms}
         if self.balancer is not None:
             total = self.balancer(terms, weights, estimate)
         else:
             total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        return Loss(total + held, {name: torch.as_tensor(value).detach() for name, value in (terms | logs).items()})
-
-    def _free_latents_loss(self, latents: Tensor) -> Tensor:
-        """Before the quantizer joins nothing bounds the latents, which would grow out of reach of its codebooks."""
-        idle = torch.stack([p.sum() for p in self.model.quantizer.parameters()] or [latents.new_zeros(())])
-        return FREE_LATENTS * latents.float().square().mean() + 0 * idle.sum()  # every parameter in the graph, for DDP
+        logs = terms | {
+            "quantizer": quantized.loss,
+            "perplexity": mean_perplexity(quantized.codes, self.model.codebook_size),
+        }
+        return Loss(total + quantized.loss, {name: value.detach() for name, value in logs.items()})
 
     def _terms(self, estimate: Tensor, samples: Tensor, step: int) -> dict[str, Tensor]:
         """The weighted terms, without their weights; those of weight 0 are left out."""

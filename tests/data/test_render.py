@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solfa.data.backends import BACKENDS, choose_backend
-from solfa.data.dsp import band
 from solfa.data.effects import BANDS, PLAIN, Effects, RenderOptions, apply_effects, convolve, draw_effects, room
 from solfa.data.programs import Presets, parse_presets, restrict, vary
 from solfa.data.render import HIGHEST, SHORTEST, Renderer, events, excerpt, play_rate
 from solfa.data.soundfont import SoundFontError, find_soundfont, load_soundfont
+from solfa.data.sounds.dsp import band
 from solfa.score.note import Note
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score, TempoChange
 

@@ -19,8 +19,8 @@ from solfa.data.effects import PLAIN
 from solfa.data.manifest import read_manifest
 from solfa.data.programs import parse_presets
 from solfa.data.soundfont import SoundFontError, find_soundfont
-from solfa.data.sounds import SOURCES, make_sound
-from solfa.data.speech import choose_engines, make_speech
+from solfa.data.sounds.sound import SOURCES, make_sound
+from solfa.data.sounds.speech import choose_engines, make_speech
 from solfa.data.synth import Settings, draw_attributes, synthesize
 from solfa.score.midi import read_midi
 

@@ -176,18 +176,6 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         CropReader([], RATE, 1, Augmentation())
 
 
-def test_the_quantizer_joins_at_its_step(manifest: str) -> None:
-    task = CodecTask(config(manifest, quantize_from=3))
-    batch = task.batch(0, 0, 1)
-    before = {name: tensor.clone() for name, tensor in task.model.quantizer.state_dict().items()}
-    free = task.loss("generator", batch, 2)
-    free.total.backward()
-    assert "quantizer" not in free.logs and all(p.grad is not None for p in task.model.parameters())
-    assert all(torch.equal(tensor, before[name]) for name, tensor in task.model.quantizer.state_dict().items())
-    assert "quantizer" in task.loss("generator", batch, 3).logs
-    assert not all(torch.equal(tensor, before[name]) for name, tensor in task.model.quantizer.state_dict().items())
-
-
 def test_an_exported_codec_can_be_trained_on(manifest: str, tmp_path: Path) -> None:
     """The sums of the EMA codebooks are not stored; they come back, so that the next step moves the codebooks on from where they were."""
     task = CodecTask(config(manifest))

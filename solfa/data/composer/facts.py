@@ -6,10 +6,10 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from solfa.data import words
-from solfa.data.attributes import Attributes
-from solfa.data.genres import GENRES
-from solfa.data.theory import MINOR_MODES, SCALES
+from solfa.data.composer import words
+from solfa.data.composer.attributes import Attributes
+from solfa.data.composer.genres import GENRES
+from solfa.data.composer.theory import MINOR_MODES, SCALES
 
 
 class Facts:

@@ -10,14 +10,14 @@ from itertools import pairwise
 
 import pytest
 
-from solfa.data.attributes import CENTRES, Voice, sample_attributes
-from solfa.data.compose import compose
-from solfa.data.genres import GENRES
-from solfa.data.harmony import plan
-from solfa.data.instruments import INSTRUMENTS
-from solfa.data.melody import Line, melody
-from solfa.data.theory import SCALES, chord_scale
-from solfa.data.voicing import bass_line, four_parts, parallels
+from solfa.data.composer.attributes import CENTRES, Voice, sample_attributes
+from solfa.data.composer.compose import compose
+from solfa.data.composer.genres import GENRES
+from solfa.data.composer.harmony import plan
+from solfa.data.composer.instruments import INSTRUMENTS
+from solfa.data.composer.melody import Line, melody
+from solfa.data.composer.theory import SCALES, chord_scale
+from solfa.data.composer.voicing import bass_line, four_parts, parallels
 from solfa.score.midi import read_midi, write_midi
 from solfa.score.tempo import TempoMap
 
@@ -180,7 +180,8 @@ def test_the_same_seed_gives_the_same_notes_on_every_machine():
 
 def test_the_same_seed_gives_the_same_notes_whatever_the_hash_seed():
     code = (
-        "import random; from solfa.data.attributes import sample_attributes as s; from solfa.data.compose import compose as c;"
+        "import random; from solfa.data.composer.attributes import sample_attributes as s;"
+        "from solfa.data.composer.compose import compose as c;"
         "r = random.Random(9); print([c(s(r, seconds=10.0)).notes for _ in range(12)])"
     )
     outputs = [

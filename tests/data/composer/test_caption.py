@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from solfa.data import words
-from solfa.data.attributes import sample_attributes
-from solfa.data.caption import FORMS, caption
-from solfa.data.instruments import INSTRUMENTS
-from solfa.data.theory import MINOR_MODES
+from solfa.data.composer import words
+from solfa.data.composer.attributes import sample_attributes
+from solfa.data.composer.caption import FORMS, caption
+from solfa.data.composer.instruments import INSTRUMENTS
+from solfa.data.composer.theory import MINOR_MODES
 
 COUNT = 1500
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from solfa.data import dsp, percussion, riffs
+from solfa.data.sounds import dsp, percussion, riffs
 
 Samples = np.ndarray
 Source = Callable[[random.Random, int, int], tuple[Samples, str, dict[str, object]]]

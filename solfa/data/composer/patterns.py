@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 
-from solfa.data.harmony import Plan, stream
-from solfa.data.melody import Tone
-from solfa.data.theory import Bar, Chord
+from solfa.data.composer.harmony import Plan, stream
+from solfa.data.composer.melody import Tone
+from solfa.data.composer.theory import Bar, Chord
 
 ALL = -1
 Stroke = tuple[int, int, int]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solfa.data import dsp
+from solfa.data.sounds import dsp
 
 Samples = np.ndarray
 Hit = Callable[[random.Random, int], Samples]

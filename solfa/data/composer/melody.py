@@ -9,9 +9,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from solfa.data.harmony import Phrase, Plan, stream
-from solfa.data.rhythm import bar_rhythm, closing_rhythm
-from solfa.data.theory import Bar, Chord, nearest, step
+from solfa.data.composer.harmony import Phrase, Plan, stream
+from solfa.data.composer.rhythm import bar_rhythm, closing_rhythm
+from solfa.data.composer.theory import Bar, Chord, nearest, step
 
 
 @dataclass(slots=True)

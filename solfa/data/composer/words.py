@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solfa.data.instruments import INSTRUMENTS
+from solfa.data.composer.instruments import INSTRUMENTS
 
 GENRE_NOUNS: dict[str, tuple[str, ...]] = {
     "waltz": ("waltz", "waltz", "waltz tune"),

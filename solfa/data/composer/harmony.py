@@ -10,9 +10,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from solfa.data.attributes import Attributes
-from solfa.data.genres import GENRES, Genre
-from solfa.data.theory import SCALES, Bar, Chord, bar_of, chord_scale, diatonic
+from solfa.data.composer.attributes import Attributes
+from solfa.data.composer.genres import GENRES, Genre
+from solfa.data.composer.theory import SCALES, Bar, Chord, bar_of, chord_scale, diatonic
 
 _FORMS = ("AABA", "ABAB", "AABB", "ABAC", "AAAB", "AABACA", "ABACABA", "ABCA")
 # Where a degree likes to go: (degree, weight). Minor modes lean on 3, 6 and 7.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from solfa.data.theory import Bar
+from solfa.data.composer.theory import Bar
 
 # Cells that fill one beat, by how busy the line is (0 calm to 3 very busy). A negative length is a rest.
 _SIMPLE: tuple[tuple[tuple[int, ...], ...], ...] = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise, product
 
-from solfa.data.harmony import Plan
-from solfa.data.theory import Chord, nearest
+from solfa.data.composer.harmony import Plan
+from solfa.data.composer.theory import Chord, nearest
 
 
 def _tones(chord: Chord, count: int, rootless: bool) -> list[int]:

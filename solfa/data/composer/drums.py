@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import random
 
-from solfa.data.harmony import Phrase, Plan, stream
-from solfa.data.melody import Tone
-from solfa.data.theory import Bar
+from solfa.data.composer.harmony import Phrase, Plan, stream
+from solfa.data.composer.melody import Tone
+from solfa.data.composer.theory import Bar
 
 KICK, STICK, SNARE, CLAP, HAT, PEDAL, OPEN, CRASH, RIDE, BELL = 36, 37, 38, 39, 42, 44, 46, 49, 51, 53
 LOW_TOM, MID_TOM, HIGH_TOM, TAMBOURINE, COWBELL, SHAKER, CLAVES, MARACAS, CABASA = 45, 47, 50, 54, 56, 82, 75, 70, 69

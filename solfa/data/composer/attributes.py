@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from solfa.data.genres import GENRES, Genre
-from solfa.data.instruments import INSTRUMENTS, KITS, ROLES, suited
-from solfa.data.theory import METRES, MINOR_MODES, SCALES
+from solfa.data.composer.genres import GENRES, Genre
+from solfa.data.composer.instruments import INSTRUMENTS, KITS, ROLES, suited
+from solfa.data.composer.theory import METRES, MINOR_MODES, SCALES
 
 DENSITIES = ("sparse", "medium", "dense")
 CENTRES = {"low": 56, "mid": 68, "high": 80}  # the pitch that a melody keeps around

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from solfa.data.attributes import MOODS, TEXTURES, Attributes, Voice, moods, sample_attributes
-from solfa.data.genres import GENRES
-from solfa.data.instruments import INSTRUMENTS, KITS, ROLES, fold
-from solfa.data.theory import METRES, MINOR_MODES, SCALES
+from solfa.data.composer.attributes import MOODS, TEXTURES, Attributes, Voice, moods, sample_attributes
+from solfa.data.composer.genres import GENRES
+from solfa.data.composer.instruments import INSTRUMENTS, KITS, ROLES, fold
+from solfa.data.composer.theory import METRES, MINOR_MODES, SCALES
 
 
 @pytest.fixture(scope="module")

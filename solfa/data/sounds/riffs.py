@@ -6,7 +6,7 @@ import random
 
 import numpy as np
 
-from solfa.data import dsp, percussion
+from solfa.data.sounds import dsp, percussion
 
 Samples = np.ndarray
 WAVES = ("saw", "square", "pulse", "detuned saws", "FM", "sub sine")

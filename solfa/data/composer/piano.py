@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from solfa.data.attributes import Attributes
-from solfa.data.harmony import Plan, stream
-from solfa.data.melody import Line, Tone, chord_at, melody
-from solfa.data.patterns import EIGHTH, QUARTER, SIXTEENTH, Stroke, play, segments
-from solfa.data.theory import Bar
-from solfa.data.voicing import bass_line, voicings
+from solfa.data.composer.attributes import Attributes
+from solfa.data.composer.harmony import Plan, stream
+from solfa.data.composer.melody import Line, Tone, chord_at, melody
+from solfa.data.composer.patterns import EIGHTH, QUARTER, SIXTEENTH, Stroke, play, segments
+from solfa.data.composer.theory import Bar
+from solfa.data.composer.voicing import bass_line, voicings
 
 
 def piano(plan: Plan, attributes: Attributes, line: Line) -> tuple[list[Tone], list[Tone]]:

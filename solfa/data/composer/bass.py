@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 
-from solfa.data.harmony import Plan
-from solfa.data.melody import Tone
-from solfa.data.patterns import segments
-from solfa.data.theory import Bar, Chord, nearest, step
+from solfa.data.composer.harmony import Plan
+from solfa.data.composer.melody import Tone
+from solfa.data.composer.patterns import segments
+from solfa.data.composer.theory import Bar, Chord, nearest, step
 
 # (place, length, what): root, fifth, octave, third or sixth of the chord, on a bar of 4/4.
 _FIXED: dict[str, tuple[tuple[tuple[int, int, str], ...], ...]] = {

@@ -9,11 +9,11 @@ import random
 from dataclasses import dataclass
 from itertools import pairwise
 
-from solfa.data.attributes import MOODS, Attributes
-from solfa.data.genres import GENRES
-from solfa.data.harmony import Phrase, Plan, stream
-from solfa.data.instruments import fold
-from solfa.data.melody import Tone
+from solfa.data.composer.attributes import MOODS, Attributes
+from solfa.data.composer.genres import GENRES
+from solfa.data.composer.harmony import Phrase, Plan, stream
+from solfa.data.composer.instruments import fold
+from solfa.data.composer.melody import Tone
 from solfa.score.note import Note
 from solfa.score.score import Part, Pedal
 from solfa.score.tempo import TempoMap

@@ -3,11 +3,11 @@ from dataclasses import replace
 
 import pytest
 
-from solfa.data.attributes import Attributes, sample_attributes
-from solfa.data.caption import caption
-from solfa.data.compose import compose
-from solfa.data.describe import describe, key_of, observed
-from solfa.data.theory import MINOR_MODES, SCALES
+from solfa.data.composer.attributes import Attributes, sample_attributes
+from solfa.data.composer.caption import caption
+from solfa.data.composer.compose import compose
+from solfa.data.composer.describe import describe, key_of, observed
+from solfa.data.composer.theory import MINOR_MODES, SCALES
 from solfa.score import KeySignature, Metre, Note, Part, Score, TempoChange, score_of_notes
 
 

@@ -7,9 +7,9 @@ from itertools import pairwise
 from math import sqrt
 from typing import Any
 
-from solfa.data.attributes import Attributes
-from solfa.data.instruments import KITS
-from solfa.data.theory import SCALES
+from solfa.data.composer.attributes import Attributes
+from solfa.data.composer.instruments import KITS
+from solfa.data.composer.theory import SCALES
 from solfa.score.note import Note
 from solfa.score.score import Metre, Part, Score
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from solfa.audio.io import read
 from solfa.audio.resample import resample
-from solfa.data.sounds import Sound, panned
+from solfa.data.sounds.sound import Sound, panned
 
 ENGINES = ("espeak-ng", "flite")
 TIMEOUT = 60  # seconds for one sentence

@@ -6,19 +6,19 @@ after their purpose (`harmony.stream`), so that a change to the drums leaves the
 
 from __future__ import annotations
 
-from solfa.data.attributes import CENTRES, Attributes, Voice
-from solfa.data.bass import bass
-from solfa.data.drums import drums
-from solfa.data.genres import GENRES
-from solfa.data.harmony import Plan, plan, stream
-from solfa.data.instruments import INSTRUMENTS, KITS
-from solfa.data.melody import Line, Tone, melody
-from solfa.data.patterns import accompany, held
-from solfa.data.performance import Hand, pedals, perform, tempo_map
-from solfa.data.piano import piano
-from solfa.data.rhythm import busyness
-from solfa.data.theory import MINOR_MODES, step
-from solfa.data.voicing import bass_line, four_parts, voicings
+from solfa.data.composer.attributes import CENTRES, Attributes, Voice
+from solfa.data.composer.bass import bass
+from solfa.data.composer.drums import drums
+from solfa.data.composer.genres import GENRES
+from solfa.data.composer.harmony import Plan, plan, stream
+from solfa.data.composer.instruments import INSTRUMENTS, KITS
+from solfa.data.composer.melody import Line, Tone, melody
+from solfa.data.composer.patterns import accompany, held
+from solfa.data.composer.performance import Hand, pedals, perform, tempo_map
+from solfa.data.composer.piano import piano
+from solfa.data.composer.rhythm import busyness
+from solfa.data.composer.theory import MINOR_MODES, step
+from solfa.data.composer.voicing import bass_line, four_parts, voicings
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 
 _SOFT_PEDAL = frozenset({0, 1, 2, 4, 5, 11})  # instruments that are played with a pedal

@@ -10,9 +10,9 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from solfa.data.attributes import Attributes
-from solfa.data.facts import Facts
-from solfa.data.words import listed, with_article
+from solfa.data.composer.attributes import Attributes
+from solfa.data.composer.facts import Facts
+from solfa.data.composer.words import listed, with_article
 
 FORMS = ("tags", "sentence", "long")
 _PLAIN_NOUNS = ("piece", "piece of music", "tune", "instrumental", "composition", "track")

@@ -1,0 +1,1 @@
+"""Sound that is no score: noise, tones, synthetic drums and synthesizer lines, speech."""
