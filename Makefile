@@ -16,12 +16,13 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test lint types bench clean
+.PHONY: help demo test lint types bench codec-data clean
 
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
 	@echo "make test    lint, types and tests"
 	@echo "make bench   speed and memory, one table a subject"
+	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (12 hours, 1.2 GB), in data/codec"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -38,6 +39,18 @@ types: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Training: two soundfonts, synthetic sounds, voices, and songs from a folder or zip of MIDI files. Held out: other scores,
+# played by a soundfont that training never hears.
+SF2 ?= /usr/share/sounds/sf2
+JOBS ?= 2
+codec-data: $(VENV)/.core
+	@test -n "$(SONGS)" || { echo "name a folder or zip of MIDI or MusicXML files: make codec-data SONGS=scores.zip"; exit 1; }
+	$(BIN)/solfa synth -j $(JOBS) -o data/codec/held-out --items 24 --seed 900 --seconds 10 14 --soundfont $(SF2)/TimGM6mb.sf2
+	$(BIN)/solfa synth -j $(JOBS) -o data/codec/scores --items 500 --seed 10 --soundfont $(SF2)/FluidR3_GM.sf2 --soundfont $(SF2)/MuseScore_General_Full.sf2
+	$(BIN)/solfa synth -j $(JOBS) -o data/codec/sounds --items 300 --seed 11 --kind sounds --seconds 5 40
+	$(BIN)/solfa synth -j $(JOBS) -o data/codec/speech --items 150 --seed 12 --kind speech --seconds 4 20
+	$(BIN)/solfa synth -j $(JOBS) -o data/codec/songs --from $(SONGS) --items 400 --seed 13 --instruments vary --max-seconds 30 --soundfont $(SF2)/FluidR3_GM.sf2 --soundfont $(SF2)/MuseScore_General_Full.sf2
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,9 +1,10 @@
 """`solfa-24khz`: 24 kHz mono, 50 frames a second, 8 codebooks of 1024 entries (4 kbps), in the frame domain.
 
-    make codec-data                       # composes, renders and speaks the sound that it learns from, in data/codec
+    make codec-data SONGS=scores.zip      # composes, renders and speaks the sound that it learns from, in data/codec
     solfa train codec_24khz -o runs/codec_24khz
 
-`frame` is what ships: it trains on two CPU cores. `seanet` is the time-domain codec of the same rate with discriminators, for a GPU.
+`frame` is what ships: it trains on two CPU cores. `seanet` is the time-domain codec of the same rate with discriminators, for a GPU
+(`solfa train codec_24khz:seanet`). Without songs, leave them out: `--task.train` takes the manifests that there are.
 """
 
 from solfa.codecs.quantizers import QuantizerConfig
@@ -17,7 +18,7 @@ from solfa.train.recipe import Recipe
 
 DATA = tuple(f"data/codec/{part}/manifest.jsonl" for part in ("scores", "sounds", "speech", "songs"))
 VALID = ("data/codec/held-out/manifest.jsonl",)
-QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0)
+QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0, conscience=0.3)
 
 
 def frame() -> Recipe:

@@ -275,3 +275,22 @@ def test_two_processes_keep_one_codebook(tmp_path):
     codes = one["books.0.layer._codebook.embed"][0].mean(1)
     assert (codes > 2).any()
     assert (codes < 1).any()
+
+
+def test_conscience_evens_out_the_use_of_codes() -> None:
+    """Nine vectors of ten come from a narrow cluster: without it most codes go to the tenth, with it use is more even."""
+    perplexities = []
+    for conscience in (0.0, 0.5):
+        torch.manual_seed(0)
+        quantizer = build_quantizer(
+            QuantizerConfig(codebooks=1, codebook_size=32, decay=0.9, dead_code_threshold=0.0, conscience=conscience), 2
+        )
+        for _ in range(150):
+            wide = torch.rand(1, 400, 1) < 0.1
+            quantizer(torch.where(wide, torch.randn(1, 400, 2) * 4, torch.randn(1, 400, 2) * 0.2).transpose(1, 2))
+        quantizer.eval()
+        wide = torch.rand(1, 8000, 1) < 0.1
+        codes = quantizer.encode(torch.where(wide, torch.randn(1, 8000, 2) * 4, torch.randn(1, 8000, 2) * 0.2).transpose(1, 2))
+        share = torch.bincount(codes.flatten(), minlength=32) / codes.numel()
+        perplexities.append(float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())))
+    assert perplexities[1] > 1.3 * perplexities[0]

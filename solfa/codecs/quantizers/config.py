@@ -6,7 +6,7 @@ import math
 from dataclasses import MISSING, dataclass, fields
 
 _COMMON = {"kind", "codebooks", "codebook_size", "dropout"}
-_MOVING = {"decay", "epsilon", "kmeans_iters", "dead_code_threshold"}
+_MOVING = {"decay", "epsilon", "kmeans_iters", "dead_code_threshold", "conscience"}
 _VECTOR = _MOVING | {"dim", "update", "commitment", "cosine", "heads", "orthogonal"}
 # The fields that each kind reads. One of another kind must keep its default: a setting that does nothing is an error.
 KIND_FIELDS: dict[str, set[str]] = {
@@ -40,6 +40,8 @@ class QuantizerConfig:
     kmeans_iters: rounds of k-means on the first batch; 0 starts from random codes.
     dead_code_threshold: a code whose moving count of vectors a step falls below this, and below half of the mean count,
         is replaced by a vector of the batch; 0 never replaces.
+    conscience: in training a code that wins more than its share of vectors is searched as if it lay further away, by this much of
+        the mean error for each share too many, so that codes are used evenly (DeSieno, 1988).
     commitment: weight beta of |x - sg(e)|^2, a mean over channels and time, summed over codebooks (heads share one).
     dropout: share of the items of a training batch whose number of codebooks is drawn uniformly from the legal ones.
     cosine: search by angle, codes on the unit sphere, with a learned linear map back.
@@ -59,6 +61,7 @@ class QuantizerConfig:
     epsilon: float = 1e-5
     kmeans_iters: int = 10
     dead_code_threshold: float = 2.0
+    conscience: float = 0.0
     commitment: float = 0.25
     dropout: float = 0.0
     cosine: bool = False
@@ -101,6 +104,7 @@ class QuantizerConfig:
             ("decay", 0.0, 1.0),
             ("kmeans_iters", 0, 1000),
             ("dead_code_threshold", 0.0, math.inf),
+            ("conscience", 0.0, 10.0),
             ("commitment", 0.0, math.inf),
             ("dropout", 0.0, 1.0),
             ("heads", 1, 1024),
@@ -127,6 +131,8 @@ class QuantizerConfig:
         if self.orthogonal and self.update != "gradient":
             # Moving averages overwrite the codes each step, so the regularisation would be undone at once.
             raise ValueError(f"quantizer orthogonal={self.orthogonal}: needs update='gradient', not {self.update!r}")
+        if self.conscience and self.update != "ema":
+            raise ValueError(f"quantizer conscience={self.conscience}: needs update='ema', not {self.update!r}")
         if self.cosine and self.update != "ema":
             raise ValueError(f"quantizer cosine=True: needs update='ema', not {self.update!r}")
         if self.kind == "lfq" and self.codebook_size & (self.codebook_size - 1):

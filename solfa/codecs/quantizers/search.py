@@ -10,12 +10,14 @@ from torch import Tensor
 _ROWS = 1024
 
 
-def nearest(vectors: Tensor, codebook: Tensor) -> Tensor:
+def nearest(vectors: Tensor, codebook: Tensor, handicap: Tensor | None = None) -> Tensor:
     """Index [V] of the row of codebook [N, D] nearest to each of vectors [V, D], Euclidean; the first of equals.
 
-    |x - e|^2 / 2 differs from |e|^2 / 2 - x.e by |x|^2 / 2, the same for all e.
+    |x - e|^2 / 2 differs from |e|^2 / 2 - x.e by |x|^2 / 2, the same for all e. `handicap` [N] is added to these half squares.
     """
     half_norm = codebook.square().sum(dim=1) * 0.5  # [N]
+    if handicap is not None:
+        half_norm = half_norm + handicap
     transposed = codebook.t()
     rows = _ROWS if vectors.device.type == "cpu" else max(len(vectors), 1)
     found = [torch.addmm(half_norm, part, transposed, alpha=-1).min(dim=1).indices for part in vectors.split(rows)]
