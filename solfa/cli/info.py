@@ -107,7 +107,7 @@ def _codec_facts(name: str) -> dict[str, Any]:
     from solfa.codecs.registry import list_codecs
 
     entry = next(entry for entry in list_codecs() if entry.name == name)
-    return {"name": name, "folder": entry.folder, **_checkpoint_facts(entry.folder)}
+    return {**_checkpoint_facts(entry.folder), "name": name}
 
 
 def _checkpoint_facts(folder: Path) -> dict[str, Any]:
