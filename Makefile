@@ -22,7 +22,7 @@ help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
 	@echo "make test    lint, types and tests"
 	@echo "make bench   speed and memory, one table a subject"
-	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (12 hours, 1.2 GB), in data/codec"
+	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (11 hours, 1 GB), in data/codec"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
