@@ -8,7 +8,7 @@ the same windows and give the same codes. Speed comes from running several windo
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +53,7 @@ class Codes:
         return self.sample_rate / self.hop
 
 
-class Codec(nn.Module):
+class Codec(nn.Module, ABC):
     """A codec of K codebooks with N entries each, at sample_rate / hop frames a second.
 
     A subclass sets the fields and says how one window is encoded and decoded. The contexts are the frames that a window needs on
@@ -141,12 +141,12 @@ class Codec(nn.Module):
                 yield torch.from_numpy(resampler.push(block))
             yield torch.from_numpy(resampler.flush())
 
-        def counted() -> Iterator[Tensor]:
-            for part in sound():
+        def counted(parts: Iterator[Tensor]) -> Iterator[Tensor]:
+            for part in parts:
                 sizes[0] += part.shape[-1]
                 yield part
 
-        tokens = torch.cat(list(self.encode_blocks(counted(), k)), -1)
+        tokens = torch.cat(list(self.encode_blocks(counted(sound()), k)), -1)
         return self._codes([tokens], sizes)
 
     def encode_blocks(self, parts: Iterable[Tensor], codebooks: int | None = None) -> Iterator[Tensor]:

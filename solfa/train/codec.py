@@ -70,6 +70,9 @@ class CodecTaskConfig:
                 "weights.feature needs weights.adversarial above 0: there are no discriminators without it"
             )
 
+        if self.weights.adversarial and self.discriminator.channels != self.codec.channels:
+            raise ValueError(f"discriminator.channels is {self.discriminator.channels}: the codec has {self.codec.channels}")
+
     def build(self) -> CodecTask:
         return CodecTask(self)
 

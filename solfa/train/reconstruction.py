@@ -13,7 +13,7 @@ from torch import Tensor
 
 from solfa.audio.spectra import mel_filterbank, stft_magnitude
 
-# (window in samples at 24 kHz, mel bands): hops are a quarter of the window.
+# (window in samples, mel bands); hops are a quarter of the window.
 RESOLUTIONS = ((256, 20), (512, 40), (1024, 80), (2048, 160))
 LOG_FLOOR = 1e-5
 

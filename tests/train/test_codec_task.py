@@ -170,6 +170,8 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         dataclasses.replace(config(manifest), batch=0)
     with pytest.raises(ValueError, match=r"weights\.feature"):
         config(manifest, weights=LossWeights(feature=1.0))
+    with pytest.raises(ValueError, match=r"discriminator\.channels is 2"):
+        config(manifest, weights=LossWeights(adversarial=1.0), discriminator=DiscriminatorConfig(channels=2))
     with pytest.raises(ValueError, match="mix"):
         Augmentation(mix=2.0)
     with pytest.raises(ValueError, match="no recordings"):
