@@ -13,23 +13,27 @@ from solfa.nn.frames import FrameConfig
 from solfa.nn.seanet import SEANetConfig
 from solfa.train.codec import CodecTaskConfig, LossWeights
 from solfa.train.config import TrainConfig
+from solfa.train.crops import Augmentation
 from solfa.train.discriminators import BandConfig, DiscriminatorConfig, ScaleConfig
 from solfa.train.recipe import Recipe
 
 DATA = tuple(f"data/codec/{part}/manifest.jsonl" for part in ("scores", "sounds", "speech", "songs"))
 VALID = ("data/codec/held-out/manifest.jsonl",)
-QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0, conscience=0.3)
+QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0, conscience=0.5)
 
 
 def frame() -> Recipe:
     """The shipped codec: MDCT frames and ConvNeXt blocks, no discriminators, two hours on two cores."""
     codec = VQVAEConfig("solfa-24khz", 24_000, latent_dim=64, frames=FrameConfig(hop=480), quantizer=QUANTIZER)
-    task = CodecTaskConfig(codec, DATA, VALID, batch=16, frames=100, weights=LossWeights(waveform=2.0, mel=1.5))
+    weights = LossWeights(waveform=2.0, mel=1.5)
+    varied = Augmentation(gain=(-14.0, 3.0), equalise=0.2, lowpass=0.05, noise=0.05)
+    task = CodecTaskConfig(codec, DATA, VALID, batch=16, frames=100, weights=weights, augmentation=varied)
     train = TrainConfig(
         steps=8_000,
         learning_rate=1e-3,
         betas=(0.9, 0.98),
         weight_decay=0.01,
+        muon="*.blocks.*",
         warmup=100,
         floor=0.02,
         clip=1.0,

@@ -29,6 +29,7 @@ class TrainConfig:
     learning_rate: float | tuple[float, ...] = 3e-4  # peak
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0  # decoupled; on tensors of two or more dimensions
+    muon: str | None = None  # names (a glob) of the weight matrices that Muon moves; AdamW moves all else
     warmup: int = 0  # steps of linear warm-up
     floor: float = 0.0  # where the cosine ends, as a fraction of the peak; 1.0 is a constant rate
     clip: float | tuple[float, ...] | None = 1.0  # largest global norm of a phase's gradient

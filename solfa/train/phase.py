@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .config import TrainConfig
 from .distributed import World
 from .finite import FiniteGuard
+from .optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
 from .task import Task
 
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -41,7 +42,7 @@ class PhaseLoss(nn.Module):
 
 
 class Phase:
-    """Trains one module of the task with AdamW; rate, clipping and precision come from the loop's config."""
+    """Trains one module of the task; optimizer, rate, clipping and precision come from the loop's config."""
 
     def __init__(self, name: str, module: nn.Module, task: Task, config: TrainConfig, world: World) -> None:
         self.name, self.module, self.config, self.device = name, module, config, world.device
@@ -51,23 +52,13 @@ class Phase:
         self.trainable = {key: p for key, p in module.named_parameters() if p.requires_grad}
         if not self.trainable:
             raise ValueError(f"phase {name!r} has no parameters to train")
-        self.optimizer = self._make_optimizer()
+        self.optimizer = make_optimizer(self.trainable, config, self.rate)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "float16")
         self.guard = FiniteGuard(name, world.device)
         self.loss: nn.Module = PhaseLoss(task, name, module, joined=world.size > 1)
         if world.size > 1:
             ids = [world.device.index] if world.device.type == "cuda" else None
             self.loss = DistributedDataParallel(self.loss, device_ids=ids, find_unused_parameters=True)
-
-    def _make_optimizer(self) -> torch.optim.AdamW:
-        matrices = [p for p in self.trainable.values() if p.ndim >= 2]
-        vectors = [p for p in self.trainable.values() if p.ndim < 2]
-        groups = [
-            {"params": matrices, "weight_decay": self.config.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ]
-        groups = [group for group in groups if group["params"]]
-        return torch.optim.AdamW(groups, lr=self.rate, betas=self.config.betas, fused=True)
 
     def freeze(self, frozen: bool) -> None:
         for parameter in self.trainable.values():
@@ -122,23 +113,7 @@ class Phase:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The optimizer's tensors, by the names of the parameters."""
-        names = {parameter: name for name, parameter in self.trainable.items()}
-        return {
-            f"{names[parameter]}/{key}": torch.as_tensor(value)
-            for parameter, state in cast(dict[nn.Parameter, dict[str, Any]], self.optimizer.state).items()
-            for key, value in state.items()
-        }
+        return optimizer_tensors(self.optimizer, self.trainable)
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        states: dict[str, dict[str, Tensor]] = {}
-        for path, tensor in tensors.items():
-            name, key = path.rsplit("/", 1)
-            states.setdefault(name, {})[key] = tensor
-        unknown = sorted(set(states) - set(self.trainable))
-        if unknown:
-            raise ValueError(f"phase {self.name}: optimizer state for unknown parameters {unknown[:5]}")
-        whole = self.optimizer.state_dict()
-        order = [p for group in self.optimizer.param_groups for p in group["params"]]
-        names = {parameter: name for name, parameter in self.trainable.items()}
-        whole["state"] = {i: states[names[p]] for i, p in enumerate(order) if names[p] in states}
-        self.optimizer.load_state_dict(whole)
+        load_optimizer_tensors(self.optimizer, self.trainable, tensors, self.name)
