@@ -14,7 +14,8 @@ def resampled_length(samples: int, source: int, target: int) -> int:
     return -(-samples * target // source)
 
 
-def _check_rates(source: int, target: int) -> None:
+def check_rates(source: int, target: int) -> None:
+    """Raise ValueError unless both rates are whole numbers of Hz, at least 1."""
     for name, rate in (("source", source), ("target", target)):
         if isinstance(rate, bool) or not isinstance(rate, (int, np.integer)) or rate < 1:
             raise ValueError(f"{name} sample rate {rate!r}: a whole number of Hz, at least 1")
@@ -27,7 +28,7 @@ def resample(samples: Sound, source: int, target: int) -> Sound:
     rates the input itself comes back. Not differentiable. Each channel is resampled alone, so its result does not
     depend on the others. Raises ValueError for rates below 1, integer samples and gradients that would be lost.
     """
-    _check_rates(source, target)
+    check_rates(source, target)
     if source == target:
         return samples
     if isinstance(samples, torch.Tensor):
@@ -51,7 +52,7 @@ class Resampler:
     """Streaming: `push` blocks [C, n] as they come and `flush` once; the pieces join to what `resample` gives."""
 
     def __init__(self, source: int, target: int, channels: int, dtype: type | np.dtype = np.float32) -> None:
-        _check_rates(source, target)
+        check_rates(source, target)
         if channels < 1:
             raise ValueError(f"{channels} channels: at least 1")
         self.source, self.target, self.channels, self.dtype = source, target, channels, np.dtype(dtype)

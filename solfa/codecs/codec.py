@@ -1,8 +1,8 @@
 """The codec interface: sound to codes and back, by one canonical path.
 
-Floating-point sums depend on the shapes they run in. So a codec never runs on a whole file: it runs on windows of one fixed shape
-(see `windows`), one at a time, each on one thread. Whole files, blocks as they arrive, batches of unequal lengths: all go through
-the same windows and give the same codes. Speed comes from running several windows at once.
+Floating-point sums depend on the shapes they run in. So a codec never runs on a whole file: it runs on blocks of one fixed shape
+(see `stages`), each on one thread, or on segments. Whole files, blocks as they arrive, batches of unequal lengths: all go through
+the same blocks and give the same codes. Speed comes from running several blocks at once.
 """
 
 from __future__ import annotations
@@ -12,21 +12,26 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal, TypeAlias, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from solfa.audio.io import Audio, blocks, info
-from solfa.audio.resample import Resampler, resample
-from solfa.codecs.windows import Window, in_order, windows
+from solfa.audio.sinc import make_resampler
+from solfa.codecs.segments import SegmentConfig, segment_frames
+from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState
+
+Read: TypeAlias = Callable[[int, int], Tensor]  # frames a to b, to their codes [k, b - a]
 
 
 @dataclass(frozen=True)
 class Codes:
     """A codec's integer tokens for a batch of recordings.
 
-    Items shorter than the longest are filled up with zeros; `samples` tells each one's true length.
+    Items shorter than the longest are filled up with zeros; `samples` tells each one's true length. With a segment, the frames
+    of its segments (offsets 0, stride, 2 * stride ... < samples) follow one another along T.
     """
 
     tokens: Tensor  # [B, K, T] int64, 0 <= token < codebook size
@@ -37,11 +42,15 @@ class Codes:
     hop: int  # samples a frame
     codebook_size: int
     samples: tuple[int, ...]  # true length of each item, at sample_rate
+    scales: Tensor | None = None  # [B, segments] float32, for segments that were normalised; 0 after an item's last
+    segment: tuple[int, int] | None = None  # samples and stride
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Frames of each item: ceil(samples / hop)."""
-        return tuple(-(-n // self.hop) for n in self.samples)
+        """Frames of each item: ceil(samples / hop); with a segment, the sum of that over its segments."""
+        if self.segment is None:
+            return tuple(-(-n // self.hop) for n in self.samples)
+        return tuple(sum(segment_frames(n, self.hop, *self.segment)) for n in self.samples)
 
     @property
     def codebooks(self) -> int:
@@ -53,11 +62,18 @@ class Codes:
         return self.sample_rate / self.hop
 
 
+@dataclass(frozen=True)
+class CodeBlock:
+    """Codes of some of a recording's frames, or of one segment with its scale."""
+
+    tokens: Tensor  # [k, t] int64
+    scale: Tensor | None = None  # [] float32
+
+
 class Codec(nn.Module, ABC):
     """A codec of K codebooks with N entries each, at sample_rate / hop frames a second.
 
-    A subclass sets the fields and says how one window is encoded and decoded. The contexts are the frames that a window needs on
-    either side. A causal codec needs none: it has a state, carried from window to window.
+    A subclass sets the fields and says how the blocks of a recording are encoded and decoded.
     """
 
     name: str
@@ -67,10 +83,8 @@ class Codec(nn.Module, ABC):
     hop: int  # samples a frame
     codebooks: int
     codebook_size: int
-    chunk: int  # frames of a window, without its context
-    encode_context: int = 0
-    decode_context: int = 0
-    causal: bool = False
+    segment: SegmentConfig | None = None
+    resampler: str = "soxr"  # see `audio.sinc`
 
     @property
     def frame_rate(self) -> float:
@@ -79,7 +93,7 @@ class Codec(nn.Module, ABC):
 
     @property
     def bitrate(self) -> float:
-        """Bits a second with all codebooks, packed."""
+        """Bits a second with all codebooks, packed; what overlaps between segments, and their scales, are not counted."""
         return self.frame_rate * self.codebooks * (self.codebook_size - 1).bit_length()
 
     @property
@@ -87,16 +101,46 @@ class Codec(nn.Module, ABC):
         return next(self.parameters()).device
 
     @abstractmethod
-    def encode_window(self, samples: Tensor, span: tuple[int, int], codebooks: int, state: Any) -> tuple[Tensor, Any]:
-        """Samples [1, C, F * hop], of which span (in samples) is in the recording, to codes [1, k, F] and the state after."""
+    def encode_parts(self, parts: Iterable[Tensor], codebooks: int) -> Iterator[CodeBlock]:
+        """Parts [C, n] of a recording, of any lengths, at the codec's rate and channels, to its codes; one block a segment.
+
+        Raises ValueError where the parts hold nothing.
+        """
 
     @abstractmethod
-    def decode_window(self, tokens: Tensor, span: tuple[int, int], state: Any) -> tuple[Tensor, Any]:
-        """Codes [1, k, F], of which span (in frames) is in the recording, to samples [1, C, F * hop] and the state after."""
+    def decode_samples(
+        self, read: Read, samples: int, start: int = 0, stop: int | None = None, scales: Tensor | None = None
+    ) -> Iterator[Tensor]:
+        """The samples start to stop of a recording of so many samples, block by block: [C, n].
 
-    def start(self, direction: str) -> Any:
-        """The state before the first window ("encode" or "decode"); None where windows do not depend on each other."""
-        return None
+        read(a, b) gives the codes [k, b - a] of some of its frames: a slice of a tensor, or a part of a token file. Only what is needed
+        is read: of a codec that remembers the whole past, all from the beginning. scales: of all its segments, [segments], where they
+        were normalised. What is decoded for a sample does not depend on start and stop. Raises ValueError for a range that is not within
+        the recording, or scales that are missing.
+        """
+
+    @overload
+    def stream(
+        self, direction: Literal["encode"] = ..., codebooks: int | None = ..., state: StreamState | None = ...
+    ) -> EncodeStream: ...
+
+    @overload
+    def stream(
+        self, direction: Literal["decode"], codebooks: int | None = ..., state: StreamState | None = ...
+    ) -> DecodeStream: ...
+
+    def stream(
+        self,
+        direction: Literal["encode", "decode"] = "encode",
+        codebooks: int | None = None,
+        state: StreamState | None = None,
+    ) -> EncodeStream | DecodeStream:
+        """A stream: samples to codes as they come ("encode"), or codes to samples ("decode"); see `codecs.stream`.
+
+        codebooks: how many are encoded, or are in the codes. state: of an earlier stream of the same kind, to resume from.
+        Raises ValueError for a codec that cannot: one that codes segments.
+        """
+        raise ValueError(f"{self.name} cannot be streamed")
 
     def encode(
         self, audio: Audio | Tensor, lengths: Iterable[int] | None = None, codebooks: int | None = None
@@ -119,35 +163,19 @@ class Codec(nn.Module, ABC):
         true = [most] * len(samples) if lengths is None else [int(n) for n in lengths]
         if len(true) != len(samples) or any(not 1 <= n <= most for n in true):
             raise ValueError(f"lengths are {true}: {len(samples)} are needed, each 1 to {most}")
-        tokens, sizes = [], []
+        items = []
         for item, length in zip(samples, true, strict=True):
             sound = item[:, :length].detach().float().cpu()
             if not torch.isfinite(sound).all():
                 raise ValueError("the samples hold NaN or infinity")
-            sound = resample(sound, rate, self.sample_rate)
-            tokens.append(torch.cat(list(self.encode_blocks([sound], k)), -1))
-            sizes.append(sound.shape[-1])
-        return self._codes(tokens, sizes)
+            items.append(self._encode_item([sound], rate, k))
+        return self._codes(items)
 
     def encode_file(self, path: str | Path, codebooks: int | None = None) -> Codes:
         """Codes of a sound file of any length, rate and channel count; of the sound only a few windows are in memory at a time."""
         k = self.check_codebooks(codebooks)
-        source = info(path)
-        resampler = Resampler(source.sample_rate, self.sample_rate, source.channels)
-        sizes = [0]
-
-        def sound() -> Iterator[Tensor]:
-            for block in blocks(path):
-                yield torch.from_numpy(resampler.push(block))
-            yield torch.from_numpy(resampler.flush())
-
-        def counted(parts: Iterator[Tensor]) -> Iterator[Tensor]:
-            for part in parts:
-                sizes[0] += part.shape[-1]
-                yield part
-
-        tokens = torch.cat(list(self.encode_blocks(counted(sound()), k)), -1)
-        return self._codes([tokens], sizes)
+        sound = (torch.from_numpy(block) for block in blocks(path))
+        return self._codes([self._encode_item(sound, info(path).sample_rate, k)])
 
     def encode_blocks(self, parts: Iterable[Tensor], codebooks: int | None = None) -> Iterator[Tensor]:
         """Blocks of samples [C, n], of any lengths, at the codec's rate, to blocks of codes [k, t].
@@ -155,18 +183,7 @@ class Codec(nn.Module, ABC):
         The codes do not depend on how the samples were cut into blocks. Memory is bounded, whatever the length.
         """
         k = self.check_codebooks(codebooks)
-        context = 0 if self.causal else self.encode_context
-        cut = windows((self._fit_channels(part) for part in parts), self.chunk, context, self.hop)
-        state = self.start("encode")
-
-        def work(window: Window) -> Tensor:
-            nonlocal state
-            with torch.inference_mode():
-                data = window.data[None].to(self.device)
-                tokens, state = self.encode_window(data, window.span, k, state)
-            return tokens[0, :, context : context + window.units].cpu()
-
-        yield from in_order(cut, work, self._workers())
+        yield from (block.tokens for block in self.encode_parts(self._fit_channels(parts), k))
 
     def decode(self, codes: Codes, codebooks: int | None = None) -> Audio:
         """Sound of the codes: samples [B, C, S], as many as went in (shorter items are followed by zeros).
@@ -177,49 +194,34 @@ class Codec(nn.Module, ABC):
         self._check_codes(codes)
         k = self.check_codebooks(codebooks, codes.codebooks)
         out = torch.zeros(len(codes.samples), self.channels, max(codes.samples))
-        for row, item, frames, size in zip(out, codes.tokens, codes.lengths, codes.samples, strict=True):
-            tokens = item[:k, :frames]
-            sound = torch.cat(list(self.decode_blocks(lambda a, b, tokens=tokens: tokens[:, a:b], frames)), -1)  # type: ignore[misc]
-            row[:, :size] = sound[:, :size]
+        for i, (row, size) in enumerate(zip(out, codes.samples, strict=True)):
+            tokens = codes.tokens[i, :k]
+            scales = None if codes.scales is None else codes.scales[i]
+            position = 0
+            for block in self.decode_samples(lambda a, b, tokens=tokens: tokens[:, a:b], size, scales=scales):  # type: ignore[misc]
+                row[:, position : position + block.shape[-1]] = block
+                position += block.shape[-1]
         return Audio(out, self.sample_rate)
 
-    def decode_blocks(
-        self, read: Callable[[int, int], Tensor], frames: int, start: int = 0, stop: int | None = None
-    ) -> Iterator[Tensor]:
+    def decode_blocks(self, read: Read, frames: int, start: int = 0, stop: int | None = None) -> Iterator[Tensor]:
         """Samples [C, n] of the frames start to stop, block by block, of a recording of that many frames.
 
-        read(a, b) gives the codes [k, b - a] of some of its frames: a slice of a tensor, or a part of a token file. What is decoded
-        for a frame does not depend on start and stop. A causal codec reads from the beginning all the same.
+        As `decode_samples`, for codecs whose frames follow one another: ValueError where segments overlap.
         """
         stop = frames if stop is None else stop
+        if self.segment is not None:
+            raise ValueError(f"the frames of {self.name} are of segments that overlap: take decode_samples")
         if not 0 <= start < stop <= frames:
             raise ValueError(f"frames {start} to {stop} were asked for: there are {frames}, from 0 on")
-        context = 0 if self.causal else self.decode_context
-        first = 0 if self.causal else start // self.chunk
-        state = self.start("decode")
+        yield from self.decode_samples(read, frames * self.hop, start * self.hop, stop * self.hop)
 
-        def cut() -> Iterator[Window]:
-            for i in range(first, -(-stop // self.chunk)):
-                begin = i * self.chunk - context
-                end = begin + self.chunk + 2 * context
-                inner = max(0, begin), min(frames, end)
-                tokens = torch.zeros(read(*inner).shape[0], end - begin, dtype=torch.int64)
-                tokens[:, inner[0] - begin : inner[1] - begin] = read(*inner)
-                yield Window(tokens, (inner[0] - begin, inner[1] - begin), min(self.chunk, frames - i * self.chunk))
-
-        def work(window: Window) -> Tensor:
-            nonlocal state
-            with torch.inference_mode():
-                sound, state = self.decode_window(window.data[None].to(self.device), window.span, state)
-            return sound[0, :, context * self.hop : (context + window.units) * self.hop].float().cpu()
-
-        position = first * self.chunk
-        for block in in_order(cut(), work, self._workers()):
-            end = position + block.shape[-1] // self.hop
-            a, b = max(start, position) - position, min(stop, end) - position
-            if a < b:
-                yield block[:, a * self.hop : b * self.hop]
-            position = end
+    def samples_in(self, frames: int, samples: int) -> int:
+        """How many of a recording's first samples its first frames are enough for: all of them, but for a file cut short."""
+        if self.segment is None:
+            return min(samples, frames * self.hop)
+        counts = segment_frames(samples, self.hop, self.segment.samples, self.segment.stride)
+        whole = int(np.searchsorted(np.cumsum(counts), frames, side="right"))
+        return samples if whole == len(counts) else whole * self.segment.stride
 
     def check_codebooks(self, codebooks: int | None, most: int | None = None) -> int:
         """The number of codebooks to use; ValueError where it is not 1 to K."""
@@ -230,23 +232,44 @@ class Codec(nn.Module, ABC):
             raise ValueError(f"codebooks is {codebooks}: it must lie between 1 and {most}")
         return codebooks
 
-    def _workers(self) -> int:
-        return 1 if self.causal or self.device.type != "cpu" else torch.get_num_threads()
+    def _encode_item(self, parts: Iterable[Tensor], rate: int, codebooks: int) -> tuple[list[CodeBlock], int]:
+        """Parts of one recording at any rate to its codes, and how many samples it has at the codec's."""
+        size = 0
 
-    def _fit_channels(self, samples: Tensor) -> Tensor:
-        if samples.shape[0] == self.channels:
-            return samples
-        if samples.shape[0] == 1:
-            return samples.expand(self.channels, -1)
-        if self.channels == 1:
-            warnings.warn(f"{self.name} is mono: the channels of the input are averaged", stacklevel=2)
-            return samples.mean(0, keepdim=True)
-        raise ValueError(f"the input has {samples.shape[0]} channels: {self.name} takes 1 or {self.channels}")
+        def sound() -> Iterator[Tensor]:
+            resampler = make_resampler(self.resampler, rate, self.sample_rate, self.channels)
+            for part in self._fit_channels(parts):
+                yield torch.from_numpy(resampler.push(part.numpy())) if rate != self.sample_rate else part
+            yield torch.from_numpy(resampler.flush())
 
-    def _codes(self, tokens: list[Tensor], sizes: list[int]) -> Codes:
+        def counted() -> Iterator[Tensor]:
+            nonlocal size
+            for part in sound():
+                size += part.shape[-1]
+                yield part
+
+        return list(self.encode_parts(counted(), codebooks)), size
+
+    def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
+        first = True
+        for part in parts:
+            if self.channels == 1 < part.shape[0]:
+                if first:
+                    warnings.warn(f"{self.name} is mono: the channels of the input are averaged", stacklevel=2)
+                part = part.mean(0, keepdim=True)
+            elif part.shape[0] not in (1, self.channels):
+                raise ValueError(f"the input has {part.shape[0]} channels: {self.name} takes 1 or {self.channels}")
+            first = False
+            yield part.expand(self.channels, -1)
+
+    def _codes(self, items: list[tuple[list[CodeBlock], int]]) -> Codes:
+        tokens = [torch.cat([block.tokens for block in coded], -1) for coded, _ in items]
         batch = torch.zeros(len(tokens), tokens[0].shape[0], max(t.shape[-1] for t in tokens), dtype=torch.int64)
-        for row, item in zip(batch, tokens, strict=True):
-            row[:, : item.shape[-1]] = item
+        scales = torch.zeros(len(tokens), max(len(coded) for coded, _ in items))
+        for i, (coded, _) in enumerate(items):
+            batch[i, :, : tokens[i].shape[-1]] = tokens[i]
+            for j, block in enumerate(coded):
+                scales[i, j] = 0.0 if block.scale is None else block.scale
         return Codes(
             batch,
             self.name,
@@ -255,13 +278,18 @@ class Codec(nn.Module, ABC):
             self.channels,
             self.hop,
             self.codebook_size,
-            tuple(sizes),
+            tuple(size for _, size in items),
+            scales if self.segment is not None and self.segment.normalize else None,
+            None if self.segment is None else (self.segment.samples, self.segment.stride),
         )
 
     def _check_codes(self, codes: Codes) -> None:
         if codes.codec != self.name or codes.weights_hash != self.weights_hash:
             theirs, ours = f"{codes.codec} ({codes.weights_hash[:12]})", f"{self.name} ({self.weights_hash[:12]})"
             raise ValueError(f"the codes are of the codec {theirs}: this one is {ours}")
+        segment = None if self.segment is None else (self.segment.samples, self.segment.stride)
+        if codes.segment != segment:
+            raise ValueError(f"the codes have the segment {codes.segment}: {self.name} has {segment}")
         tokens = codes.tokens
         if tokens.ndim != 3 or tokens.shape[0] != len(codes.samples) or tokens.shape[-1] < max(codes.lengths):
             raise ValueError(

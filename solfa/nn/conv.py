@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
-from solfa.nn.streaming import Layer, Span, StreamState
+from solfa.nn.streaming import Layer, Span, StreamState, pad_reflect
 
 NORMS = ("none", "weight_norm", "time_group_norm")
 PAD_MODES = ("zero", "reflect")
@@ -32,16 +32,6 @@ def fuse_weight_norm(module: nn.Module) -> None:
     for part in module.modules():
         if parametrize.is_parametrized(part, "weight"):
             parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)
-
-
-def pad_reflect(x: Tensor, left: int, right: int) -> Tensor:
-    """Reflect padding that also takes inputs no longer than the pad: EnCodec's rule.
-
-    Such an input is first extended with zeros on the right, and the extension is cut off again at the end.
-    """
-    missing = max(0, max(left, right) - x.shape[-1] + 1)
-    padded = F.pad(F.pad(x, (0, missing)), (left, right), mode="reflect")
-    return padded[..., : padded.shape[-1] - missing]
 
 
 _Conv = TypeVar("_Conv", nn.Conv1d, nn.ConvTranspose1d)
@@ -103,17 +93,24 @@ class Conv1d(Layer):
         total = self.kernel - stride
         self.right = 0 if causal else total // 2
         self.left = total - self.right
+        # Inputs that a stream remembers: a reflection at the end may reach further back than the kernel.
+        self.kept = max(self.left, stride - 1) if self.reflect else self.left
         conv = nn.Conv1d(in_channels, out_channels, kernel_size, stride=stride, dilation=dilation)
         self.conv = _normed(conv, norm)
         self.norm = _norm_after(norm, out_channels)
 
     def forward(self, x: Tensor, span: Span | None = None) -> Tensor:
-        if span is not None and self.kernel > 1:
-            x = span.mask(x)
-        left, right = self.left, self.right + -x.shape[-1] % self.stride
-        if left or right:
-            x = pad_reflect(x, left, right) if self.reflect else F.pad(x, (left, right))
+        if self.kernel > 1:
+            x = self._padded(x, span)
         return self.norm(self.conv(x))
+
+    def _padded(self, x: Tensor, span: Span | None) -> Tensor:
+        if self.reflect and span is not None:
+            return span.reflect(x, self.left, self.right, self.stride)
+        left, right = self.left, self.right + -x.shape[-1] % self.stride
+        if self.reflect:
+            return pad_reflect(x, left, right)
+        return F.pad(x if span is None else span.mask(x), (left, right))
 
     def span_after(self, span: Span) -> Span:
         return span.down(self.stride)
@@ -121,36 +118,49 @@ class Conv1d(Layer):
     def reach(self, low: int, high: int) -> tuple[int, int]:
         _check_local(self)
         ahead = self.kernel - 1 - self.left
-        # At the start of the signal, a reflected border of `left` samples shows x[left] to the first output.
-        return low * self.stride - self.left, high * self.stride + (max(ahead, self.left) if self.reflect else ahead)
+        if not self.reflect:
+            return low * self.stride - self.left, high * self.stride + ahead
+        # A reflected border shows x[left] to the first output, and samples as far back to the last one.
+        wider = max(ahead, self.left)
+        return low * self.stride - wider, high * self.stride + wider
 
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> StreamState:
         _check_stream(self)
-        # The past is the last `left` inputs. Reflected, it is not known before the first piece: nothing yet.
+        # The past is the last inputs. Reflected, it is not known before the first piece: nothing yet.
         width = 0 if self.reflect else self.left
         in_channels = self.conv.in_channels
         return StreamState((torch.zeros(batch, in_channels, width, device=device, dtype=dtype),))
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """`x` is as long as a multiple of the stride. Raises ValueError otherwise, or for too short a first piece."""
-        if x.shape[-1] % self.stride:
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
+        """`x` is as long as a multiple of the stride, but for the last piece. Raises ValueError otherwise, or where the first of
+        several pieces is too short."""
+        missing = -x.shape[-1] % self.stride
+        if missing and not last:
             raise ValueError(f"a step must be a multiple of {self.stride} samples, got {x.shape[-1]}")
         (past,) = state.tensors
         if past.shape[-1] < self.left:
             if x.shape[-1] <= self.left:
+                if last:
+                    return self(x), state
                 raise ValueError(
                     f"with reflect padding the first step must bring more than {self.left} samples to this layer, "
                     f"got {x.shape[-1]}"
                 )
             past = x[..., 1 : self.left + 1].flip(-1)
+        surplus = past.shape[-1] - self.left
         x = torch.cat([past, x], dim=-1)
-        return self.conv(x), StreamState((x[..., x.shape[-1] - self.left :],))
+        after = StreamState((x[..., max(0, x.shape[-1] - self.kept) :],))
+        if missing:
+            x = pad_reflect(x, 0, missing) if self.reflect else F.pad(x, (0, missing))
+        return self.conv(x[..., surplus:]), after
 
 
 class ConvTranspose1d(Layer):
     """Transposed convolution `[B, in, T]` -> `[B, out, T * stride]`; `norm` as in Conv1d.
 
-    Raises ValueError if the kernel is shorter than the stride.
+    symmetric: DAC's rule, as many samples off the right as off the left. Where kernel - stride is odd, the signal then ends
+    `short` = 1 sample early: without a span that sample is missing from the output, with one it lies outside the span.
+    Raises ValueError if the kernel is shorter than the stride, or for a layer both causal and symmetric.
     """
 
     def __init__(
@@ -161,11 +171,14 @@ class ConvTranspose1d(Layer):
         *,
         stride: int = 1,
         causal: bool = False,
+        symmetric: bool = False,
         norm: str = "none",
     ) -> None:
         super().__init__()
         if kernel_size < stride:
             raise ValueError(f"kernel_size {kernel_size} is shorter than its stride {stride}")
+        if causal and symmetric:
+            raise ValueError("a causal transposed convolution trims on the right alone: it cannot be symmetric")
         self.kernel = kernel_size
         self.stride = stride
         self.causal = causal
@@ -173,6 +186,7 @@ class ConvTranspose1d(Layer):
         total = kernel_size - stride
         self.right = total if causal else total // 2
         self.left = total - self.right
+        self.short = total % 2 if symmetric else 0
         self.conv = _normed(nn.ConvTranspose1d(in_channels, out_channels, kernel_size, stride=stride), norm)
         self.norm = _norm_after(norm, out_channels)
 
@@ -181,10 +195,12 @@ class ConvTranspose1d(Layer):
             x = span.mask(x)
         # The group norm sees the samples that are trimmed, as in EnCodec.
         y = self.norm(self.conv(x))
-        return y[..., self.left : y.shape[-1] - self.right]
+        right = self.right + (self.short if span is None else 0)
+        return y[..., self.left : y.shape[-1] - right]
 
     def span_after(self, span: Span) -> Span:
-        return span.up(self.stride)
+        after = span.up(self.stride)
+        return Span(after.start, after.end - self.short) if self.short else after
 
     def reach(self, low: int, high: int) -> tuple[int, int]:
         _check_local(self)
@@ -196,7 +212,7 @@ class ConvTranspose1d(Layer):
         out_channels = self.conv.out_channels
         return StreamState((torch.zeros(batch, out_channels, self.right, device=device, dtype=dtype),))
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
         """The samples that no later piece can change; what spills over them is carried in the state."""
         (spill,) = state.tensors
         bias = self.conv.bias
@@ -229,7 +245,7 @@ class LSTM(Layer):
         shape = (self.lstm.num_layers, batch, self.lstm.hidden_size)
         return StreamState((torch.zeros(shape, device=device, dtype=dtype),) * 2)
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
         steps = x.permute(2, 0, 1)
         hidden, cell = state.tensors
         y, memory = self.lstm(steps, (hidden, cell))

@@ -5,7 +5,7 @@ Geometry after EnCodec (arXiv 2210.13438, section 3.2) and DAC (arXiv 2306.06546
 - EnCodec 24 kHz: ratios (8, 5, 4, 2), 32 filters, kernels 7, 7 and 3, compress 2, two LSTM layers, ELU, causal,
   reflect.
 - DAC 44.1 kHz: ratios (8, 8, 4, 2), Snake, residual kernel 7, three residual layers of dilation base 3, compress 1,
-  true shortcuts; encoder 64 filters and last kernel 3, decoder 96 filters and a final tanh.
+  true shortcuts; encoder 64 filters and last kernel 3, decoder 96 filters, a final tanh, symmetric.
 
 Layers are numbered as in EnCodec: `layers.0.conv.weight` is the first convolution; with two LSTM layers and one
 residual block a stage, `layers.13.lstm` and `layers.15.conv` end the encoder.
@@ -13,6 +13,7 @@ residual block a stage, `layers.13.lstm` and `layers.15.conv` end the encoder.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -51,6 +52,7 @@ class SEANetConfig:
     causal: bool = True
     pad_mode: str = "zero"  # "zero" or "reflect"
     final_tanh: bool = False  # the decoder's samples lie in (-1, 1)
+    symmetric: bool = False  # transposed layers trim both ends alike, as DAC's do (see SEANetDecoder): for odd ratios
 
     def __post_init__(self) -> None:
         positive = ("channels", "dimension", "n_filters", "kernel_size", "last_kernel_size", "residual_kernel_size")
@@ -67,6 +69,11 @@ class SEANetConfig:
         check_choice("norm", self.norm, NORMS)
         check_choice("activation", self.activation, ACTIVATIONS)
         check_choice("pad_mode", self.pad_mode, PAD_MODES)
+        if self.symmetric and (self.causal or self.pad_mode != "zero" or not self.masks or min(self.ratios) == 1):
+            raise ValueError(
+                "symmetric must be False where a network is causal, has pad_mode 'reflect', an LSTM, norm 'time_group_norm' "
+                "or a ratio of 1"
+            )
 
     @property
     def hop(self) -> int:
@@ -75,8 +82,8 @@ class SEANetConfig:
 
     @property
     def masks(self) -> bool:
-        """Whether a margin of zeros before every layer is the same as the end of the signal."""
-        return self.pad_mode == "zero" and self.lstm_layers == 0 and self.norm != "time_group_norm"
+        """Whether each layer can tell from the margin of a chunk what it would see at the ends of the signal."""
+        return self.lstm_layers == 0 and self.norm != "time_group_norm"
 
 
 class ResidualBlock(Layer):
@@ -104,9 +111,9 @@ class ResidualBlock(Layer):
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> StreamState:
         return StreamState(parts=tuple(part.start(batch, device, dtype) for part in (self.shortcut, self.block)))
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        beside, kept = self.shortcut.step(x, state.parts[0])
-        y, inner = self.block.step(x, state.parts[1])
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
+        beside, kept = self.shortcut.step(x, state.parts[0], last)
+        y, inner = self.block.step(x, state.parts[1], last)
         return beside + y, StreamState(parts=(kept, inner))
 
 
@@ -123,12 +130,45 @@ def _conv(config: SEANetConfig, width_in: int, width_out: int, kernel: int, **sh
     )
 
 
+def _up(config: SEANetConfig, width: int, ratio: int) -> ConvTranspose1d:
+    ends = {"causal": config.causal, "symmetric": config.symmetric}
+    return ConvTranspose1d(width, width // 2, 2 * ratio, stride=ratio, norm=config.norm, **ends)
+
+
 def _residuals(config: SEANetConfig, width: int) -> list[Layer]:
     return [ResidualBlock(config, width, config.dilation_base**j) for j in range(config.n_residual_layers)]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Neighbouring layers of a stack that are run over a recording in one way: an LSTM by steps, the rest in exact chunks.
+
+    down, up: entries of the input and of the output that a frame has.
+    """
+
+    layers: Chain
+    down: int
+    up: int
+
+    @property
+    def steps(self) -> bool:
+        """Whether the layers remember the whole past, so that they are run by steps, with their state carried on."""
+        return any(isinstance(layer, LSTM) for layer in self.layers)
+
+    def context(self, chunk: int) -> tuple[int, int]:
+        """Frames before and after a chunk of that many frames that make its own frames equal to those of the whole signal.
+
+        Raises ValueError where no finite number does.
+        """
+        low, high = self.layers.reach(0, self.up - 1)  # what the outputs of frame 0 look at
+        before, after = max(0, -(low // self.down)), high // self.down
+        causal = all(layer.causal for layer in self.layers.modules() if isinstance(layer, Conv1d | ConvTranspose1d))
+        # A causal stage looks ahead only at the start of the signal, where its border is reflected: its first chunk is enough.
+        return before, max(0, after + 1 - chunk) if causal else after
+
+
 class _SEANet(nn.Module):
-    """What encoder and decoder share: spans, context, streams."""
+    """What encoder and decoder share: spans, context, stages, streams."""
 
     def __init__(self, config: SEANetConfig, layers: list[Layer], *, encodes: bool) -> None:
         super().__init__()
@@ -162,11 +202,11 @@ class _SEANet(nn.Module):
         y = self.layers(x[..., start:end])
         return F.pad(y, (before, frames - before - y.shape[-1]))
 
-    def _check_input(self, x: Tensor) -> None:
-        if x.dim() != 3 or x.shape[1] != self._in_channels or not x.shape[-1] or x.shape[-1] % self._down:
+    def _check_input(self, x: Tensor, ragged: bool = False) -> None:
+        grid = 1 if ragged else self._down
+        if x.dim() != 3 or x.shape[1] != self._in_channels or not x.shape[-1] or x.shape[-1] % grid:
             raise ValueError(
-                f"input must be [B, {self._in_channels}, n] with n a positive multiple of {self._down}, "
-                f"got {list(x.shape)}"
+                f"input must be [B, {self._in_channels}, n] with n a positive multiple of {grid}, got {list(x.shape)}"
             )
 
     @property
@@ -177,6 +217,20 @@ class _SEANet(nn.Module):
         """
         low, high = self.layers.reach(0, self._up - 1)  # what the outputs of frame 0 look at
         return max(0, -(low // self._down), high // self._down)
+
+    def stages(self) -> list[Stage]:
+        """The layers before an LSTM, the LSTM, the layers after it; or all layers as one stage. They share the weights."""
+        layers, stages = list(self.layers), []
+        cuts = [i for i, layer in enumerate(layers) if isinstance(layer, LSTM)]
+        bounds = [0, *(edge for i in cuts for edge in (i, i + 1)), len(layers)]
+        rate = self._down  # positions a frame at the layer's input
+        for begin, end in itertools.pairwise(bounds):
+            down = rate
+            for layer in layers[begin:end]:
+                rate = rate // layer.stride if isinstance(layer, Conv1d) else rate
+                rate = rate * layer.stride if isinstance(layer, ConvTranspose1d) else rate
+            stages.append(Stage(self.layers.part(begin, end), down, rate))
+        return stages
 
     @property
     def first_step(self) -> int:
@@ -202,14 +256,14 @@ class _SEANet(nn.Module):
         weight = next(self.parameters())
         return self.layers.start(batch, torch.device(device or weight.device), dtype or weight.dtype)
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
         """The next piece of the stream, `[B, ., n]` as in forward, and the state after it. No latency, nothing lost.
 
-        The steps' outputs, one after the other, equal forward on the whole. With reflect padding the first step must
-        bring at least `first_step` frames, else ValueError.
+        The steps' outputs, one after the other, equal forward on the whole. The last piece may be of any length. With reflect
+        padding the first of several steps must bring at least `first_step` frames, else ValueError.
         """
-        self._check_input(x)
-        return self.layers.step(x, state)
+        self._check_input(x, ragged=last)
+        return self.layers.step(x, state, last)
 
 
 def _pairs(span: tuple[int, int] | Sequence[tuple[int, int]], batch: int) -> list[tuple[int, int]]:
@@ -226,8 +280,7 @@ class SEANetEncoder(_SEANet):
 
     Chunks: cut the signal on the hop grid, `context` frames more on either side (as far as the signal goes, anything
     beyond), and say by `span` which samples are real; the inner frames then equal those of the whole signal, to
-    rounding. Reflect padding reflects at the ends of the span, so it is exact too, but the chunk is then cropped to its
-    span and shapes are not fixed.
+    rounding. Reflect padding reflects at the ends of the span, so it is exact too.
     """
 
     def __init__(self, config: SEANetConfig) -> None:
@@ -258,7 +311,12 @@ class SEANetEncoder(_SEANet):
 
 
 class SEANetDecoder(_SEANet):
-    """Latents `[B, D, T]` to audio `[B, C, T * hop]`, exactly, for every ratio. Chunks as in SEANetEncoder."""
+    """Latents `[B, D, T]` to audio `[B, C, T * hop]`, exactly, for every ratio. Chunks as in SEANetEncoder.
+
+    A symmetric decoder with an odd ratio is DAC's at 24 and 16 kHz, which gives `short` = 8 samples fewer than went in: the layers
+    after the ratio of 5 see the end of the signal one sample early. Ours gives those samples as it does, and then the missing
+    ones, decoded as if the last frame lasted for one more.
+    """
 
     def __init__(self, config: SEANetConfig) -> None:
         width = config.n_filters * 2 ** len(config.ratios)
@@ -267,9 +325,7 @@ class SEANetDecoder(_SEANet):
             layers.append(LSTM(width, config.lstm_layers))
         for ratio in config.ratios:
             layers.append(activation(config.activation, width))
-            layers.append(
-                ConvTranspose1d(width, width // 2, 2 * ratio, stride=ratio, causal=config.causal, norm=config.norm)
-            )
+            layers.append(_up(config, width, ratio))
             width //= 2
             layers += _residuals(config, width)
         layers.append(activation(config.activation, width))
@@ -277,12 +333,33 @@ class SEANetDecoder(_SEANet):
         if config.final_tanh:
             layers.append(Tanh())
         super().__init__(config, layers, encodes=False)
+        one = self.layers.span_after(Span(0, 1)).end
+        assert isinstance(one, int)
+        self.short = config.hop - one
 
     def forward(self, z: Tensor, span: SpanLike = None) -> Tensor:
         """`z` `[B, D, T]` -> `[B, C, T * hop]`.
 
         `span` (start, end), or one pair for each item, is the part of `z` in frames that lies inside the true signal;
-        None means all of it. What `z` holds outside it has no effect, and the samples there are zero.
-        Raises ValueError for another shape or span.
+        None means all of it. What `z` holds outside it has no effect, and the samples there are zero. Where the layers end
+        `short` samples early, a span that ends before T has its last samples; one that ends at T is taken to be cut there,
+        and they are zero. Raises ValueError for another shape or span.
         """
-        return self._run(z, span)
+        sound = self._run(z, span)
+        if not self.short:
+            return sound
+        frames = z.shape[-1]
+        if span is None:
+            return torch.cat([sound, self._last(z, 0, frames)], dim=-1)
+        for item, (start, end) in enumerate(_pairs(span, len(z))):
+            if start < end < frames:
+                stop = end * self.hop
+                sound[item, :, stop - self.short : stop] = self._last(z[item : item + 1], start, end)[0]
+        return sound
+
+    def _last(self, z: Tensor, start: int, end: int) -> Tensor:
+        """The `short` samples before the end of a signal of the frames start to end, `[B, C, short]`."""
+        first = max(start, end - 1 - self.context)
+        held = torch.cat([z[..., first:end], z[..., end - 1 : end]], dim=-1)
+        stop = (end - first) * self.hop
+        return self.layers(held)[..., stop - self.short : stop]

@@ -4,10 +4,11 @@ A `Layer` can be run in three ways:
 
 - whole: `y = layer(x)`;
 - in chunks: `y = layer(chunk, span)`, where the `Span` says which part of the chunk lies inside the true signal. What
-  lies outside is zeroed before every layer that looks at its neighbours, just as that layer's own zero padding would be
-  at the end of the whole signal. `reach` says how much context a chunk needs;
-- as a stream (causal layers only): `state = layer.start(batch)`, then `y, state = layer.step(piece, state)`. States are
-  values: a step never changes the state it was given, so a stream can be kept, copied, and resumed from any point.
+  lies outside is overwritten before every layer that looks at its neighbours, by just what that layer's own padding would
+  put there at the ends of the whole signal: zeros, or a reflection. `reach` says how much context a chunk needs;
+- as a stream (causal layers only): `state = layer.start(batch)`, then `y, state = layer.step(piece, state)`, and for the last
+  piece `layer.step(piece, state, last=True)`. States are values: a step never changes the state it was given, so a stream can
+  be kept, copied, and resumed from any point.
 """
 
 from __future__ import annotations
@@ -21,6 +22,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SpanLike: TypeAlias = "tuple[int, int] | Sequence[tuple[int, int]] | None"
+
+
+def pad_reflect(x: Tensor, left: int, right: int) -> Tensor:
+    """Reflect padding that also takes inputs no longer than the pad: EnCodec's rule.
+
+    Such an input is first extended with zeros on the right, and the extension is cut off again at the end.
+    """
+    missing = max(left, right) - x.shape[-1] + 1
+    if missing <= 0:
+        return F.pad(x, (left, right), mode="reflect")
+    return F.pad(F.pad(x, (0, missing)), (left, right), mode="reflect")[..., :-missing]
 
 
 @dataclass(frozen=True)
@@ -71,11 +83,35 @@ class Span:
         """`x` `[B, C, S]` with zeros outside the span, whatever was there (NaN included)."""
         size = x.shape[-1]
         if isinstance(self.start, int) and isinstance(self.end, int):
-            start, end = min(self.start, size), min(self.end, size)
+            start = min(self.start, size)
+            end = max(start, min(self.end, size))
             return x if (start, end) == (0, size) else F.pad(x[..., start:end], (start, size - end))
         where = torch.arange(size, device=x.device)
         outside = (where < torch.as_tensor(self.start)[:, None]) | (where >= torch.as_tensor(self.end)[:, None])
         return x.masked_fill(outside[:, None], 0.0)  # [B, 1, S]
+
+    def reflect(self, x: Tensor, left: int, right: int, grid: int = 1) -> Tensor:
+        """`x` `[B, C, S]` padded by `left` and `right`, and to a multiple of `grid`, by the reflection of what is in the span.
+
+        It stands directly beside the span, as `pad_reflect` makes it; beyond it are zeros.
+        """
+        size = x.shape[-1]
+        full = left + size + right + -size % grid
+        if isinstance(self.start, int) and isinstance(self.end, int):
+            start, end = min(self.start, size), min(self.end, size)
+            if start == end:
+                return x.new_zeros(*x.shape[:-1], full)
+            padded = pad_reflect(x[..., start:end], left, right + -(end - start) % grid)
+            return F.pad(padded, (start, full - start - padded.shape[-1]))
+        first, last = torch.as_tensor(self.start)[:, None], torch.as_tensor(self.end)[:, None]
+        inside = last - first  # [B, 1]
+        after = right + -inside % grid
+        turn = torch.maximum(inside - 1, after.clamp(min=left))  # where the reflection on the right turns
+        place = torch.arange(full, device=x.device) - left - first  # [B, full], 0 at the start of the span
+        source = torch.where(place > turn, 2 * turn - place, place.abs())
+        outside = (place < -left) | (place >= inside + after) | (source < 0) | (source >= inside)
+        source = (source + first).clamp(0, size - 1)[:, None].expand(-1, x.shape[1], -1)
+        return x.gather(-1, source).masked_fill(outside[:, None], 0.0)
 
     def down(self, stride: int) -> Span:
         """The span after a layer of this stride; a last frame that is only partly inside counts."""
@@ -111,8 +147,11 @@ class Layer(nn.Module):
         """The state before the first step. Raises ValueError if the layer cannot be streamed."""
         return StreamState()
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
-        """The output that belongs to the next piece `x`, and the state after it."""
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
+        """The output that belongs to the next piece `x`, and the state after it.
+
+        last: the signal ends with this piece, which then may have any length of at least 1; no step may follow.
+        """
         return self(x), state
 
 
@@ -126,6 +165,10 @@ class Chain(Layer):
 
     def __iter__(self) -> Iterator[Layer]:
         return cast(Iterator[Layer], self.children())
+
+    def part(self, begin: int, end: int) -> Chain:
+        """The layers begin to end as a chain of the same kind, which shares their weights."""
+        return Chain(list(self)[begin:end])
 
     def forward(self, x: Tensor, span: Span | None = None) -> Tensor:
         for layer in self:
@@ -146,9 +189,9 @@ class Chain(Layer):
     def start(self, batch: int, device: torch.device, dtype: torch.dtype) -> StreamState:
         return StreamState(parts=tuple(layer.start(batch, device, dtype) for layer in self))
 
-    def step(self, x: Tensor, state: StreamState) -> tuple[Tensor, StreamState]:
+    def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
         parts = []
         for layer, part in zip(self, state.parts, strict=True):
-            x, part = layer.step(x, part)
+            x, part = layer.step(x, part, last)
             parts.append(part)
         return x, StreamState(parts=tuple(parts))

@@ -20,6 +20,8 @@ CASES = {
     "multi-head": (QuantizerConfig(**SMALL, heads=2), 0.2),
     "product": (QuantizerConfig("product", **SMALL), 0.15),
     "grouped": (QuantizerConfig("grouped", **SMALL, groups=2), 0.15),
+    "factorized": (QuantizerConfig("factorized", **SMALL, dim=4), 0.2),
+    "factorized with dropout": (QuantizerConfig("factorized", **SMALL, dim=4, dropout=0.5), 0.2),
     "simvq": (QuantizerConfig("simvq", **SMALL), 0.1),
     "random projection": (QuantizerConfig("random_projection", **SMALL, dim=4), 0.25),
     "fsq": (QuantizerConfig("fsq", codebooks=4, codebook_size=15, levels=(5, 3)), 0.15),

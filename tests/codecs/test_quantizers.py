@@ -24,6 +24,7 @@ CONFIGS = {
     "product": QuantizerConfig("product", **SMALL),
     "grouped": QuantizerConfig("grouped", **SMALL, groups=2),
     "grouped_heads": QuantizerConfig("grouped", codebooks=8, codebook_size=16, groups=2, heads=2),
+    "factorized": QuantizerConfig("factorized", **SMALL, dim=6),
     "simvq": QuantizerConfig("simvq", **SMALL, dim=6),
     "random_projection": QuantizerConfig("random_projection", **SMALL, dim=8),
     "fsq": QuantizerConfig("fsq", codebooks=2, codebook_size=60, levels=(5, 4, 3)),

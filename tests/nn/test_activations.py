@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers.models.dac.modeling_dac import Snake1d
 
 from solfa.nn.activations import ELU, Snake, activation, snake
 
@@ -49,6 +50,19 @@ def test_snake_keeps_the_dtype_of_its_input_and_computes_in_the_wider():
     assert low.dtype == torch.bfloat16
     exact = Snake(4)(x.bfloat16().float())
     torch.testing.assert_close(low.float(), exact, rtol=2**-8, atol=1e-6)  # one rounding, of the result
+
+
+def test_snake_is_that_of_dac_where_that_is_a_number():
+    theirs, ours = Snake1d(7), Snake(7)
+    alpha = torch.tensor([1.0, 0.1, 5.0, -0.7, 1e-3, -1e-9, 0.0])
+    with torch.no_grad():
+        theirs.alpha.copy_(alpha[None, :, None])
+        ours.load_state_dict(theirs.state_dict())
+        x = 3 * torch.randn(2, 7, 100)
+        wanted, y = theirs(x), ours(x)
+    torch.testing.assert_close(y[:, :5], wanted[:, :5], rtol=1e-5, atol=1e-6)
+    assert not wanted[:, 5].isfinite().all()  # its alpha + 1e-9 is zero there
+    torch.testing.assert_close(y[:, 5:], x[:, 5:])
 
 
 def test_activation_names():

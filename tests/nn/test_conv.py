@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solfa.nn.conv import LSTM, Conv1d, ConvTranspose1d, fuse_weight_norm, pad_reflect
+from solfa.nn.streaming import Span
 
 shapes = st.tuples(
     st.integers(1, 5),  # stride
@@ -79,6 +81,21 @@ def test_transposed_conv_is_its_definition_and_gives_stride_samples_a_frame(shap
             if 0 <= at < len(expected):
                 expected[at] += (x[0, 0, frame] * conv.conv.weight[0, 0, tap]).item()
     torch.testing.assert_close(conv(x)[0, 0], torch.tensor(expected, dtype=torch.float64), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("stride", "kernel"), [(5, 10), (4, 8), (3, 6), (2, 3)])
+def test_a_symmetric_transposed_conv_is_that_of_torch_with_equal_padding(stride, kernel):
+    conv = ConvTranspose1d(2, 3, kernel, stride=stride, symmetric=True).double()
+    x = torch.randn(2, 2, 7, dtype=torch.float64)
+    total = kernel - stride
+    wanted = F.conv_transpose1d(x, conv.conv.weight, conv.conv.bias, stride, padding=-(-total // 2))
+    y = conv(x)
+    assert y.shape[-1] == 7 * stride - total % 2
+    torch.testing.assert_close(y, wanted, rtol=0, atol=1e-12)
+    inside = Span(0, 7)
+    spanned = conv(x, inside)
+    assert spanned.shape[-1] == 7 * stride and conv.span_after(inside) == Span(0, 7 * stride - total % 2)
+    torch.testing.assert_close(spanned[..., : y.shape[-1]], y, rtol=0, atol=1e-12)
 
 
 def test_reflect_padding_of_short_inputs_extends_with_zeros_first():
@@ -171,6 +188,7 @@ def test_time_group_norm_follows_the_convolution():
     [
         (lambda: Conv1d(1, 1, 3, stride=4), "stride 4"),
         (lambda: ConvTranspose1d(1, 1, 3, stride=4), "stride 4"),
+        (lambda: ConvTranspose1d(1, 1, 4, stride=2, causal=True, symmetric=True), "cannot be symmetric"),
         (lambda: Conv1d(1, 1, 3, pad_mode="wrap"), "zero, reflect"),
         (lambda: Conv1d(1, 1, 3, norm="batch"), "weight_norm"),
         (lambda: ConvTranspose1d(1, 1, 3, norm="batch"), "weight_norm"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from solfa.nn.conv import fuse_weight_norm
 from solfa.nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
+from solfa.nn.streaming import Span
 
 ENCODEC = SEANetConfig(lstm_layers=2, pad_mode="reflect")
 DAC = SEANetConfig(
@@ -127,6 +129,89 @@ def test_chunks_equal_the_whole(config, frames, ragged, chunk, reflect):
         if true == x.shape[-1]:
             torch.testing.assert_close(encoder(x), z, rtol=0, atol=1e-10)
         torch.testing.assert_close(chunked(decoder, z, frames, chunk, ragged), decoder(z), rtol=0, atol=1e-10)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.integers(2, 5), min_size=1, max_size=3).map(tuple),
+    st.integers(0, 2),
+    st.booleans(),
+    st.integers(1, 40),
+    st.integers(1, 12),
+    st.integers(0, 99),
+)
+def test_chunks_of_a_symmetric_decoder_equal_the_whole(ratios, residuals, snake, frames, chunk, seed):
+    """Where every odd ratio ends the signal early, for one recording and for a batch of unequal lengths."""
+    torch.manual_seed(seed)
+    name = "snake" if snake else "elu"
+    config = replace(SMALL, ratios=ratios, n_residual_layers=residuals, activation=name, symmetric=True)
+    decoder = SEANetDecoder(config).double()
+    z = torch.randn(2, 3, frames, dtype=torch.float64)
+    longer = torch.cat([z, torch.full((2, 3, 5), torch.nan, dtype=torch.float64)], -1)
+    with torch.no_grad():
+        whole = decoder(z)
+        assert whole.shape == (2, 1, frames * config.hop)
+        torch.testing.assert_close(chunked(decoder, z, frames, chunk, seed), whole, rtol=0, atol=1e-10)
+        shorter = 1 + seed % frames
+        together = decoder(longer, [(0, frames), (0, shorter)])
+        torch.testing.assert_close(together[:1, :, : whole.shape[-1]], whole[:1], rtol=0, atol=1e-10)
+        part = decoder(z[1:, :, :shorter])
+        torch.testing.assert_close(together[1:, :, : part.shape[-1]], part, rtol=0, atol=1e-10)
+        assert not together[1, :, part.shape[-1] :].any()
+        nothing = decoder(z, (shorter, shorter))
+        assert nothing.shape == whole.shape and not nothing.any()
+
+
+@settings(max_examples=30, deadline=None)
+@given(configs, st.integers(1, 40), st.integers(0, 99), st.integers(1, 12), st.integers(0, 2), st.booleans())
+def test_stages_in_chunks_and_steps_equal_the_whole(config, frames, ragged, chunk, lstm_layers, reflect):
+    """Each stage with its own context, which for causal ones is on the left alone once a chunk is longer than the border."""
+    torch.manual_seed(ragged)
+    config = replace(config, pad_mode="reflect" if reflect else "zero", lstm_layers=lstm_layers)
+    encoder, decoder = SEANetEncoder(config).double(), SEANetDecoder(config).double()
+    true = frames * config.hop - ragged % config.hop
+    x = torch.randn(1, config.channels, true, dtype=torch.float64)
+    with torch.no_grad():
+        z = encoder.layers(x)
+        torch.testing.assert_close(staged(encoder, x, chunk), z, rtol=0, atol=1e-10)
+        torch.testing.assert_close(staged(decoder, z, chunk), decoder.layers(z), rtol=0, atol=1e-10)
+    if lstm_layers:
+        assert [stage.steps for stage in encoder.stages()] == [False, True, False]
+    assert math.prod(stage.down // stage.up for stage in encoder.stages()) == config.hop
+
+
+def staged(model, x: torch.Tensor, chunk: int) -> torch.Tensor:
+    for stage in model.stages():
+        if stage.steps:
+            parts, state = [], stage.layers.start(1, x.device, x.dtype)
+            for piece in x.split(chunk, -1):
+                y, state = stage.layers.step(piece, state)
+                parts.append(y)
+            x = torch.cat(parts, -1)
+            continue
+        left, right = stage.context(chunk)
+        down, up = stage.down, stage.up
+        if model.config.causal and chunk > 20:
+            assert right == 0
+        true, parts = x.shape[-1], []
+        for at in range(0, -(-true // down), chunk):
+            begin, end = (at - left) * down, (at + chunk + right) * down
+            window = torch.full((*x.shape[:2], end - begin), torch.nan, dtype=x.dtype)
+            low, high = max(0, begin), min(true, end)
+            window[..., low - begin : high - begin] = x[..., low:high]
+            y = stage.layers(window, Span(low - begin, high - begin))
+            parts.append(y[..., left * up : (left + min(chunk, -(-true // down) - at)) * up])
+        x = torch.cat(parts, -1)
+    return x
+
+
+def test_encodec_needs_little_context():
+    """Before the LSTM two frames, after it six, all on the left; a chunk of seven covers what is reflected at the start."""
+    with torch.device("meta"):
+        encoder, decoder = SEANetEncoder(ENCODEC), SEANetDecoder(ENCODEC)
+    assert [stage.context(7) for stage in encoder.stages() if not stage.steps] == [(2, 0), (6, 0)]
+    assert [stage.context(7) for stage in decoder.stages() if not stage.steps] == [(6, 0), (2, 0)]
+    assert encoder.stages()[2].context(4) == (6, 3)
 
 
 def test_a_frame_less_of_context_is_not_enough():

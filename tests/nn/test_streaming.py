@@ -9,8 +9,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from solfa.nn.conv import Conv1d
 from solfa.nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
-from solfa.nn.streaming import Span, StreamState
+from solfa.nn.streaming import Span, StreamState, pad_reflect
 
 SMALL = SEANetConfig(n_filters=2, dimension=3, ratios=(5, 2))
 
@@ -42,6 +43,33 @@ def test_steps_equal_the_whole(step_equals_batch, config, frames, seed):
     step_equals_batch(encoder, x, unit=config.hop, first=first, seed=seed)
     first = decoder.first_step
     step_equals_batch(decoder, torch.randn(2, 3, first + frames, dtype=torch.float64), first=first, seed=seed)
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=configs, samples=st.integers(1, 400), cut=st.integers(0, 400))
+def test_the_last_step_may_be_ragged(config, samples, cut):
+    """It then ends as the whole does: layer by layer, by zeros or by a reflection, also where all of it is shorter than a border."""
+    torch.manual_seed(samples)
+    encoder = SEANetEncoder(config).double()
+    first = encoder.first_step * config.hop
+    x = torch.randn(1, config.channels, samples, dtype=torch.float64)
+    cut = min(cut, samples - 1) // config.hop * config.hop
+    parts, state = [], encoder.start(1)
+    if cut >= first:
+        begun, state = encoder.step(x[..., :cut], state)
+        parts.append(begun)
+    end, _ = encoder.step(x[..., cut if parts else 0 :], state, last=True)
+    torch.testing.assert_close(torch.cat([*parts, end], -1), encoder.layers(x), rtol=0, atol=1e-10)
+
+
+def test_a_reflection_at_the_end_may_reach_back_over_a_step():
+    """A kernel as long as its stride remembers nothing for its outputs, but the reflection of a ragged end needs what was."""
+    torch.manual_seed(0)
+    conv = Conv1d(1, 1, 5, stride=5, causal=True, pad_mode="reflect").double()
+    x = torch.randn(1, 1, 16, dtype=torch.float64)
+    begun, state = conv.step(x[..., :15], conv.start(1, torch.device("cpu"), torch.float64))
+    end, _ = conv.step(x[..., 15:], state, last=True)
+    torch.testing.assert_close(torch.cat([begun, end], -1), conv(x), rtol=0, atol=1e-12)
 
 
 def test_encodec_streams_from_its_seventh_frame_on(step_equals_batch):
@@ -102,6 +130,31 @@ def test_span_masks_whatever_is_outside(pairs):
     dirty = x.masked_fill(outside[:, None], torch.nan)
     masked = Span.of(pairs, x.device).mask(dirty)
     assert torch.equal(masked, x.masked_fill(outside[:, None], 0.0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    start=st.integers(0, 8),
+    inside=st.lists(st.integers(0, 12), min_size=1, max_size=3),
+    left=st.integers(0, 9),
+    right=st.integers(0, 9),
+    grid=st.integers(1, 4),
+)
+def test_a_reflected_span_is_the_reflected_signal(start, inside, left, right, grid):
+    """Whatever stands beside it; the same for a batch that shares the span and for one that does not."""
+    size = 24
+    start -= start % grid
+    pairs = [(start, start + n) for n in inside]
+    x = torch.full((len(pairs), 2, size), torch.nan)
+    expected = torch.zeros(len(pairs), 2, left + size + right + -size % grid)
+    for item, (begin, end) in enumerate(pairs):
+        x[item, :, begin:end] = torch.rand(2, end - begin) + 1
+        if begin < end:
+            alone = pad_reflect(x[item, :, begin:end], left, right + -(end - begin) % grid)
+            expected[item, :, begin : begin + alone.shape[-1]] = alone
+    assert torch.equal(Span.of(pairs, x.device).reflect(x, left, right, grid), expected)
+    for item, pair in enumerate(pairs):
+        assert torch.equal(Span(*pair).reflect(x[item : item + 1], left, right, grid)[0], expected[item])
 
 
 def test_span_through_strides():

@@ -13,6 +13,7 @@ KIND_FIELDS: dict[str, set[str]] = {
     "rvq": _COMMON | _VECTOR,
     "product": (_COMMON | _VECTOR) - {"dropout"},
     "grouped": _COMMON | _VECTOR | {"groups"},
+    "factorized": _COMMON | {"dim", "commitment"},
     "simvq": _COMMON | {"dim", "commitment"},
     "random_projection": _COMMON | {"dim", "commitment"},
     "fsq": (_COMMON | {"levels"}) - {"dropout"},
@@ -27,13 +28,14 @@ class QuantizerConfig:
     """Which quantizer, and its numbers.
 
     kind: "rvq" (residual), "product" (each codebook quantizes its own slice of the channels), "grouped" (slices, each
-        residual: HiFi-Codec, arXiv 2305.02765), "simvq" (residual, frozen codebooks behind a learned linear map,
+        residual: HiFi-Codec, arXiv 2305.02765), "factorized" (residual, each level searched by angle in `dim` dimensions, trained by
+        gradient: DAC, arXiv 2306.06546), "simvq" (residual, frozen codebooks behind a learned linear map,
         arXiv 2411.02038), "random_projection" (residual, frozen codebooks and projections of BEST-RQ, arXiv 2202.01855,
         with a learned map back), "fsq" and "residual_fsq" (finite scalar, arXiv 2309.15505), "lfq" (lookup-free,
         arXiv 2310.05737).
     codebooks: K, code streams a frame, heads and groups included. codebook_size: N, entries of each.
     dim: width of a codebook vector; None keeps the width that arrives. Another width puts a learned linear map on both
-        sides of every codebook (the factorised codes of DAC, arXiv 2306.06546). For "simvq", the width before its map.
+        sides of every codebook ("factorized" has one always, weight-normed; DAC's dim is 8). For "simvq", the width before its map.
     update: "ema" moves the codebooks by moving averages; "gradient" by the codebook loss |sg(x) - e|^2 (VQ-VAE,
         arXiv 1711.00937).
     decay, epsilon: of the moving averages.
