@@ -4,14 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from solfa.cli import report
-from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, expand
+from solfa.cli import other_formats, report
+from solfa.cli.inputs import AUDIO_SUFFIXES, OTHER_SUFFIXES, TOKEN_SUFFIXES, expand
 
 
 def info(*names: str, json: report.Flag = False) -> int:
     """What is in a token file, a recording, a codec or a model
 
-    A token file is read through, and every block checked: damage is reported, with exit code 1.
+    A token file is read through, and every block checked: damage is reported, with exit code 1. Of .ecdc and .dac files,
+    which have no checksums, the shape is checked.
 
     For example:
         solfa info take.solfa
@@ -54,9 +55,9 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _targets(name: str) -> list[tuple[str, str | None]]:
     """What a name on the command line stands for, each with its problem if it has one."""
-    if _is_checkpoint(Path(name)) or (not Path(name).exists() and name in _codec_names()):
+    if _holds_codec(name):
         return [(name, None)]
-    items = expand([name], (*TOKEN_SUFFIXES, *AUDIO_SUFFIXES))
+    items = expand([name], (*TOKEN_SUFFIXES, *OTHER_SUFFIXES, *AUDIO_SUFFIXES))
     if len(items) == 1 and items[0].single and items[0].problem:
         return [(name, f"no such file, codec or model (by name: {', '.join(_codec_names()) or 'none'})")]
     return [(str(item.path), item.problem) for item in items]
@@ -68,18 +69,30 @@ def _codec_names() -> list[str]:
     return [entry.name for entry in list_codecs()]
 
 
+def _holds_codec(name: str) -> bool:
+    """Whether this is a codec's folder, its file of weights, or its name."""
+    from solfa.codecs.weights.released import ORIGINALS, find
+
+    path = Path(name)
+    if name in _codec_names() or (find(name) is not None and not path.exists()):
+        return True
+    return _is_checkpoint(path) or (path.is_file() and path.suffix in ORIGINALS)
+
+
 def _facts(target: str) -> dict[str, Any]:
     from solfa.codecs.token_format import MAGIC
 
     path = Path(target)
-    if _is_checkpoint(path):
-        return _checkpoint_facts(path)
-    if not path.exists():
-        return _codec_facts(target)
+    if _holds_codec(target):
+        from solfa.codecs.registry import describe
+
+        return {"name": target, **describe(target)}
     with open(path, "rb") as file:
         start = file.read(len(MAGIC))
     if start == MAGIC or path.suffix.lower() in TOKEN_SUFFIXES:
         return _token_facts(path)
+    if path.suffix.lower() in OTHER_SUFFIXES:
+        return other_formats.facts(path)
     from solfa.audio.io import info as audio_info
 
     return {"name": target, "kind": "recording", **asdict(audio_info(path))}
@@ -101,22 +114,6 @@ def _token_facts(path: Path) -> dict[str, Any]:
             "bytes": file.size,
             "damage": damage,
         }
-
-
-def _codec_facts(name: str) -> dict[str, Any]:
-    from solfa.codecs.registry import list_codecs
-
-    entry = next(entry for entry in list_codecs() if entry.name == name)
-    return {**_checkpoint_facts(entry.folder), "name": name}
-
-
-def _checkpoint_facts(folder: Path) -> dict[str, Any]:
-    from solfa import checkpoint
-
-    document = checkpoint.read_config(folder)
-    size = (folder / checkpoint.WEIGHTS_NAME).stat().st_size
-    facts = {key: document[key] for key in ("kind", "config", "metadata", "sha256")}
-    return {"name": str(folder), "folder": folder, **facts, "bytes": size}
 
 
 def _show(facts: dict[str, Any], indent: str = "") -> None:

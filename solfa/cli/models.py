@@ -6,7 +6,8 @@ from solfa.cli import report
 def models(*, json: report.Flag = False) -> int:
     """The codecs and models that can be named
 
-    Each ships inside the package and works offline. A card in its folder says how it was trained and what it scores.
+    Those in the package work offline. The others are released models, with the place of their weights on this machine or the
+    way to get them. Naming one, as in --codec dac-44khz, fetches it from the hub unless HF_HUB_OFFLINE is set.
 
     For example:
         solfa models
@@ -18,7 +19,6 @@ def models(*, json: report.Flag = False) -> int:
     """
     from solfa.codecs.registry import list_codecs
 
-    entries = list_codecs()
     rows = [
         {
             "name": entry.name,
@@ -28,15 +28,21 @@ def models(*, json: report.Flag = False) -> int:
             "frame_rate": entry.frame_rate,
             "codebooks": entry.codebooks,
             "codebook_size": entry.codebook_size,
-            "kbps": entry.frame_rate * entry.codebooks * (entry.codebook_size - 1).bit_length() / 1000,
+            "kbps": entry.bitrate / 1000,
+            "licence": entry.licence,
+            "installed": entry.folder is not None,
             "folder": entry.folder,
+            "how": entry.how,
         }
-        for entry in entries
+        for entry in list_codecs()
     ]
     if json:
         report.print_json(rows)
-    elif rows:
-        report.print_table(rows)
     else:
-        report.say("no codec or model ships with this installation; a checkpoint folder can be named in their place")
+        where = [row["folder"] if row["installed"] else f"not here: {row['how']}" for row in rows]
+        shown = [
+            {name: row[name] for name in row if name not in ("kind", "installed", "folder", "how")} | {"weights": place}
+            for row, place in zip(rows, where, strict=True)
+        ]
+        report.print_table(shown)
     return report.DONE

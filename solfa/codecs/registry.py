@@ -1,14 +1,18 @@
-"""Codecs by name: those that ship with the package, and any checkpoint folder."""
+"""Codecs by name: those that ship with the package, the released ones, hub names, folders and files. Listing loads no torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import math
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from solfa import checkpoint
-from solfa.codecs.codec import Codec
-from solfa.codecs.vqvae import VQVAEConfig, load_vqvae
+from solfa.codecs.weights import hub, released
+from solfa.codecs.weights.released import Released, find, on_disk
+
+if TYPE_CHECKING:
+    from solfa.codecs.codec import Codec
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT = "solfa-24khz"
@@ -19,47 +23,180 @@ class CodecEntry:
     """A codec that `load_codec` knows by name."""
 
     name: str
-    folder: Path
+    folder: (
+        Path | None
+    )  # where its weights are: a checkpoint, a hub snapshot or an original file; None if not on this machine
     sample_rate: int  # Hz
     channels: int
     codebooks: int
     codebook_size: int
     frame_rate: float  # Hz
-    weights_hash: str
-    metadata: dict[str, Any]
+    licence: str  # of the weights
+    how: str = ""  # how to get the weights, where they are not in the package
+    weights_hash: str = ""  # of what is in the package
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def bitrate(self) -> float:
+        """Bits a second with all codebooks, packed."""
+        return self.frame_rate * self.codebooks * (self.codebook_size - 1).bit_length()
 
 
 def list_codecs() -> list[CodecEntry]:
-    """The codecs in the package, by name; reads their configurations only."""
-    folders = sorted(p.parent for p in WEIGHTS.glob("*/config.json")) if WEIGHTS.is_dir() else []
-    documents = [(folder, checkpoint.read_config(folder)) for folder in folders]
-    return [_entry(folder, document) for folder, document in documents if document["kind"] == "codec"]
+    """The codecs that have a name here, those in the package first."""
+    folders = sorted(path.parent for path in WEIGHTS.glob("*/config.json")) if WEIGHTS.is_dir() else []
+    documents = [(folder, json.loads((folder / "config.json").read_text(encoding="utf-8"))) for folder in folders]
+    shipped = [_shipped(folder, document) for folder, document in documents if document["kind"] == "codec"]
+    return [*shipped, *(_released(entry) for entry in released.RELEASED)]
 
 
-def load_codec(name: str | Path = DEFAULT, device: str = "cpu") -> Codec:
-    """The codec of that name, or in that folder, ready to encode and decode.
+def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = True) -> Codec:
+    """The codec of that name, ready to encode and decode.
 
-    Raises ValueError where there is none, naming those that there are.
+    name: one that `list_codecs` gives, a hub repository (owner/model), a checkpoint folder of ours or of transformers, or an original
+    file of encodec (.th), dac (.pth) or AudioCraft (.bin), or a folder that holds one. What a hub name stands for is taken from
+    the user's cache, or else fetched, unless `fetch` is false or HF_HUB_OFFLINE is set.
+    Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do.
     """
-    names = {entry.name: entry.folder for entry in list_codecs()}
-    folder = names.get(str(name), Path(name))
-    if not folder.is_dir():
-        raise ValueError(
-            f"no codec named {str(name)!r}: the names are {', '.join(names) or '(none)'}, or a folder that holds config.json"
-        )
+    from solfa.codecs.weights import layouts
+
+    known = _known(name)
+    if isinstance(known, Path):
+        return _load_folder(known, device)
+    if known is not None:
+        return layouts.load_released(known, fetch).to(device)
+    if Path(name).is_dir():
+        return _load_folder(Path(name), device)
+    if Path(name).is_file():
+        return layouts.load_original(Path(name)).to(device)
+    if hub.is_repo(str(name)) and fetch:
+        return _load_repo(str(name), device)
+    names = ", ".join(entry.name for entry in list_codecs())
+    raise ValueError(
+        f"no codec named {str(name)!r}: the names are {names}, a hub repository, a folder or a file of weights"
+    )
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What is known of a codec by name, folder or file: its kind, its configuration, where its weights are.
+
+    Raises ValueError where there is no such codec.
+    """
+    from solfa import checkpoint
+    from solfa.codecs.weights import layouts
+
+    known = _known(name)
+    if isinstance(known, Released):
+        place = on_disk(known)
+        facts = {"licence": known.licence, "folder": place, "how": known.how}
+        return {"kind": "codec", **facts, "config": asdict(known.config()), "bytes": _size(place)}
+    if Path(name).is_file():
+        codec = layouts.load_original(Path(name))
+        shape = {"config": asdict(codec.config), "weights_hash": codec.weights_hash}
+        return {"kind": "codec", "folder": Path(name), **shape, "bytes": _size(Path(name))}
+    folder = known or Path(name)
+    if _model_type(folder) in layouts.FAMILIES:
+        return {"kind": "codec", "folder": folder, "config": asdict(layouts.config_of(folder)), "bytes": _size(folder)}
+    if _model_type(folder) is not None:  # for the adapter
+        document = checkpoint.read_json(folder / hub.CONFIG)
+        return {"kind": "codec", "folder": folder, "config": document, "bytes": _size(folder)}
+    document = checkpoint.read_config(folder)
+    facts = {key: document[key] for key in ("kind", "config", "metadata", "sha256")}
+    return {"folder": folder, **facts, "bytes": _size(folder)}
+
+
+def _known(name: str | Path) -> Path | Released | None:
+    """What a name stands for: a folder in the package, or a released model. A name wins over a folder that is called so, ./ before it
+    says the folder; a hub repository's name does not."""
+    folder = WEIGHTS / name
+    if folder.parent == WEIGHTS and (folder / hub.CONFIG).is_file():
+        return folder
+    found = find(str(name))
+    return found if found and (name == found.name or not Path(name).exists()) else None
+
+
+def _load_folder(folder: Path, device: str) -> Codec:
+    """A folder of ours, of transformers, or one that holds an original file."""
+    from solfa.codecs.vqvae import load_vqvae
+    from solfa.codecs.weights import layouts
+
+    original = layouts.original_in(folder)
+    kind = _model_type(folder)
+    if kind in layouts.FAMILIES:
+        return layouts.load_transformers(folder).to(device)
+    if original is not None:
+        return layouts.load_original(original).to(device)
+    if kind is not None:
+        return _adapted(str(folder), device)
     return load_vqvae(folder).to(device)
 
 
-def _entry(folder: Path, document: dict[str, Any]) -> CodecEntry:
-    config = checkpoint.config_from_dict(VQVAEConfig, document["config"])
+def _load_repo(repo: str, device: str) -> Codec:
+    """A hub repository; its weights are fetched only after its configuration has said that they can be read."""
+    from solfa.codecs.weights import layouts
+
+    try:
+        folder = hub.configuration(repo).parent
+        if _model_type(folder) not in layouts.FAMILIES:
+            return _adapted(repo, device)
+        return layouts.load_transformers(hub.fetch(repo)).to(device)
+    except ValueError as error:
+        raise ValueError(f"{repo} is no folder or file here, and as a hub repository: {error}") from error
+
+
+def _adapted(name: str, device: str) -> Codec:
+    """A codec of transformers that is not of our own families."""
+    from solfa.codecs.adapter import load_adapter
+
+    return load_adapter(name).to(device)
+
+
+def _model_type(folder: Path) -> str | None:
+    """What a config.json of transformers says that the folder is; None if it is none, or there is none."""
+    from solfa.checkpoint import read_json
+
+    path = folder / hub.CONFIG
+    document = read_json(path) if path.is_file() else None
+    kind = document.get("model_type") if isinstance(document, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def _shipped(folder: Path, document: dict[str, Any]) -> CodecEntry:
+    config = document["config"]
+    hop = config["frames"]["hop"] if config["frames"] else math.prod(config["seanet"]["ratios"])
+    quantizer = config["quantizer"]
     return CodecEntry(
-        config.name,
+        config["name"],
         folder,
-        config.sample_rate,
-        config.channels,
-        config.quantizer.codebooks,
-        config.quantizer.codebook_size,
-        config.sample_rate / config.hop,
+        config["sample_rate"],
+        config["channels"],
+        quantizer["codebooks"],
+        quantizer["codebook_size"],
+        config["sample_rate"] / hop,
+        "Apache-2.0",
+        "in the package",
         document["sha256"],
         document["metadata"],
     )
+
+
+def _released(entry: Released) -> CodecEntry:
+    return CodecEntry(
+        entry.name,
+        on_disk(entry),
+        entry.sample_rate,
+        entry.channels,
+        entry.codebooks,
+        entry.codebook_size,
+        entry.sample_rate / entry.hop,
+        entry.licence,
+        entry.how,
+    )
+
+
+def _size(path: Path | None) -> int | None:
+    """Bytes of the weights in a folder, or of a file."""
+    if path is None or not path.exists():
+        return None
+    weights = hub.weights_in(path) if path.is_dir() else path
+    return weights.stat().st_size if weights else None
