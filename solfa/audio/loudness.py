@@ -1,6 +1,7 @@
 """Integrated loudness, ITU-R BS.1770-4: K-weighting, 400 ms blocks that overlap by three quarters, two gates."""
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -54,8 +55,12 @@ def _block_power(signal: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def k_weight(signal: np.ndarray, sample_rate: int) -> np.ndarray:
-    """The K-weighted signal [S]: high shelf, then high pass. By overlapped FFT blocks: no recursion runs in Python."""
-    response = _impulse_response(sample_rate)
+    """The K-weighted signal [S]: high shelf, then high pass."""
+    return convolve(signal, _impulse_response(sample_rate))
+
+
+def convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
+    """The signal [S] behind a filter, as long as it was. By overlapped FFT blocks: no recursion runs in Python."""
     size = 1 << max(17, (2 * len(response)).bit_length())
     step = size - len(response) + 1
     spectrum = np.fft.rfft(response, size)
@@ -89,10 +94,15 @@ def k_filters(sample_rate: int) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np
 
 @lru_cache(maxsize=8)
 def _impulse_response(sample_rate: int) -> np.ndarray:
-    # The slowest pole decays by e^-239 a second: after 0.2 s nothing above float64 rounding is left.
+    return impulse_response(k_filters(sample_rate), sample_rate)
+
+
+def impulse_response(filters: Iterable[tuple[np.ndarray, np.ndarray]], sample_rate: int) -> np.ndarray:
+    """0.2 s of what second-order filters (b, a), one after the other, make of an impulse, [S]."""
+    # The slowest pole of K-weighting decays by e^-239 a second: after 0.2 s nothing above float64 rounding is left.
     response = np.zeros(int(0.2 * sample_rate))
     response[0] = 1
-    for b, a in k_filters(sample_rate):
+    for b, a in filters:
         filtered = np.convolve(response, b)[: len(response)]
         before = last = 0.0
         for index, value in enumerate(filtered.tolist()):

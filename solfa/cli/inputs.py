@@ -11,6 +11,7 @@ from solfa.cli.report import UsageError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf")
 TOKEN_SUFFIXES = (".solfa",)
+OTHER_SUFFIXES = (".ecdc", ".dac")  # code files of EnCodec's and DAC's own packages
 
 
 @dataclass(frozen=True)
@@ -144,5 +145,5 @@ def _names_file(out: Path) -> bool:
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:
-    known = path.suffix.lower() in (*AUDIO_SUFFIXES, *TOKEN_SUFFIXES)
+    known = path.suffix.lower() in (*AUDIO_SUFFIXES, *TOKEN_SUFFIXES, *OTHER_SUFFIXES)
     return path.with_suffix(suffix) if known else path.with_name(path.name + suffix)
