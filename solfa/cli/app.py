@@ -26,9 +26,10 @@ from solfa.cli.report import (
 # name -> (module:function or module:App, one line for `solfa --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "encode": ("solfa.cli.encode:encode", "Recordings to token files: WAV, FLAC, MP3, OGG -> .solfa"),
-    "decode": ("solfa.cli.decode:decode", "Token files to recordings: .solfa -> WAV, FLAC"),
+    "decode": ("solfa.cli.decode:decode", "Token files to recordings: .solfa, .ecdc, .dac -> WAV, FLAC"),
     "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec or a model"),
     "models": ("solfa.cli.models:models", "The codecs and models that can be named"),
+    "export": ("solfa.cli.export:export", "A codec's networks as ONNX files"),
     "synth": ("solfa.cli.synth:synth", "Composed scores, rendered: audio, captions, notes"),
     "train": ("solfa.cli.train:train", "Run a training recipe"),
     "eval": ("solfa.cli.eval:app", "Measure codecs and their codebooks"),
