@@ -11,21 +11,24 @@ import torch
 from torch import Tensor, nn
 
 from solfa.audio.io import Audio, read
-from solfa.codecs.vqvae import VQVAE, VQVAEConfig, load_vqvae
+from solfa.codecs.quantizers import Quantized
+from solfa.codecs.segments import loudness
+from solfa.codecs.vqvae import VQVAE, VQVAEConfig
 from solfa.data.manifest import read_manifest
 from solfa.eval.codebooks import CodebookCounts
 from solfa.eval.codec import log_mel_distance, si_sdr
-from solfa.train.adversarial import discriminator_loss, feature_loss, generator_loss
+from solfa.train.adversarial import KINDS, REDUCTIONS, discriminator_loss, feature_loss, generator_loss
 from solfa.train.balancer import Balancer
 from solfa.train.crops import Augmentation, CropReader
 from solfa.train.discriminators import DiscriminatorConfig, Discriminators
-from solfa.train.reconstruction import RESOLUTIONS, spectral_losses, waveform_losses
+from solfa.train.initial import initial_codec
+from solfa.train.reconstruction import SpectralConfig, spectral_losses, waveform_losses
 from solfa.train.task import Loss
 
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; one at 0 is not computed. The quantizer weighs its own commitment."""
+    """Weights of the terms; one at 0 is left out. The quantizer weighs its own commitment; its loss is never balanced."""
 
     waveform: float = 2.0  # error to signal ratio, in bels
     l1: float = 0.0  # relative L1 of the waveform
@@ -33,6 +36,8 @@ class LossWeights:
     stft: float = 0.0
     adversarial: float = 0.0
     feature: float = 0.0
+    mae: float = 0.0  # mean absolute error of the waveform
+    quantizer: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,15 @@ class CodecTaskConfig:
 
     train, valid: manifests (their folders hold the sound); of `train` the split "train" is used, of `valid` the split "valid", or all
     where none is marked so. batch: crops a step over all shards. frames: length of a crop.
-    adversarial_from: the step at which the discriminators join. balance: weigh the terms by their gradients at the output.
+    spectral: the mel loss, and the resolutions of the STFT loss.
+    adversarial_loss: "hinge" or "least_squares"; adversarial_over: whether sub-discriminators are averaged ("mean") or summed ("sum").
+    adversarial_from: the step at which the discriminators join. discriminator_warmup: for so many steps from there on they learn alone
+        and the codec rests, as it should where it was trained before (`init`) and they were not.
+    discriminator_first: in a step the discriminators are updated before the codec, so that it learns from their newest weights (EnCodec
+        and DAC); learning rates and clips, one for each phase, are then in that order.
+    balance: weigh the terms by their gradients at the output. quantizer_over: the quantizer's loss is a sum over the codebooks that an
+        item uses; "mean" divides it by their mean number.
+    init: a codec to start from: what `load_codec` takes. Its shape must be that of `codec`; how its quantizer learns may differ.
     """
 
     codec: VQVAEConfig
@@ -59,19 +72,40 @@ class CodecTaskConfig:
     valid_seconds: float = 10.0  # of each validation recording
     valid_items: int = 16
     half_export: bool = True  # store the exported weights in float16
-    init: str | None = None  # a codec folder to start from
+    init: str | None = None
+    spectral: SpectralConfig = field(default_factory=SpectralConfig)
+    adversarial_over: str = "mean"
+    discriminator_first: bool = False
+    discriminator_warmup: int = 0
+    quantizer_over: str = "sum"
 
     def __post_init__(self) -> None:
         for name in ("batch", "frames", "valid_items"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
-        if self.weights.feature and not self.weights.adversarial:
+        for name in ("adversarial_from", "discriminator_warmup"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must not be negative")
+        for name, legal in (
+            ("adversarial_loss", KINDS),
+            ("adversarial_over", REDUCTIONS),
+            ("quantizer_over", REDUCTIONS),
+        ):
+            if getattr(self, name) not in legal:
+                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be one of {', '.join(legal)}")
+        if not self.weights.adversarial and (self.weights.feature or self.discriminator_warmup):
             raise ValueError(
-                "weights.feature needs weights.adversarial above 0: there are no discriminators without it"
+                "weights.feature and discriminator_warmup need weights.adversarial above 0: there are no discriminators without it"
             )
-
         if self.weights.adversarial and self.discriminator.channels != self.codec.channels:
-            raise ValueError(f"discriminator.channels is {self.discriminator.channels}: the codec has {self.codec.channels}")
+            raise ValueError(
+                f"discriminator.channels is {self.discriminator.channels}: the codec has {self.codec.channels}"
+            )
+        segment = self.codec.segment
+        if segment is not None and self.frames * self.codec.hop > segment.samples:
+            raise ValueError(
+                f"frames is {self.frames}: a crop must lie within a segment of the codec, {segment.samples} samples"
+            )
 
     def build(self) -> CodecTask:
         return CodecTask(self)
@@ -92,11 +126,7 @@ class CodecTask:
 
     def __init__(self, config: CodecTaskConfig) -> None:
         self.config = config
-        self.model = load_vqvae(config.init) if config.init else VQVAE(config.codec)
-        if self.model.config != config.codec:
-            raise ValueError(
-                f"init {config.init} holds another codec than the one configured: name its configuration in the recipe"
-            )
+        self.model = initial_codec(config.init, config.codec) if config.init else VQVAE(config.codec)
         codec = config.codec
         self.reader = CropReader(config.train, codec.sample_rate, codec.channels, config.augmentation)
         self.discriminators = Discriminators(config.discriminator) if config.weights.adversarial else None
@@ -106,7 +136,8 @@ class CodecTask:
     def phases(self) -> dict[str, nn.Module]:
         if self.discriminators is None:
             return {"generator": self.generator}
-        return {"generator": self.generator, "discriminator": self.discriminators}
+        phases: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminators}
+        return dict(reversed(phases.items())) if self.config.discriminator_first else phases
 
     def batch(self, step: int, rank: int, world: int) -> CodecBatch:
         c = self.config
@@ -123,52 +154,65 @@ class CodecTask:
         return quantizer.step * int(rng.integers(1, quantizer.codebooks // quantizer.step + 1))
 
     def loss(self, phase: str, batch: CodecBatch, step: int) -> Loss:
-        if phase == "discriminator":
-            return self._discriminator_loss(batch, step)
-        estimate, quantized = self.model(batch.samples, batch.codebooks)
+        if self._rests(phase, step):
+            return Loss(batch.samples.new_zeros(()))
+        return self._discriminator_loss(batch) if phase == "discriminator" else self._generator_loss(batch, step)
+
+    def _rests(self, phase: str, step: int) -> bool:
+        """The discriminators before they join, the codec while they catch up with it."""
+        joined = step - self.config.adversarial_from
+        return joined < 0 if phase == "discriminator" else 0 <= joined < self.config.discriminator_warmup
+
+    def _rebuilt(self, batch: CodecBatch) -> tuple[Tensor, Quantized]:
+        """The batch as the codec gives it back; each crop is a segment of its own where the codec brings segments to one level."""
+        segment = self.config.codec.segment
+        if segment is None or not segment.normalize:
+            return self.model(batch.samples, batch.codebooks)
+        scales = torch.stack([loudness(crop) for crop in batch.samples])[:, None, None]  # [B, 1, 1]
+        estimate, quantized = self.model(batch.samples / scales, batch.codebooks)
+        return estimate * scales, quantized
+
+    def _generator_loss(self, batch: CodecBatch, step: int) -> Loss:
+        estimate, quantized = self._rebuilt(batch)
         terms = self._terms(estimate, batch.samples, step)
         weights = {name: getattr(self.config.weights, name) for name in terms}
         if self.balancer is not None:
             total = self.balancer(terms, weights, estimate)
         else:
             total = torch.stack([weights[name] * term for name, term in terms.items()]).sum()
-        logs = terms | {
-            "quantizer": quantized.loss,
-            "perplexity": mean_perplexity(quantized.codes, self.model.codebook_size),
-        }
-        return Loss(total + quantized.loss, {name: value.detach() for name, value in logs.items()})
+        codebooks = batch.codebooks.float().mean() if self.config.quantizer_over == "mean" else 1.0
+        terms["quantizer"] = quantized.loss / codebooks
+        total = total + self.config.weights.quantizer * terms["quantizer"]
+        logs = terms | {"perplexity": mean_perplexity(quantized.codes, self.model.codebook_size)}
+        return Loss(total, {name: value.detach() for name, value in logs.items()})
 
     def _terms(self, estimate: Tensor, samples: Tensor, step: int) -> dict[str, Tensor]:
         """The weighted terms, without their weights; those of weight 0 are left out."""
         w = self.config.weights
         terms: dict[str, Tensor] = {}
+        c = self.config
         waveform, l1 = waveform_losses(estimate, samples)
-        # Two resolutions a step, in turn: half the transforms for nearly the same gradient.
-        spectral = spectral_losses(
-            estimate, samples, self.config.codec.sample_rate, RESOLUTIONS[step % 2 :: 2], stft=w.stft > 0
-        )
-        if self.discriminators is not None and step >= self.config.adversarial_from:
+        spectral = spectral_losses(estimate, samples, c.codec.sample_rate, c.spectral, step, stft=w.stft > 0)
+        if self.discriminators is not None and step >= c.adversarial_from:
             fake = self.discriminators(estimate)
-            terms["adversarial"] = generator_loss(fake, self.config.adversarial_loss)
+            terms["adversarial"] = generator_loss(fake, c.adversarial_loss, c.adversarial_over)
             if w.feature:
                 with torch.no_grad():
                     real = self.discriminators(samples)
-                terms["feature"] = feature_loss(fake, real)
+                terms["feature"] = feature_loss(fake, real, c.adversarial_over)
         terms |= {"waveform": waveform, "l1": l1, "mel": spectral.mel, "stft": spectral.stft}
+        terms["mae"] = (estimate - samples).float().abs().mean()
         return {name: term for name, term in terms.items() if getattr(w, name) > 0}
 
-    def _discriminator_loss(self, batch: CodecBatch, step: int) -> Loss:
+    def _discriminator_loss(self, batch: CodecBatch) -> Loss:
         assert self.discriminators is not None
-        if step < self.config.adversarial_from:
-            return Loss(batch.samples.new_zeros(()))
-        # Evaluation mode: the codebooks moved in the generator's phase already.
+        # Evaluation mode: the codebooks move in the generator's phase alone.
         self.model.eval()
         with torch.no_grad():
-            estimate, _ = self.model(batch.samples, batch.codebooks)
+            estimate, _ = self._rebuilt(batch)
         self.model.train()
-        loss = discriminator_loss(
-            self.discriminators(batch.samples), self.discriminators(estimate), self.config.adversarial_loss
-        )
+        real, fake = self.discriminators(batch.samples), self.discriminators(estimate)
+        loss = discriminator_loss(real, fake, self.config.adversarial_loss, self.config.adversarial_over)
         return Loss(loss, {"discriminator": loss.detach()})
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:

@@ -29,9 +29,13 @@ class TrainConfig:
     learning_rate: float | tuple[float, ...] = 3e-4  # peak
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.0  # decoupled; on tensors of two or more dimensions
+    decay_all: bool = False  # on all others (biases, gains) too, as torch's AdamW does it by itself
     muon: str | None = None  # names (a glob) of the weight matrices that Muon moves; AdamW moves all else
     warmup: int = 0  # steps of linear warm-up
     floor: float = 0.0  # where the cosine ends, as a fraction of the peak; 1.0 is a constant rate
+    gamma: float | None = (
+        None  # the rate is multiplied by it after every step, down to the floor, instead of following the cosine
+    )
     clip: float | tuple[float, ...] | None = 1.0  # largest global norm of a phase's gradient
     accumulate: int = 1  # shards of a batch that are computed one after the other
     ema: float = 0.999  # decay of averaged weights, min(ema, (1 + step) / (10 + step)); 0: no average
@@ -63,6 +67,8 @@ class TrainConfig:
         for name, value in (("ema", self.ema), ("betas", min(self.betas)), ("betas", max(self.betas))):
             if not 0 <= value < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1)")
+        if self.gamma is not None and not 0 < self.gamma <= 1:
+            raise ValueError(f"gamma is {self.gamma}; it must lie in (0, 1], or be None")
         if not 0 <= self.floor <= 1:
             raise ValueError(f"floor is {self.floor}; it must lie in [0, 1]")
         if self.warmup < 0 or self.weight_decay < 0 or self.seed < 0:

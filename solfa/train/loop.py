@@ -151,7 +151,7 @@ class _Trainer:
         step, config = self.state.step, self.config
         seed_everything(config.seed, "step", step, self.world.rank)
         shards = [move(shard, self.world.device) for shard in shards]
-        factor = learning_rate_factor(step, config.steps, config.warmup, config.floor)
+        factor = learning_rate_factor(step, config.steps, config.warmup, config.floor, config.gamma)
         try:
             for phase in self.phases.values():
                 for other in self.phases.values():

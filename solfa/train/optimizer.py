@@ -55,7 +55,7 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig, 
     rest = [p for name, p in parameters.items() if name not in hidden]
     groups = [
         {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": config.weight_decay if config.decay_all else 0.0},
     ]
     groups = [group for group in groups if group["params"]]
     adam = [torch.optim.AdamW(groups, lr=rate, betas=config.betas, fused=True)] if groups else []

@@ -40,6 +40,26 @@ def test_norm_is_per_item_then_averaged():
     torch.testing.assert_close(balanced, slopes / 3)
 
 
+def test_many_steps_follow_the_published_formula():
+    """AudioCraft's: sum of g_i / (1e-12 + avg |g_i|) * w_i / sum w, avg = (sum of 0.999^age * norm) / (sum of 0.999^age)."""
+    weights = {"adversarial": 4.0, "feature": 4.0, "mae": 0.1, "mel": 2.0}
+    draw = torch.Generator().manual_seed(0)
+    balancer = Balancer()
+    norms = []
+    for step in range(40):
+        scale = 10 ** (4 * torch.rand(4, 1, 1, 1, generator=draw) - 2)
+        slopes = torch.randn(4, 3, 2, 9, generator=draw) * scale
+        output = torch.zeros(3, 2, 9, requires_grad=True)
+        losses = {name: (slope * output).sum() for name, slope in zip(weights, slopes, strict=True)}
+        found = gradient(balancer, losses, weights, output)
+        norms.append(slopes.double().flatten(2).norm(dim=2).mean(1))  # of an item, averaged over the batch
+        ages = 0.999 ** torch.arange(step, -1, -1, dtype=torch.float64)
+        averages = (torch.stack(norms) * ages[:, None]).sum(0) / ages.sum()
+        shares = torch.tensor(list(weights.values()), dtype=torch.float64) / sum(weights.values())
+        wanted = ((shares / (1e-12 + averages))[:, None, None, None] * slopes.double()).sum(0)
+        torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-6)
+
+
 def test_a_loss_may_join_later_and_stay_away():
     balancer = Balancer(decay=0.9)
     weights = {"a": 1.0, "b": 1.0}

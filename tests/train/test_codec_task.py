@@ -12,6 +12,7 @@ import torch
 from solfa import checkpoint
 from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.registry import load_codec
+from solfa.codecs.segments import SegmentConfig
 from solfa.codecs.vqvae import VQVAEConfig
 from solfa.data.manifest import Entry, write_manifest
 from solfa.nn.frames import FrameConfig
@@ -59,7 +60,9 @@ def config(manifest: str, codec: VQVAEConfig = FRAMES, **fields: object) -> Code
     )
 
 
-@pytest.mark.parametrize(("codec", "share", "used"), [(FRAMES, 0.7, 0.3), (SEANET, 0.92, 0.1)], ids=["frames", "seanet"])
+@pytest.mark.parametrize(
+    ("codec", "share", "used"), [(FRAMES, 0.7, 0.3), (SEANET, 0.92, 0.1)], ids=["frames", "seanet"]
+)
 def test_it_learns_and_exports_a_codec_that_plays(
     manifest: str, codec: VQVAEConfig, share: float, used: float, tmp_path: Path
 ) -> None:
@@ -101,6 +104,105 @@ def test_discriminators_join_at_their_step_and_stop_with_the_config(manifest: st
         assert all(torch.equal(v, before[k]) for k, v in task.model.state_dict().items())  # no second step of the EMA
         assert task.model.training
     assert set(CodecTask(config(manifest)).phases()) == {"generator"}
+
+
+def test_discriminators_may_go_first_and_learn_alone_for_a_while(manifest: str, tmp_path: Path) -> None:
+    fields = {
+        "weights": LossWeights(adversarial=1.0, feature=1.0),
+        "discriminator": SMALL_DISCRIMINATOR,
+        "discriminator_first": True,
+        "adversarial_from": 1,
+        "discriminator_warmup": 2,
+    }
+    task = CodecTask(config(manifest, **fields))
+    assert list(task.phases()) == ["discriminator", "generator"]
+    batch = task.batch(0, 0, 1)
+    trains = {
+        phase: [task.loss(phase, batch, step).total.requires_grad for step in range(5)] for phase in task.phases()
+    }
+    assert trains == {"discriminator": [False, True, True, True, True], "generator": [True, False, False, True, True]}
+
+    before = load(CodecTask(config(manifest, **fields)), tmp_path / "start")  # the same weights for both runs
+    fields |= {"init": str(before), "adversarial_from": 0}
+    states = []
+    for steps in (2, 3):
+        run = tmp_path / str(steps)
+        loop = TrainConfig(
+            steps=steps, ema=0.0, learning_rate=(1e-3, 2e-3), log_every=1, evaluate_every=None, save_minutes=None
+        )
+        train(config(manifest, half_export=False, **fields), loop, run, quiet=True)
+        states.append(checkpoint.load(run / "model").tensors)
+        judges = {
+            k: v for k, v in checkpoint.load(run / f"step-{steps:06d}").tensors.items() if k.startswith("phase/disc")
+        }
+        assert judges
+    start = checkpoint.load(before).tensors
+    assert all(torch.equal(tensor, start[name]) for name, tensor in states[0].items()), "the codec rests, codebooks too"
+    changed = [name for name, tensor in states[1].items() if not torch.equal(tensor, start[name])]
+    assert {name.split(".")[0] for name in changed} == {"encoder", "decoder", "quantizer"}
+
+
+def load(task: CodecTask, folder: Path) -> Path:
+    """The task's codec, its codebooks started, as a checkpoint."""
+    task.model.train()(task.batch(99, 0, 1).samples)
+    task.model.save(folder)
+    return folder
+
+
+def test_losses_come_together_as_configured(manifest: str) -> None:
+    fields = {
+        "weights": LossWeights(waveform=0, mel=0, adversarial=1.0, feature=1.0),
+        "discriminator": SMALL_DISCRIMINATOR,
+    }
+    torch.manual_seed(0)
+    mean = CodecTask(config(manifest, adversarial_loss="least_squares", **fields))
+    summed = CodecTask(config(manifest, adversarial_loss="least_squares", adversarial_over="sum", **fields))
+    summed.discriminators.load_state_dict(mean.discriminators.state_dict())
+    summed.model.load_state_dict(mean.model.state_dict())
+    batch = mean.batch(0, 0, 1)
+    for task in (mean, summed):
+        task.model.eval()  # no k-means, which draws
+    a, b = (task.loss("generator", batch, 0).logs for task in (mean, summed))
+    assert b["adversarial"].item() == pytest.approx(3 * a["adversarial"].item())  # two periods and a scale
+    assert b["feature"].item() > 4 * a["feature"].item()
+    a, b = (task.loss("discriminator", batch, 0).logs["discriminator"].item() for task in (mean, summed))
+    assert b == pytest.approx(3 * a)
+
+
+def test_the_waveforms_mean_error_and_the_quantizers_weight(manifest: str) -> None:
+    task = CodecTask(
+        config(manifest, weights=LossWeights(waveform=0, mel=0, mae=2.0, quantizer=3.0), quantizer_over="mean")
+    )
+    plain = CodecTask(config(manifest, weights=LossWeights(waveform=0, mel=0, mae=2.0)))
+    plain.model.load_state_dict(task.model.state_dict())
+    batch = task.batch(0, 0, 1)
+    for each in (task, plain):
+        each.model.eval()
+    assert batch.codebooks.float().mean() < 4, "quantizer dropout counts"
+    estimate, _ = task.model(batch.samples, batch.codebooks)
+    loss, other = (each.loss("generator", batch, 0) for each in (task, plain))
+    assert loss.logs["mae"].item() == pytest.approx((estimate - batch.samples).abs().mean().item())
+    assert loss.logs["quantizer"].item() == pytest.approx(
+        other.logs["quantizer"].item() / batch.codebooks.float().mean().item()
+    )
+    assert loss.total.item() == pytest.approx(2 * loss.logs["mae"].item() + 3 * loss.logs["quantizer"].item())
+    assert other.total.item() == pytest.approx(2 * loss.logs["mae"].item() + other.logs["quantizer"].item())
+
+
+def test_a_codec_of_segments_hears_its_crops_at_one_level(manifest: str) -> None:
+    """As EnCodec 48 kHz codes its segments: the codes do not depend on the level, which comes back with the sound."""
+    shape = dataclasses.replace(SEANET.seanet, causal=False, norm="time_group_norm")
+    codec = dataclasses.replace(SEANET, seanet=shape, segment=SegmentConfig(3200, 3200, normalize=True))
+    task = CodecTask(config(manifest, codec, weights=LossWeights(waveform=0, mel=0, mae=1.0)))
+    batch = task.batch(0, 0, 1)
+    task.model.train()(batch.samples)
+    task.model.eval()
+    softer = dataclasses.replace(batch, samples=batch.samples / 64)
+    loud, soft = (task.loss("generator", b, 0).logs for b in (batch, softer))
+    assert soft["mae"].item() * 64 == pytest.approx(loud["mae"].item(), rel=1e-4)
+    assert soft["perplexity"].item() == pytest.approx(loud["perplexity"].item())
+    with pytest.raises(ValueError, match="within a segment"):
+        dataclasses.replace(task.config, frames=21)
 
 
 def test_batches_are_pure_and_shards_make_the_batch(manifest: str) -> None:
@@ -172,6 +274,17 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         config(manifest, weights=LossWeights(feature=1.0))
     with pytest.raises(ValueError, match=r"discriminator\.channels is 2"):
         config(manifest, weights=LossWeights(adversarial=1.0), discriminator=DiscriminatorConfig(channels=2))
+    for field, words in {
+        "adversarial_loss": "hinge, least_squares",
+        "adversarial_over": "mean, sum",
+        "quantizer_over": "mean, sum",
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            config(manifest, **{field: "max"})
+    with pytest.raises(ValueError, match="discriminator_warmup need"):
+        config(manifest, discriminator_warmup=1)
+    with pytest.raises(ValueError, match="adversarial_from is -1"):
+        config(manifest, adversarial_from=-1)
     with pytest.raises(ValueError, match="mix"):
         Augmentation(mix=2.0)
     with pytest.raises(ValueError, match="no recordings"):

@@ -1,4 +1,7 @@
-"""Discriminators: published geometry, what each one looks at, their input's preparation, and that they can learn."""
+"""Discriminators: published geometry, what each one looks at, their input's preparation, and that they can learn.
+
+That they are those of `dac` and `encodec` to the last weight is held in tests/reference/test_training.py.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,17 @@ from solfa.train.discriminators import (
     PeriodDiscriminator,
     ScaleConfig,
     ScaleDiscriminator,
-    _spectrum,
+    WaveConfig,
+    WaveDiscriminator,
+    hifigan_waves,
 )
+from solfa.train.discriminators.layers import spectrum
 
 PERIODS = PeriodConfig(periods=(2, 3), widths=(4, 8, 8))
 SCALES = ScaleConfig(windows=(64, 32), filters=4)
 BANDS = BandConfig(windows=(64, 32), filters=4)
-SMALL = DiscriminatorConfig(periods=PERIODS, scales=SCALES, bands=BANDS)
+WAVES = WaveConfig(rates=(1, 2), widths=(4, 8, 8), strides=(1, 4, 1), groups=(1, 2, 1))
+SMALL = DiscriminatorConfig(periods=PERIODS, scales=SCALES, bands=BANDS, waves=WAVES)
 
 
 def parameters(model: torch.nn.Module) -> int:
@@ -41,7 +48,7 @@ def test_defaults_have_the_published_sizes():
     assert parameters(period) == 5 * (32 + 32 * 128 + 128 * 512 + 512 * 1024 + 1024 * 1024) + 3 * 1024
     assert parameters(scale) == 32 * (2 * 27 + 3 * 32 * 27 + 32 * 9) + 32 * 9
     assert parameters(band) == 5 * 32 * (2 * 27 + 3 * 32 * 27 + 32 * 9) + 32 * 9
-    assert len(Discriminators(replace(SMALL, periods=replace(PERIODS, periods=(2, 3, 5, 7, 11)))).parts) == 9
+    assert len(Discriminators(replace(SMALL, periods=replace(PERIODS, periods=(2, 3, 5, 7, 11)))).parts) == 11
     assert DiscriminatorConfig().periods.periods == (2, 3, 5, 7, 11)
     assert not any("parametrizations" in name for name, _ in scale.stack.convs[0].named_parameters())
     assert all(
@@ -62,6 +69,70 @@ def test_period_discriminator_keeps_the_phases_apart():
     out.logits[..., 1].sum().backward()
     touched = x.grad[0, 0].nonzero()[:, 0]
     assert len(touched) == 100 and (touched % 3 == 1).all()
+
+
+def test_pad_whole_adds_a_period_only_where_none_is_missing():
+    """DAC fills up a length that fits already; HiFi-GAN leaves it alone."""
+    plain, whole = (PeriodDiscriminator(3, replace(PERIODS, pad_whole=flag), 1) for flag in (False, True))
+    whole.load_state_dict(plain.state_dict())
+    assert [d(torch.randn(1, 1, 297)).features[0].shape[2] for d in (plain, whole)] == [33, 34]
+    x = torch.randn(1, 1, 298)
+    assert torch.equal(plain(x).logits, whole(x).logits)
+
+
+@pytest.mark.parametrize(
+    ("config", "sizes"),
+    [
+        # taps x channels in a group x channels out, layer by layer
+        (WaveConfig(), [15 * 16, 41 * 4 * 64, 41 * 4 * 256, 41 * 4 * 1024, 41 * 4 * 1024, 5 * 1024 * 1024, 3 * 1024]),
+        (
+            hifigan_waves(),
+            [
+                15 * 128,
+                41 * 32 * 128,
+                41 * 8 * 256,
+                41 * 16 * 512,
+                41 * 32 * 1024,
+                41 * 64 * 1024,
+                5 * 1024 * 1024,
+                3 * 1024,
+            ],
+        ),
+    ],
+)
+def test_wave_discriminators_have_the_published_sizes(config, sizes):
+    with torch.device("meta"):
+        disc = WaveDiscriminator(config.rates[-1], config, 1)
+    assert [conv.weight.numel() for conv in (*disc.stack.convs, disc.post)] == sizes
+
+
+def test_wave_discriminators_see_these_samples():
+    x = torch.randn(2, 1, 401)
+    dac, gan = (WaveDiscriminator(4, replace(WAVES, rates=(1, 2, 4), down=down), 1) for down in ("sinc", "pool"))
+    assert [f.shape[2] for f in dac(x).features] == [100, 25, 25]  # 401 // 4
+    assert [f.shape[2] for f in gan(x).features] == [101, 26, 26]  # 401 -> 201 -> 101
+    full = WaveDiscriminator(1, WAVES, 1)
+    assert torch.equal(full(x).features[0], torch.nn.functional.leaky_relu(full.stack.convs[0](x), 0.1))
+    assert dac(torch.randn(2, 1, 4)).logits.shape == (2, 1, 1)
+
+
+def test_slower_waves_have_no_aliases_and_pooled_ones_are_means():
+    """At a third of the rate a tone above its Nyquist frequency is gone, one below it stays; pooling is a mean of 4 samples."""
+    t = torch.arange(600)
+    third = WaveDiscriminator(3, replace(WAVES, rates=(3,)), 1)
+    low, high = (third._filtered(torch.cos(2 * torch.pi * f * t)[None, None])[0, 0, 40:-40] for f in (0.05, 0.25))
+    torch.testing.assert_close(low, torch.cos(2 * torch.pi * 0.05 * t[::3])[40:-40], rtol=0, atol=1e-3)
+    assert high.abs().max() < 1e-3
+    half = WaveDiscriminator(2, replace(WAVES, down="pool"), 1)
+    assert half._pooled(torch.arange(1.0, 9.0)[None, None]).tolist() == [[[0.75, 2.5, 4.5, 6.5, 3.75]]]
+
+
+def test_spectral_norm_stands_at_the_first_rate_only():
+    first, second = (WaveDiscriminator(rate, replace(WAVES, down="pool", spectral=True), 1) for rate in (1, 2))
+    kinds = [type(disc.post.parametrizations.weight[0]).__name__ for disc in (first, second)]
+    assert kinds == ["_SpectralNorm", "_WeightNorm"]
+    weight = first.eval().stack.convs[1].weight.flatten(1)
+    assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("window", [32, 64])
@@ -91,6 +162,7 @@ def test_stft_discriminators_see_the_sample_they_should(disc):
 @pytest.mark.parametrize(("low", "high", "band"), [(3, 5, 0), (24, 27, 2)])
 def test_bands_are_judged_apart(low, high, band):
     """A tone that moves within one band leaves the features of all others alone."""
+    torch.manual_seed(0)
     disc = BandDiscriminator(64, replace(BANDS, edges=(0.0, 0.25, 0.5, 1.0)), 1)
     t = torch.arange(640, dtype=torch.float64) / 64
     with torch.no_grad():
@@ -105,7 +177,7 @@ def test_bands_are_judged_apart(low, high, band):
 def test_stft_is_normalised_by_the_energy_of_the_window():
     """White noise of unit variance gives bins of unit power."""
     torch.manual_seed(0)
-    z = _spectrum(torch.randn(4, 1, 20000), ScaleDiscriminator(64, SCALES, 1).window)
+    z = spectrum(torch.randn(4, 1, 20000), ScaleDiscriminator(64, SCALES, 1).window)
     power = z[:, :1].square() + z[:, 1:].square()
     assert power[..., 2:-2].mean().item() == pytest.approx(1.0, rel=0.02)
 
@@ -130,7 +202,7 @@ def test_dc_and_level_do_not_matter_when_removed_and_do_when_not():
 def test_any_length_and_channel_count(batch, channels, samples):
     judge = Discriminators(replace(SMALL, channels=channels))
     outputs = judge(torch.randn(batch, channels, samples))
-    assert len(outputs) == 6
+    assert len(outputs) == 8
     assert all(o.logits.shape[:2] == (batch, 1) and o.logits.isfinite().all() for o in outputs)
 
 
@@ -140,7 +212,7 @@ def test_autocast_and_silence():
     with torch.autocast("cpu", torch.bfloat16):
         outputs = judge(torch.randn(1, 1, 300).bfloat16())
         loss = generator_loss(outputs)
-    assert outputs[2].features[0].dtype == torch.bfloat16 and loss.isfinite()
+    assert outputs[4].features[0].dtype == torch.bfloat16 and loss.isfinite()
     x = torch.zeros(1, 1, 300, requires_grad=True)
     generator_loss(judge(x)).backward()
     assert x.grad.isfinite().all()
@@ -174,9 +246,14 @@ def test_they_learn_to_tell_noise_from_tones_and_pull_the_generator(kind, over):
         (lambda: DiscriminatorConfig(periods=None, bands=None), "at least one"),
         (lambda: DiscriminatorConfig(channels=0), "channels"),
         (lambda: DiscriminatorConfig(peak=0.0), "peak"),
-        (lambda: replace(SMALL, periods=PeriodConfig(periods=(0,))), "periods"),
-        (lambda: replace(SMALL, scales=ScaleConfig(windows=(30,))), "multiples of 4"),
-        (lambda: replace(SMALL, bands=BandConfig(windows=())), "multiples of 4"),
+        (lambda: PeriodConfig(periods=(0,)), "periods"),
+        (lambda: ScaleConfig(windows=(30,)), "multiples of 4"),
+        (lambda: BandConfig(windows=()), "multiples of 4"),
+        (lambda: WaveConfig(rates=()), "rates"),
+        (lambda: WaveConfig(rates=(1, 3), down="pool"), "powers of 2"),
+        (lambda: WaveConfig(down="mean"), "sinc, pool"),
+        (lambda: WaveConfig(groups=(1, 4)), "of one length"),
+        (lambda: WaveDiscriminator(4, WAVES, 1)(torch.zeros(1, 1, 3)), "rate 4"),
         (lambda: Discriminators(replace(SMALL, bands=BandConfig(windows=(16,)))), "edges must rise"),
         (lambda: Discriminators(replace(SMALL, bands=replace(BANDS, edges=(0.0, 1.5)))), "edges must rise"),
         (lambda: Discriminators(SMALL)(torch.zeros(1, 2, 300)), r"\[B, 1, S\]"),
