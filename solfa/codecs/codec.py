@@ -24,6 +24,7 @@ from solfa.codecs.segments import SegmentConfig, segment_frames
 from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState
 
 Read: TypeAlias = Callable[[int, int], Tensor]  # frames a to b, to their codes [k, b - a]
+MERGED = 64  # blocks of codes that are kept apart: thousands of small tensors would keep the memory between them from being given back
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ class CodeBlock:
 
     tokens: Tensor  # [k, t] int64
     scale: Tensor | None = None  # [] float32
+
+
+@dataclass(frozen=True)
+class _Item:
+    """What was made of one recording."""
+
+    tokens: Tensor  # [k, T] int64
+    scales: list[float]  # of each block; 0 where there is none
+    samples: int  # at the codec's rate
 
 
 class Codec(nn.Module, ABC):
@@ -232,8 +242,8 @@ class Codec(nn.Module, ABC):
             raise ValueError(f"codebooks is {codebooks}: it must lie between 1 and {most}")
         return codebooks
 
-    def _encode_item(self, parts: Iterable[Tensor], rate: int, codebooks: int) -> tuple[list[CodeBlock], int]:
-        """Parts of one recording at any rate to its codes, and how many samples it has at the codec's."""
+    def _encode_item(self, parts: Iterable[Tensor], rate: int, codebooks: int) -> _Item:
+        """Parts of one recording at any rate to its codes."""
         size = 0
 
         def sound() -> Iterator[Tensor]:
@@ -248,7 +258,14 @@ class Codec(nn.Module, ABC):
                 size += part.shape[-1]
                 yield part
 
-        return list(self.encode_parts(counted(), codebooks)), size
+        tokens: list[Tensor] = []
+        scales: list[float] = []
+        for block in self.encode_parts(counted(), codebooks):
+            tokens.append(block.tokens)
+            scales.append(0.0 if block.scale is None else float(block.scale))
+            if len(tokens) == MERGED:
+                tokens = [torch.cat(tokens, -1)]
+        return _Item(torch.cat(tokens, -1), scales, size)
 
     def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         first = True
@@ -262,14 +279,12 @@ class Codec(nn.Module, ABC):
             first = False
             yield part.expand(self.channels, -1)
 
-    def _codes(self, items: list[tuple[list[CodeBlock], int]]) -> Codes:
-        tokens = [torch.cat([block.tokens for block in coded], -1) for coded, _ in items]
-        batch = torch.zeros(len(tokens), tokens[0].shape[0], max(t.shape[-1] for t in tokens), dtype=torch.int64)
-        scales = torch.zeros(len(tokens), max(len(coded) for coded, _ in items))
-        for i, (coded, _) in enumerate(items):
-            batch[i, :, : tokens[i].shape[-1]] = tokens[i]
-            for j, block in enumerate(coded):
-                scales[i, j] = 0.0 if block.scale is None else block.scale
+    def _codes(self, items: list[_Item]) -> Codes:
+        batch = torch.zeros(len(items), items[0].tokens.shape[0], max(i.tokens.shape[-1] for i in items), dtype=torch.int64)
+        scales = torch.zeros(len(items), max(len(item.scales) for item in items))
+        for i, item in enumerate(items):
+            batch[i, :, : item.tokens.shape[-1]] = item.tokens
+            scales[i, : len(item.scales)] = torch.tensor(item.scales)
         return Codes(
             batch,
             self.name,
@@ -278,7 +293,7 @@ class Codec(nn.Module, ABC):
             self.channels,
             self.hop,
             self.codebook_size,
-            tuple(size for _, size in items),
+            tuple(item.samples for item in items),
             scales if self.segment is not None and self.segment.normalize else None,
             None if self.segment is None else (self.segment.samples, self.segment.stride),
         )
