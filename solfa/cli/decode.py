@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from solfa.cli import load, report
+from solfa.cli import load, other_formats, report
 from solfa.cli.convert import convert, plan
-from solfa.cli.inputs import TOKEN_SUFFIXES, Input
+from solfa.cli.inputs import OTHER_SUFFIXES, TOKEN_SUFFIXES, Input
 from solfa.cli.report import UsageError
 
 if TYPE_CHECKING:
@@ -25,17 +25,20 @@ def decode(
     start: float = 0.0,
     end: float | None = None,
     codec: str | None = None,
+    lm: str | None = None,
     on_damage: Literal["error", "zero"] = "error",
     device: report.Device = "auto",
     jobs: report.Jobs = 1,
     overwrite: report.Flag = False,
 ) -> int:
-    """Token files to recordings: .solfa -> WAV, FLAC
+    """Token files to recordings: .solfa, .ecdc, .dac -> WAV, FLAC
 
-    A recording has exactly as many samples as went into its token file.
+    A recording has exactly as many samples as went into its token file. Files of the encodec package (.ecdc) and of
+    descript-audio-codec (.dac) sound as those packages play them.
 
     For example:
         solfa decode take.solfa -o again.wav
+        solfa decode take.ecdc
         solfa decode take.solfa -o middle.flac --start 60 --end 90 --codebooks 4
 
     Parameters
@@ -52,9 +55,14 @@ def decode(
     end
         Play up to here, in seconds; to the end by default.
     codec
-        The checkpoint folder of the codec, where it is not one that `solfa models` lists.
+        The checkpoint folder of the codec, where it is not one that `solfa models` lists; for .dac files, which do not say
+        what made them, also a name, where their length leaves a choice.
+    lm
+        The folder of the language model, for .solfa files that were encoded with one that is not in the package; or
+        weights of EnCodec's, for a .ecdc file that it compressed, where encodec has not fetched them.
     on_damage
-        A damaged file: error refuses it; zero plays what is whole, with code 0 in the place of what is not.
+        A damaged .solfa file: error refuses it; zero plays what is whole, with code 0 in the place of what is not. (Of the
+        others only the shape can be checked.)
     device
         Where the codec runs; auto takes CUDA if it is there.
     jobs
@@ -66,11 +74,11 @@ def decode(
         raise UsageError(f"--codebooks {codebooks}: at least 1")
     if not start >= 0 or (end is not None and not end > start):
         raise UsageError(f"--start {start} --end {end}: seconds, the start at least 0 and the end after it")
-    planned = plan(files, into=out, reads=TOKEN_SUFFIXES, writes=WRITES)
+    planned = plan(files, into=out, reads=(*TOKEN_SUFFIXES, *OTHER_SUFFIXES), writes=WRITES)
     place = report.device(device)
     if codec is not None:
         load.checked_codec(codec, place)
-    work = _Decode(codec, place, codebooks, start, end, on_damage)
+    work = _Decode(codec, place, codebooks, start, end, lm, on_damage)
     return convert("decode", planned, work, overwrite=overwrite, jobs=jobs)
 
 
@@ -81,6 +89,7 @@ class _Decode:
     codebooks: int | None
     start: float  # seconds
     end: float | None  # seconds
+    lm: str | None
     on_damage: str
 
     def __call__(self, item: Input) -> str:
@@ -88,7 +97,12 @@ class _Decode:
         from solfa.codecs.token_file import TokenFile
 
         assert item.target is not None
-        with TokenFile(item.path, self.on_damage) as file:
+        if item.path.suffix.lower() in OTHER_SUFFIXES:
+            source = other_formats.open_source(item.path, self.codec, self.device, self.codebooks, self.lm)
+            part = source.blocks(*self._range(source.samples, source.sample_rate))
+            samples = write_blocks(item.target, part, source.sample_rate)
+            return f"{samples / source.sample_rate:.2f} s at {source.sample_rate} Hz"
+        with TokenFile(item.path, self.on_damage, load.lm(self.lm) if self.lm else None) as file:
             codec = _codec_of(file.header, self.codec, self.device)
             rate = file.header.sample_rate
             samples = write_blocks(item.target, self._sound(codec, file), rate)
@@ -102,22 +116,25 @@ class _Decode:
         import torch
 
         header = file.header
-        length = min(header.samples, file.frames * header.hop)
-        first = round(self.start * header.sample_rate)
-        last = length if self.end is None else min(length, round(self.end * header.sample_rate))
-        if not first < last:
-            raise ValueError(f"holds {length / header.sample_rate:.2f} s, nothing at {self.start:.2f} s")
+        length = codec.samples_in(file.frames, header.samples)
+        first, last = self._range(length, header.sample_rate)
         books = codec.check_codebooks(self.codebooks, header.codebooks)
-        skip = first % header.hop  # samples of the first frame that come before the start
-        left = last - first
-        frames = first // header.hop, -(-last // header.hop)
-        for block in codec.decode_blocks(
-            lambda a, b: torch.from_numpy(file.read(a, b, books)).long(), file.frames, *frames
-        ):
-            sound = block[:, skip : skip + left]
-            skip, left = max(0, skip - block.shape[1]), left - sound.shape[1]
-            if sound.shape[1]:
-                yield sound.numpy()
+
+        def read(start: int, stop: int) -> torch.Tensor:
+            return torch.from_numpy(file.read(start, stop, books)).long()
+
+        scales = file.scales
+        weights = None if scales is None else torch.from_numpy(scales)
+        for block in codec.decode_samples(read, length, first, last, weights):
+            yield block.numpy()
+
+    def _range(self, length: int, rate: int) -> tuple[int, int]:
+        """The samples to play, of a recording of so many."""
+        first = round(self.start * rate)
+        last = length if self.end is None else min(length, round(self.end * rate))
+        if not first < last:
+            raise ValueError(f"holds {length / rate:.2f} s, nothing at {self.start:.2f} s")
+        return first, last
 
 
 def _codec_of(header: "TokenHeader", folder: str | None, device: str) -> "Codec":
@@ -128,7 +145,8 @@ def _codec_of(header: "TokenHeader", folder: str | None, device: str) -> "Codec"
     if folder is None and header.codec not in names:
         known = ", ".join(names) or "none"
         raise ValueError(f"made by the codec {header.codec!r}, not one of {known}: give its folder with --codec")
-    codec = load.codec(folder or header.codec, device)
+    # A file may not send us to the network either: weights that only its header names must be here.
+    codec = load.codec(folder or header.codec, device, fetch=folder is not None)
     theirs = header.weights_hash, header.sample_rate, header.channels, header.hop, header.codebook_size
     ours = codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
     if theirs != ours or header.codebooks > codec.codebooks:

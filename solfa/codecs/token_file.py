@@ -6,7 +6,6 @@ here too, so that both directions import from one place), and docs/token-file.md
 
 import os
 import stat
-import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,29 +15,19 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 import numpy as np
 
-from solfa.codecs.bitpacking import packed_bytes, unpack
-from solfa.codecs.token_format import (
-    CRC_BYTES,
-    END,
-    INDEX_BYTES,
-    PRELUDE,
-    TRAILER,
-    TokenFileError,
-    TokenHeader,
-    parse_json,
-    parse_prelude,
-    plane_crc,
-)
+from solfa.codecs.entropy.codings import make_coding
+from solfa.codecs.token_blocks import ByteFile, CodedBlocks, PackedBlocks
+from solfa.codecs.token_format import PRELUDE, TokenFileError, TokenHeader, parse_json, parse_prelude
 from solfa.codecs.token_writer import TokenWriter, write_tokens
 
 if TYPE_CHECKING:
     from solfa.codecs.codec import Codes
+    from solfa.codecs.entropy.integer_lm import IntegerLM
 
 __all__ = ["Damage", "TokenFile", "TokenFileError", "TokenHeader", "TokenWriter", "read_tokens", "write_tokens"]
 
 _POLICIES = ("error", "zero")
 _CODES_AT_ONCE = 1 << 20  # bounds the memory of a read beyond its result
-_INDEX_AT_ONCE = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -69,28 +58,29 @@ class TokenFile:
     a truncated file, ends at the last whole block: `frames` says how many there are, `flaws` what was wrong with the
     file's shape and `damaged` which planes are bad.
 
+    lm: the language model of a file coded by one; by default one that ships with the package. It is looked for when codes are
+    read: the rest of such a file can be read without it.
+
     Raises TokenFileError naming the file and the reason.
     """
 
-    def __init__(self, path: str | os.PathLike[str], on_damage: str = "error") -> None:
+    def __init__(self, path: str | os.PathLike[str], on_damage: str = "error", lm: "IntegerLM | None" = None) -> None:
         if on_damage not in _POLICIES:
             raise ValueError(f"on_damage must be one of {', '.join(_POLICIES)}, not {on_damage!r}")
         self.path = os.fspath(path)
         self.on_damage = on_damage
         self.flaws: tuple[str, ...] = ()
+        self._lm = lm
+        self._file: ByteFile | None = None
         try:
             # Before opening: a pipe would wait for a writer for ever.
             if not stat.S_ISREG(os.stat(path).st_mode):
-                raise TokenFileError(f"{self.path}: not a regular file")
-            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - closed by close()
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name, or ours
-            if isinstance(error, TokenFileError):
-                raise
-            raise TokenFileError(f"{self.path}: {getattr(error, 'strerror', None) or error}") from None
-        try:
+                self._fail("not a regular file")
             self._open()
-        except BaseException:
+        except BaseException as error:
             self.close()
+            if isinstance(error, OSError) or type(error) is ValueError:  # a NUL in the name
+                self._fail(getattr(error, "strerror", None) or str(error))
             raise
 
     def read(self, start: int = 0, stop: int | None = None, codebooks: int | None = None) -> np.ndarray:
@@ -105,25 +95,38 @@ class TokenFile:
             raise ValueError(f"frames must be a range within [0, {self.frames}], not [{start}, {stop}]")
         if not 1 <= books <= self.header.codebooks:
             raise ValueError(f"codebooks must be 1 to {self.header.codebooks}, not {codebooks}")
-        out = np.empty((books, stop - start), np.int32)  # [k, T]; no more than 32 times the bytes that are there
-        size = self.header.block_frames
-        for first, last in self._runs(start // size, -(-stop // size) if stop > start else start // size):
+        out = np.empty((books, stop - start), np.int32)  # [k, T]; no more than 64 times the bytes that are there
+        if start == stop:
+            return out
+        self._ready()
+        for first, last in self._runs(self.header.block_at(start), self.header.block_at(stop - 1) + 1):
             codes, damage = self._read_blocks(first, last, books)  # [k, n]
             if damage and self.on_damage == "error":
                 self._fail(str(damage[0]))
-            offset = first * size
+            offset = self.header.start_of(first)
             low, high = max(start, offset), min(stop, offset + codes.shape[1])
             out[:, low - start : high - start] = codes[:, low - offset : high - offset]
         return out
 
     def codes(self, start: int = 0, stop: int | None = None, codebooks: int | None = None) -> "Codes":
-        """The same as `Codes` of one item, for a codec to decode: its samples end where the recording does."""
+        """The same as `Codes` of one item, for a codec to decode: its samples end where the recording does.
+
+        Of segments there is no part that is a recording: ValueError, unless all frames are asked for and there.
+        """
         import torch
 
         from solfa.codecs.codec import Codes
 
         tokens = torch.from_numpy(self.read(start, stop, codebooks)).long()[None]  # [1, k, T]
         header = self.header
+        samples = max(0, min(tokens.shape[2] * header.hop, header.samples - start * header.hop))
+        if header.segment_samples:
+            if tokens.shape[2] != header.frames:
+                raise ValueError(
+                    f"{self.path}: {tokens.shape[2]} of {header.frames} frames of segments are no recording"
+                )
+            samples = header.samples
+        scales = self.scales
         return Codes(
             tokens=tokens,
             codec=header.codec,
@@ -132,8 +135,23 @@ class TokenFile:
             channels=header.channels,
             hop=header.hop,
             codebook_size=header.codebook_size,
-            samples=(max(0, min(tokens.shape[2] * header.hop, header.samples - start * header.hop)),),
+            samples=(samples,),
+            scales=None if scales is None else torch.from_numpy(scales)[None],
+            segment=(header.segment_samples, header.segment_stride) if header.segment_samples else None,
         )
+
+    @property
+    def scales(self) -> np.ndarray | None:
+        """Scales of the segments, float32 [segments], those that are there; None where the file has none.
+
+        Raises TokenFileError for a damaged one, or with on_damage "zero" gives 0, which is silence.
+        """
+        blocks = self._blocks
+        if not self.header.scaled or not isinstance(blocks, CodedBlocks):
+            return None
+        if self.on_damage == "error" and (damage := self._damage(0, blocks.check(0, blocks.whole, 1))):
+            self._fail(str(damage[0]))
+        return blocks.scales()
 
     def chunks(self, frames: int = 1 << 12, codebooks: int | None = None) -> Iterator[np.ndarray]:
         """The whole file as pieces [k, n] of at most `frames` frames, in order and in bounded memory."""
@@ -144,15 +162,24 @@ class TokenFile:
 
     @cached_property
     def damaged(self) -> tuple[Damage, ...]:
-        """Every damaged plane of the file, one item a block; the first look reads the whole file once."""
+        """Every damaged plane of the file, one item a block; the first look reads the whole file once.
+
+        Where its language model is not here, checksums alone are looked at.
+        """
         found: list[Damage] = []
-        for first, last in self._runs(0, -(-self.frames // self.header.block_frames)):
+        try:
+            self._ready()
+        except TokenFileError:
+            assert isinstance(self._blocks, CodedBlocks)
+            return tuple(self._damage(0, self._blocks.check(0, self._blocks.whole, self.header.codebooks)))
+        for first, last in self._runs(0, self._blocks.whole):
             found += self._read_blocks(first, last, self.header.codebooks)[1]
         return tuple(found)
 
     def close(self) -> None:
         """Close the file; what was read stays."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -163,134 +190,68 @@ class TokenFile:
         self.close()
 
     def _open(self) -> None:
-        self.size = os.fstat(self._file.fileno()).st_size
+        self._file = ByteFile(self.path)
+        size = self.size = self._file.size
+        prelude = self._file.bytes_at(0, min(PRELUDE.size, size))
         try:
-            prelude = self._bytes(0, min(PRELUDE.size, self.size))
             length, crc = parse_prelude(prelude)
-            if PRELUDE.size + length > self.size:
-                raise TokenFileError(f"truncated: the header is {length} bytes, the file {self.size}")
-            text = self._bytes(PRELUDE.size, length)
+            if PRELUDE.size + length > size:
+                raise TokenFileError(f"truncated: the header is {length} bytes, the file {size}")
+            text = self._file.bytes_at(PRELUDE.size, length)
             self.header = parse_json(prelude, text, crc)
         except TokenFileError as error:
             self._fail(str(error).removeprefix(f"{self.path}: "))
-        self._data = PRELUDE.size + length
-        self.frames = self.header.frames
-        flaw = self._check_shape(zlib.crc32(prelude + text))
-        if flaw and self.on_damage == "error":
-            self._fail(flaw)
-        if flaw:
-            self.flaws = (flaw,)
-
-    def _check_shape(self, crc: int) -> str | None:
-        """What is wrong with the file's size, index or end mark, if anything; cuts `frames` to what is there."""
-        header = self.header
-        expected = self._data + header.payload_bytes + INDEX_BYTES * header.blocks + TRAILER.size
-        if self.size < expected:
-            present = self.size - self._data
-            whole = header.blocks if present >= header.payload_bytes else present // header.block_bytes
-            self.frames = min(header.frames, whole * header.block_frames)
-            return (
-                f"truncated: {self.size} bytes of {expected}; {whole} of {header.blocks} blocks are whole "
-                f'({self.frames / header.frame_rate:.2f} s), and on_damage="zero" reads them'
-            )
-        if self.size > expected:
-            return f"{self.size - expected} bytes too many: the file should be {expected} bytes"
-        at = self._data + header.payload_bytes
-        for block in range(0, header.blocks, _INDEX_AT_ONCE):
-            count = min(_INDEX_AT_ONCE, header.blocks - block)
-            entries = self._bytes(at + INDEX_BYTES * block, INDEX_BYTES * count)
-            crc = zlib.crc32(entries, crc)
-            lengths = struct.pack("<I", header.block_bytes) * count
-            if block + count == header.blocks:
-                last = header.bytes_of(header.frames_in(header.blocks - 1))
-                lengths = lengths[:-INDEX_BYTES] + struct.pack("<I", last)
-            if entries != lengths:
-                return "the index is damaged: it does not give the blocks' lengths"
-        if self._bytes(self.size - TRAILER.size, TRAILER.size) != TRAILER.pack(crc, END):
-            return "the end of the file is damaged: its checksum or end mark does not match"
-        return None
+        kind = PackedBlocks if self.header.version == 1 else CodedBlocks
+        self._blocks = kind(self._file, self.header, PRELUDE.size + length, zlib.crc32(prelude + text))
+        if self._blocks.flaw and self.on_damage == "error":
+            self._fail(self._blocks.flaw)
+        if self._blocks.flaw:
+            self.flaws = (self._blocks.flaw,)
+        self.frames = self.header.start_of(self._blocks.whole)
 
     def _runs(self, first: int, last: int) -> Iterator[tuple[int, int]]:
         """Cut blocks [first, last) into runs of one length of block, few enough to read at once."""
         step = max(1, _CODES_AT_ONCE // (self.header.block_frames * self.header.codebooks))
-        full = self.frames // self.header.block_frames
-        for block in range(first, min(last, full), step):
-            yield block, min(block + step, last, full)
-        if last > full:
-            yield full, last
+        full = min(max(first, self.header.full_blocks), last)
+        for block in range(first, full, step):
+            yield block, min(block + step, full)
+        for block in range(full, last):
+            yield block, block + 1
 
     def _read_blocks(self, first: int, last: int, books: int) -> tuple[np.ndarray, list[Damage]]:
         """The first `books` codebooks of blocks [first, last), all of one length: codes [books, n] and what is bad."""
-        header = self.header
-        count, frames, total = last - first, header.frames_in(first), header.codebooks
-        width = header.bytes_of(frames, books)
-        raw = np.empty((count, width), np.uint8)
-        if books == total:
-            self._into(self._data + first * header.block_bytes, raw)
-        else:
-            for row in range(count):
-                self._into(self._data + (first + row) * header.block_bytes, raw[row])
-        table = np.ascontiguousarray(raw[:, : CRC_BYTES * total]).view("<u4").tolist()  # [n][K]
-        planes = np.ascontiguousarray(raw[:, CRC_BYTES * total :])  # [n, books * bytes]
-        codes = unpack(planes.reshape(count * books, -1), frames, header.bits).reshape(count, books, frames)
-        bad = self._check_planes(planes, table, codes, first)
-        for row, book in bad:
-            codes[row, book] = 0
-        damage = [self._damage(first + row, bad, row) for row in sorted({row for row, _ in bad})]
-        return codes.transpose(1, 0, 2).reshape(books, count * frames), damage
+        found = self._blocks.read(first, last, books)
+        count, _, frames = found.codes.shape
+        return found.codes.transpose(1, 0, 2).reshape(books, count * frames), self._damage(first, found.bad)
 
-    def _check_planes(
-        self, planes: np.ndarray, table: list[list[int]], codes: np.ndarray, first: int
-    ) -> dict[tuple[int, int], str]:
-        """(row, codebook) -> reason of each plane whose checksum, padding or codes are wrong."""
-        count, books, frames = codes.shape
-        header = self.header
-        bad: dict[tuple[int, int], str] = {}
-        view, width = planes.data.cast("B"), packed_bytes(frames, header.bits)
-        for row in range(count):
-            for book in range(books):
-                at = (row * books + book) * width
-                if plane_crc(view[at : at + width], first + row, book, header.codebooks) != table[row][book]:
-                    bad[row, book] = "its checksum does not match"
-        if spare := frames * header.bits % 8:
-            padding = planes.reshape(count, books, width)[:, :, -1] >> spare
-            for row, book in np.argwhere(padding):
-                bad.setdefault((int(row), int(book)), "its padding is not zero")
-        if header.codebook_size < 1 << header.bits:
-            for row, book in np.argwhere((codes >= header.codebook_size).any(2)):
-                bad.setdefault((int(row), int(book)), f"a code is outside [0, {header.codebook_size})")
-        return bad
+    def _damage(self, first: int, bad: dict[tuple[int, int], str]) -> list[Damage]:
+        """bad: (block after `first`, codebook) and the reason; one item a block, with the reason of its first codebook."""
+        found, rate = [], self.header.frame_rate
+        for row in sorted({row for row, _ in bad}):
+            books = tuple(sorted(book for at, book in bad if at == row))
+            start = self.header.start_of(first + row)
+            stop = start + self.header.frames_in(first + row)
+            found.append(Damage(first + row, books, start, stop, start / rate, stop / rate, bad[row, books[0]]))
+        return found
 
-    def _damage(self, block: int, bad: dict[tuple[int, int], str], row: int) -> Damage:
-        books = tuple(sorted(book for at, book in bad if at == row))
-        start = block * self.header.block_frames
-        stop = start + self.header.frames_in(block)
-        rate = self.header.frame_rate
-        return Damage(block, books, start, stop, start / rate, stop / rate, bad[row, books[0]])
-
-    def _bytes(self, at: int, count: int) -> bytes:
-        out = np.empty(count, np.uint8)
-        self._into(at, out)
-        return out.tobytes()
-
-    def _into(self, at: int, out: np.ndarray) -> None:
-        """Fill `out` (contiguous) from the file's byte `at` on."""
-        view = out.data.cast("B") if out.size else memoryview(b"")
-        self._file.seek(at)
-        while len(view):
+    def _ready(self) -> None:
+        """Have what decodes the planes."""
+        if isinstance(self._blocks, CodedBlocks) and self._blocks.coding is None:
             try:
-                got = self._file.readinto(view)
-            except OSError as error:
-                self._fail(error.strerror or str(error))
-            if not got:
-                self._fail("it became shorter while it was read")
-            view = view[got:]
+                self._blocks.coding = make_coding(self.header, self._lm)
+            except ValueError as error:
+                self._fail(str(error))
 
     def _fail(self, reason: str) -> NoReturn:
         raise TokenFileError(f"{self.path}: {reason}")
 
 
-def read_tokens(path: str | os.PathLike[str], codebooks: int | None = None, on_damage: str = "error") -> "Codes":
+def read_tokens(
+    path: str | os.PathLike[str],
+    codebooks: int | None = None,
+    on_damage: str = "error",
+    lm: "IntegerLM | None" = None,
+) -> "Codes":
     """All codes of a token file, of the first `codebooks` codebooks. See `TokenFile`."""
-    with TokenFile(path, on_damage) as file:
+    with TokenFile(path, on_damage, lm) as file:
         return file.codes(codebooks=codebooks)

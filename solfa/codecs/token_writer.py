@@ -1,11 +1,13 @@
 """Writing `.solfa` token files: block by block in bounded memory, whole or not at all."""
 
 import contextlib
+import math
 import os
 import secrets
 import stat
 import struct
 import zlib
+from array import array
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -14,13 +16,26 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from solfa.codecs.bitpacking import pack
-from solfa.codecs.token_format import CRC_BYTES, END, INDEX_BYTES, TRAILER, TokenHeader, pack_head, plane_crc
+from solfa.codecs.entropy.codings import make_coding
+from solfa.codecs.entropy.planes import encode_blocks
+from solfa.codecs.token_format import (
+    BLOCK_FRAMES,
+    END,
+    MAX_CODED_SIZE,
+    PLANE,
+    SCALE,
+    TRAILER,
+    TokenHeader,
+    coded_crc,
+    pack_head,
+    plane_crc,
+)
 
 if TYPE_CHECKING:  # a token file is written and read without torch
     from solfa.codecs.codec import Codes
+    from solfa.codecs.entropy.integer_lm import IntegerLM
 
-_CODES_AT_ONCE = 1 << 20  # codes packed in one go: bounds the memory of a long `write`
+_CODES_AT_ONCE = 1 << 18  # codes coded in one go: bounds the memory of a long `write`
 
 
 class TokenWriter:
@@ -35,19 +50,22 @@ class TokenWriter:
     temporary file beside the target, which takes its name in one step at `close`; an exception inside the `with`
     removes it and leaves an older file of that name as it was.
 
-    header: `frames` and `samples` in it are not looked at. Raises ValueError where the target is no regular file, or
-    codes have the wrong shape or lie outside [0, N); OSError where the disk says so.
+    header: `frames` and `samples` in it are not looked at. With segments, each `write` is one of them. lm: the language
+    model whose hash the header names; by default one that ships with the package. Raises ValueError where the target is no
+    regular file, the model is not there, or codes have the wrong shape or lie outside [0, N); OSError where the disk says so.
     """
 
-    def __init__(self, path: str | os.PathLike[str], header: TokenHeader) -> None:
+    def __init__(self, path: str | os.PathLike[str], header: TokenHeader, lm: "IntegerLM | None" = None) -> None:
         self.header = replace(header, frames=0, samples=0)
+        self._coding = make_coding(header, lm)
         self.frames = 0
         self._target = Path(os.path.realpath(path))  # a link keeps pointing where it pointed
         if self._target.exists() and not stat.S_ISREG(self._target.stat().st_mode):
             raise ValueError(f"{path} is not a regular file: a token file cannot take its place")
         self._pending = np.empty((header.codebooks, header.block_frames), np.int32)  # [K, F], filled to self._filled
         self._filled = 0
-        self._blocks = 0
+        self._lengths = array("I")  # of the blocks, in bytes
+        self._segments = array("I")  # frames of each
         head = pack_head(self.header)
         self._temporary = self._target.with_name(f".solfa-{secrets.token_hex(8)}.tmp")
         self._file = open(self._temporary, "xb")  # noqa: SIM115 - closed by close() or abort()
@@ -58,26 +76,44 @@ class TokenWriter:
             self.abort()
             raise
 
-    def write(self, codes: Any) -> None:
-        """Append frames. codes: integers [K, n] (NumPy or torch), every one in [0, N)."""
+    def write(self, codes: Any, scale: float | None = None) -> None:
+        """Append frames. codes: integers [K, n] (NumPy or torch), every one in [0, N). scale: of the segment, where they have one."""
         if self._file.closed:
             raise ValueError(f"the writer of {self._target} is closed")
-        array = checked_codes(codes, self.header)
-        self.frames += array.shape[1]
+        tokens = checked_codes(codes, self.header)
+        if self.header.segment_samples:
+            self._write_segment(tokens, scale)
+            return
+        if scale is not None:
+            raise ValueError(f"scale is {scale}: the header says that there are none")
+        self.frames += tokens.shape[1]
         size = self.header.block_frames
         start = 0
         if self._filled:
-            start = min(size - self._filled, array.shape[1])
-            self._hold(array[:, :start])
+            start = min(size - self._filled, tokens.shape[1])
+            self._hold(tokens[:, :start])
             if self._filled < size:
                 return
             self._write_blocks(self._pending)
             self._filled = 0
         step = size * max(1, _CODES_AT_ONCE // (size * self.header.codebooks))
-        whole = start + (array.shape[1] - start) // size * size
+        whole = start + (tokens.shape[1] - start) // size * size
         for at in range(start, whole, step):
-            self._write_blocks(array[:, at : min(at + step, whole)])
-        self._hold(array[:, whole:])
+            self._write_blocks(tokens[:, at : min(at + step, whole)])
+        self._hold(tokens[:, whole:])
+
+    def _write_segment(self, codes: np.ndarray, scale: float | None) -> None:
+        if (scale is not None) != self.header.scaled:
+            raise ValueError(
+                f"scale is {scale}: the header says that segments have {'one' if self.header.scaled else 'none'}"
+            )
+        if scale is not None and not 0 <= scale < math.inf:
+            raise ValueError(f"scale is {scale}: it must be finite and not negative")
+        if not 1 <= codes.shape[1] <= self.header.block_frames:
+            raise ValueError(f"a segment has 1 to {self.header.block_frames} frames, not {codes.shape[1]}")
+        self.frames += codes.shape[1]
+        self._segments.append(codes.shape[1])
+        self._write_blocks(codes, b"" if scale is None else SCALE.pack(scale))
 
     def close(self, samples: int | None = None) -> None:
         """Finish the file and give it its name.
@@ -91,8 +127,7 @@ class TokenWriter:
         try:
             if self._filled:
                 self._write_blocks(self._pending[:, : self._filled])
-            length = self.frames * self.header.hop if samples is None else samples
-            self.header = replace(self.header, frames=self.frames, samples=length)
+            self.header = self._finished(samples)
             head = pack_head(self.header)
             self._write_index(zlib.crc32(head))
             self._file.seek(0)
@@ -128,36 +163,39 @@ class TokenWriter:
         self._pending[:, self._filled : self._filled + count] = codes
         self._filled += count
 
-    def _write_blocks(self, codes: np.ndarray) -> None:
-        """codes: [K, n], n a multiple of the block's frames, or less than one block (the last)."""
-        books = codes.shape[0]
-        size = min(self.header.block_frames, codes.shape[1])
-        planes = codes.reshape(books, -1, size).transpose(1, 0, 2)  # [blocks, K, F]
-        count = planes.shape[0]
-        packed = pack(planes.reshape(count * books, size), self.header.bits)  # [blocks * K, bytes]
-        rows = np.ascontiguousarray(packed).data.cast("B")
-        width = packed.shape[1]
-        crcs = np.empty(count * books, "<u4")
-        for row in range(count * books):
-            plane = rows[row * width : (row + 1) * width]
-            crcs[row] = plane_crc(plane, self._blocks + row // books, row % books, books)
-        out = np.empty((count, books * (CRC_BYTES + width)), np.uint8)
-        out[:, : books * CRC_BYTES] = crcs.view(np.uint8).reshape(count, -1)
-        out[:, books * CRC_BYTES :] = packed.reshape(count, -1)
-        self._write(out.data)
-        self._blocks += count
+    def _finished(self, samples: int | None) -> TokenHeader:
+        """The header of a recording of that length, once it is known to fit what was written."""
+        if samples is None and self.header.segment_samples:
+            raise ValueError("samples must be given: the frames of segments do not tell them")
+        length = self.frames * self.header.hop if samples is None else samples
+        header = replace(self.header, frames=self.frames, samples=length)
+        expected = [header.frames_in(block) for block in range(header.blocks)] if header.segment_samples else []
+        if self._segments.tolist() != expected:
+            found = self._segments.tolist()[-3:]
+            raise ValueError(f"the last segments have {found} frames: those of {length} samples have {expected[-3:]}")
+        return header
+
+    def _write_blocks(self, codes: np.ndarray, scale: bytes = b"") -> None:
+        """codes: [K, n], n a multiple of the block's frames, or less than one block (the last, or a segment)."""
+        books, header = codes.shape[0], self.header
+        size = min(header.block_frames, codes.shape[1])
+        blocks = codes.reshape(books, -1, size).transpose(1, 0, 2)  # [blocks, K, F]
+        least, _ = header.plane_bounds(size)
+        for planes in encode_blocks(blocks, header.codebook_size, self._coding, least):
+            number = len(self._lengths)
+            if header.version == 1:
+                heads = [struct.pack("<I", plane_crc(plane, number, k, books)) for k, plane in enumerate(planes)]
+            else:
+                crcs = [coded_crc(plane, scale, number, k, books) for k, plane in enumerate(planes)]
+                heads = [scale, *(PLANE.pack(crc, len(plane)) for crc, plane in zip(crcs, planes, strict=True))]
+            block = b"".join([*heads, *planes])
+            self._write(block)
+            self._lengths.append(len(block))
 
     def _write_index(self, crc: int) -> None:
-        full = struct.pack("<I", self.header.block_bytes)
-        for block in range(0, self._blocks, 4096):
-            count = min(4096, self._blocks - block)
-            lengths = full * count
-            if block + count == self._blocks:
-                last = self.header.bytes_of(self.header.frames_in(self._blocks - 1))
-                lengths = lengths[:-INDEX_BYTES] + struct.pack("<I", last)
-            crc = zlib.crc32(lengths, crc)
-            self._write(lengths)
-        self._write(TRAILER.pack(crc, END))
+        lengths = np.array(self._lengths, "<u4").tobytes()
+        self._write(lengths)
+        self._write(TRAILER.pack(zlib.crc32(lengths, crc), END))
 
     def _write(self, data: Any) -> None:
         self._file.write(data)
@@ -169,12 +207,16 @@ def write_tokens(
     *,
     item: int | None = None,
     precision: str = "float32",
-    block_frames: int = 256,
+    coding: str | None = None,
+    block_frames: int | None = None,
     metadata: Mapping[str, str] | None = None,
+    lm: "IntegerLM | None" = None,
 ) -> TokenHeader:
     """Write the codes of one recording, and return the header that stands in the file.
 
-    item: which of a batch; may be left out where there is one. The rest goes into the header: see `TokenHeader`.
+    item: which of a batch; may be left out where there is one. coding: "packed", "adaptive" or "lm"; by default "lm" where
+    an lm is given, else "adaptive", but "packed" for codebooks that are too large for it. block_frames: 256 packed, 4096
+    adaptive, 1024 with an lm unless given; of segments, always one. The rest goes into the header: see `TokenHeader`.
     Raises as `TokenWriter` does.
     """
     batch = codes.tokens.shape[0]
@@ -183,6 +225,11 @@ def write_tokens(
     chosen = 0 if item is None else item
     if not 0 <= chosen < batch:
         raise ValueError(f"item must be 0 to {batch - 1}, not {item}")
+    if coding is None:
+        coding = "lm" if lm else "adaptive" if codes.codebook_size <= MAX_CODED_SIZE else "packed"
+    size, stride = codes.segment or (0, 0)
+    if size and block_frames is not None:
+        raise ValueError(f"block_frames is {block_frames}: the blocks of these codes are their segments")
     header = TokenHeader(
         codec=codes.codec,
         weights_hash=codes.weights_hash,
@@ -192,12 +239,24 @@ def write_tokens(
         codebooks=codes.codebooks,
         codebook_size=codes.codebook_size,
         precision=precision,
-        block_frames=block_frames,
+        coding=coding,
+        block_frames=-(-size // codes.hop) if size else block_frames or BLOCK_FRAMES.get(coding, 1),
         metadata=metadata or {},
+        segment_samples=size,
+        segment_stride=stride,
+        scaled=codes.scales is not None,
+        lm=lm.hash if lm else "",
     )
-    with TokenWriter(path, header) as writer:
-        writer.write(codes.tokens[chosen, :, : codes.lengths[chosen]])
-        writer.close(samples=codes.samples[chosen])
+    tokens, samples = codes.tokens[chosen, :, : codes.lengths[chosen]], codes.samples[chosen]
+    with TokenWriter(path, header, lm) as writer:
+        if size:
+            sized = replace(header, frames=codes.lengths[chosen], samples=samples)
+            for block in range(sized.blocks):
+                scale = None if codes.scales is None else float(codes.scales[chosen, block])
+                writer.write(tokens[:, sized.start_of(block) : sized.start_of(block + 1)], scale)
+        else:
+            writer.write(tokens)
+        writer.close(samples=samples)
         return writer.header
 
 

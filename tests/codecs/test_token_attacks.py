@@ -108,7 +108,7 @@ JSON_ATTACKS: dict[str, tuple[bytes, str]] = {
 
 FIELD_ATTACKS: dict[str, tuple[dict[str, Any], str]] = {
     "unknown field": ({"shell": "rm"}, "field 'shell' is not known"),
-    "unknown coding": ({"coding": "rans"}, "coding 'rans' is not known; known: packed"),
+    "unknown coding": ({"coding": "rans"}, "coding 'rans' is not known; known: packed, adaptive, lm"),
     "ten trillion frames": ({"frames": 10**13, "samples": 480 * 10**13}, "truncated"),
     "most frames": ({"frames": 2**53, "samples": 2**53, "hop": 1}, "truncated"),
     "too many frames": ({"frames": 2**53 + 1, "samples": 2**53 + 1, "hop": 1}, "frames must be"),
@@ -149,7 +149,8 @@ BYTE_ATTACKS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
     "text mode copy": (lambda data: data.replace(b"\r\n", b"\n"), "not a .solfa"),
     "seven bits": (lambda data: bytes(byte & 127 for byte in data), "not a .solfa"),
     "version 0": (lambda data: data[:8] + b"\0\0" + data[10:], "version 0 is not known"),
-    "version 2": (lambda data: data[:8] + b"\2\0" + data[10:], "version 2 is not known; this solfa reads version 1"),
+    "version 2": (lambda data: data[:8] + b"\2\0" + data[10:], "its checksum does not match"),
+    "version 3": (lambda data: data[:8] + b"\3\0" + data[10:], "version 3 is not known; this solfa reads versions 1 and 2"),
     "reserved bytes": (lambda data: data[:10] + b"\1\0" + data[12:], "must be zero"),
     "header of 4 GB": (lambda data: data[:12] + b"\xff\xff\xff\xff" + data[16:], "4294967295 bytes long"),
     "header of nothing": (lambda data: data[:12] + bytes(4) + data[16:], "0 bytes long"),
