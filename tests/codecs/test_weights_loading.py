@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -259,6 +260,12 @@ def test_the_hub_is_asked_only_when_it_may_be(world: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setattr(urllib.request, "getproxies", dict)
+    with pytest.raises(ValueError, match="the hub cannot be reached"):
+        load_codec("dac-tiny")
+    assert asked == []
+    monkeypatch.setattr(urllib.request, "getproxies", lambda: {"https": "http://proxy:1"})  # it may answer
     with pytest.raises(ValueError, match="not on this machine: hf download"):
         load_codec("dac-tiny", fetch=False)
     assert asked == [] and list_codecs()[2].folder is None

@@ -6,6 +6,9 @@ A model's folder holds config.json and its weights. Only `fetch` uses the networ
 from __future__ import annotations
 
 import re
+import socket
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 CONFIG = "config.json"
@@ -60,11 +63,13 @@ def fetch(repo: str) -> Path:
 
 def _download(repo: str, name: str) -> Path | None:
     """One file of a repository; None if there is no such file in it."""
-    from huggingface_hub import hf_hub_download, is_offline_mode
+    from huggingface_hub import constants, hf_hub_download, is_offline_mode
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
     if is_offline_mode():
         raise ValueError("HF_HUB_OFFLINE forbids fetching")
+    if not _reachable(constants.ENDPOINT):
+        raise ValueError("the hub cannot be reached")
     try:
         return Path(hf_hub_download(repo, name))
     except LocalEntryNotFoundError as error:
@@ -75,3 +80,16 @@ def _download(repo: str, name: str) -> Path | None:
         return None
     except OSError as error:
         raise ValueError(f"the hub says: {' '.join(str(error).split())[:200]}") from error
+
+
+def _reachable(endpoint: str, seconds: float = 10.0) -> bool:
+    """Whether the hub's host answers; taken to be so behind a proxy. Without this the library tries for half a minute, a line a try."""
+    if urllib.request.getproxies():
+        return True
+    address = urllib.parse.urlsplit(endpoint)
+    try:
+        port = address.port or (80 if address.scheme == "http" else 443)
+        socket.create_connection((address.hostname or "", port), timeout=seconds).close()
+    except OSError:
+        return False
+    return True
