@@ -1,0 +1,1 @@
+"""Language models of codec tokens: patterns, conditioners, the model, sampling, released weights."""
