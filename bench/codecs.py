@@ -1,12 +1,12 @@
 """EnCodec 24 kHz and DAC 44.1 kHz beside transformers and the `encodec` and `dac` packages: speed, codes, memory.
 
-    python bench/codecs.py [--seconds 10 60] [--runs 3] [--threads 2] [--minutes 10] [--models encodec-24khz dac-44khz]
+    python bench/codecs.py [--seconds 10 60] [--runs 3] [--threads 2] [--minutes 10 2] [--models encodec-24khz dac-44khz]
 
 All have the same random weights and the same sound. Each implementation runs in a process of its own; the packages in
 .venv-reference (`make test-reference` makes it), with the torch that they need. "x" is seconds of sound a second of work, the median of
 the runs after one to warm up; "ratio" is ours to the fastest peer. Beside it: how many codes are not ours, and the largest difference of
-the sound from ours, relative to its peak. Memory is the peak of a process that codes one long file; ">" where it was more than there
-was. With CUDA, a folder of mixed lengths follows.
+the sound from ours, relative to its peak. Memory is the peak of a process that codes one file of --minutes; ">" where it was more than
+there was. With CUDA, a folder of mixed lengths follows.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def error(folder: Path, name: str, other: str) -> float:
     return float((ours[..., :size] - theirs[..., :size]).abs().max() / ours.abs().max())
 
 
-def memories(model: str, folder: Path, options: argparse.Namespace) -> None:
-    flags = "--seconds", 60 * options.minutes, "--threads", options.threads
+def memories(model: str, folder: Path, minutes: float, options: argparse.Namespace) -> None:
+    flags = "--seconds", 60 * minutes, "--threads", options.threads
     for way in ("encode", "decode"):
         cells, peaks = [], {}
         for each in IMPLEMENTATIONS:
@@ -87,7 +87,7 @@ def memories(model: str, folder: Path, options: argparse.Namespace) -> None:
             peaks[each] = result["peak"]
             cells.append(f"{('>' if result['failed'] else '') + format(peaks[each], '.0f'):>13}")
         least = min((peak for each, peak in peaks.items() if each != "ours"), default=float("nan"))
-        print(f"{model:15}{way:8}{60 * options.minutes:7g}{''.join(cells)}{least / peaks['ours']:8.2f}  MB", flush=True)
+        print(f"{model:15}{way:8}{60 * minutes:7g}{''.join(cells)}{least / peaks['ours']:8.2f}  MB", flush=True)
 
 
 def folders(model: str, folder: Path, options: argparse.Namespace) -> None:
@@ -110,19 +110,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the file whose memory is measured; 0 for none")
+    said = "of the file whose memory is measured: one for each model, or for all; 0 for none"
+    parser.add_argument("--minutes", type=float, nargs="+", default=[10.0, 2.0], help=said)
     parser.add_argument("--models", nargs="+", default=["encodec-24khz", "dac-44khz"])
     options = parser.parse_args()
     print(f"{options.threads} threads, float32, median of {options.runs} runs; x real time")
     print(f"{'model':15}{'':8}{'sound s':>7}{'ours':>13}{'transformers':>13}{'package':>13}{'ratio':>8}")
-    for model in options.models:
+    minutes = options.minutes + options.minutes[-1:] * len(options.models)
+    for model, length in zip(options.models, minutes, strict=False):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             if said := child("weights", "ours", model, folder):
                 sys.exit(f"no weights for {model}: {said}")
             speeds(model, folder, options)
-            if options.minutes:
-                memories(model, folder, options)
+            if length:
+                memories(model, folder, length, options)
             if torch.cuda.is_available():
                 folders(model, folder, options)
 

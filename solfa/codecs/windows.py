@@ -25,11 +25,62 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Window:
-    """One window: its data, which part of it lies in the recording, and how many units of its middle do."""
+    """One window: what it is made of, which part of it lies in the recording, and how many units of its middle do.
 
-    data: Tensor  # [..., (left + chunk + right) * hop]
+    It is put together when `data` is asked for, by the thread that computes it: where torch shares out a copy of some size over
+    threads, those that helped are kept spinning for a while, on the cores that are needed.
+    """
+
+    pieces: tuple[Tensor, ...]  # [..., n] each, side by side
+    before: int  # zeros before them
+    after: int  # and after them
     span: tuple[int, int]  # start and stop in data
     units: int  # of the middle that are in the recording: chunk but for the last window
+
+    @property
+    def data(self) -> Tensor:
+        """`[..., (left + chunk + right) * hop]`."""
+        data = self.pieces[0] if len(self.pieces) == 1 else torch.cat(self.pieces, -1)
+        return F.pad(data, (self.before, self.after)) if self.before or self.after else data
+
+
+class _Held:
+    """The parts of a recording that windows still need."""
+
+    def __init__(self, begin: int) -> None:
+        self.parts: deque[Tensor] = deque()
+        self.begin = self.end = begin  # positions in the recording
+
+    def append(self, part: Tensor) -> None:
+        if part.shape[-1]:
+            self.parts.append(_copied(part))
+            self.end += part.shape[-1]
+
+    def forget(self, before: int) -> None:
+        """Parts that end before that position, and the beginning of the one that does not."""
+        while self.parts and self.begin + self.parts[0].shape[-1] <= before:
+            self.begin += self.parts.popleft().shape[-1]
+        if self.parts and self.begin < before:
+            self.parts[0] = self.parts[0][..., before - self.begin :]
+            self.begin = before
+
+    def cut(self, start: int, size: int, units: int) -> Window:
+        """The window of that size that starts there."""
+        low, high = max(start, self.begin), min(start + size, self.end)
+        pieces, at = [], self.begin
+        for part in self.parts:
+            piece = part[..., max(0, low - at) : high - at] if at < high else part[..., :0]
+            at += part.shape[-1]
+            if piece.shape[-1]:
+                pieces.append(piece)
+        return Window(tuple(pieces), low - start, start + size - high, (max(0, -start), high - start), units)
+
+
+def _copied(part: Tensor) -> Tensor:
+    """A copy, for what comes next may be written to the same memory; by one thread (see `Window`), as numpy makes it."""
+    if part.device.type != "cpu" or part.dtype == torch.bfloat16:
+        return part.clone()
+    return torch.from_numpy(part.detach().numpy().copy("K"))
 
 
 def windows(
@@ -38,24 +89,24 @@ def windows(
     """Cut parts [..., n] of a recording, joined along the last axis, into windows; a unit is `hop` entries of that axis.
 
     The last unit may be partly filled. first: the window to begin with; the parts then begin with its first unit that lies in the
-    recording. Memory: one window and one part. Raises ValueError where the parts hold nothing.
+    recording. Memory: the parts that a window lies in. Raises ValueError where the parts hold nothing.
     """
     size, step = (left + chunk + right) * hop, chunk * hop
-    buffer: Tensor | None = None
-    origin = first * step - left * hop  # position of buffer[0] in the recording
+    origin = first * step - left * hop  # position of the window in the recording
+    held = _Held(max(0, origin))
+    nothing = held.end
     for part in parts:
-        buffer = F.pad(part, (max(0, -origin), 0)) if buffer is None else torch.cat([buffer, part], -1)
-        while buffer.shape[-1] >= size:
-            yield Window(buffer[..., :size], (max(0, -origin), size), chunk)
-            buffer, origin = buffer[..., step:], origin + step
-    if buffer is None or origin + buffer.shape[-1] <= 0:
+        held.append(part)
+        while held.end - origin >= size:
+            yield held.cut(origin, size, chunk)
+            origin += step
+            held.forget(origin)
+    if held.end == nothing:
         raise ValueError("the recording holds no samples")
-    total = origin + buffer.shape[-1]
-    while origin + left * hop < total:
-        data = F.pad(buffer[..., :size], (0, max(0, size - buffer.shape[-1])))
-        ahead = -(-(total - origin - left * hop) // hop)
-        yield Window(data, (max(0, -origin), min(size, total - origin)), min(chunk, ahead))
-        buffer, origin = buffer[..., step:], origin + step
+    while origin + left * hop < held.end:
+        yield held.cut(origin, size, min(chunk, -(-(held.end - origin - left * hop) // hop)))
+        origin += step
+        held.forget(origin)
 
 
 def pool(workers: int) -> Executor:

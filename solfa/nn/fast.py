@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from solfa.nn import kernels
 from solfa.nn.conv import LSTM
 from solfa.nn.row_layers import RowLayer, row_layers
-from solfa.nn.rows import Rows, scratch
+from solfa.nn.rows import Product, Rows, scratch
 from solfa.nn.seanet import SEANetDecoder, SEANetEncoder, Tanh
 from solfa.nn.streaming import Chain, Layer, Span, StreamState
 
@@ -123,17 +123,24 @@ def _at(place: int | Tensor, item: int) -> int | Tensor:
 
 
 class FastLSTM(LSTM):
-    """An LSTM layer for inference: its recurrent weights are packed once, not at every call, for the compiled kernel."""
+    """An LSTM layer for inference: its weights are packed once, not at every call, for the compiled kernels."""
 
     def __init__(self, layer: LSTM) -> None:
         nn.Module.__init__(self)
         self.lstm = layer.lstm
-        packs = kernels.compiled() and self.lstm.hidden_size % 16 == 0 and self.lstm.weight_hh_l0.dtype == torch.float32
-        self.packed = (
-            [kernels.lstm_weights(getattr(self.lstm, f"weight_hh_l{i}")) for i in range(self.lstm.num_layers)]
-            if packs
-            else []
-        )
+        # Of each layer, what makes gates of its inputs, and its recurrent weights.
+        self.packed: list[tuple[Product, Tensor]] = []
+        if kernels.compiled() and self.lstm.hidden_size % 16 == 0 and self.lstm.weight_hh_l0.dtype == torch.float32:
+            self.packed = [self._pack(i) for i in range(self.lstm.num_layers)]
+
+    def _pack(self, layer: int) -> tuple[Product, Tensor]:
+        names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+        weight, recurrent, beside, below = (getattr(self.lstm, f"{name}_l{layer}").detach() for name in names)
+        return Product(weight.T, beside + below), kernels.lstm_weights(recurrent)
+
+    def forward(self, x: Tensor, span: Span | None = None) -> Tensor:
+        assert span is None, "an LSTM would start in the margin of the chunk"
+        return self.step(x, self.start(len(x), x.device, x.dtype))[0]
 
     def step(self, x: Tensor, state: StreamState, last: bool = False) -> tuple[Tensor, StreamState]:
         if not self.packed or torch.is_grad_enabled() or x.dtype != torch.float32 or x.device.type != "cpu":
@@ -147,7 +154,6 @@ class FastLSTM(LSTM):
     def _item(self, x: Tensor, hidden: Tensor, cell: Tensor) -> Tensor:
         """`[T, D]` to the same; hidden and cell `[layers, D]` change."""
         y = x
-        for i, packed in enumerate(self.packed):
-            weight, beside, below = (getattr(self.lstm, f"{name}_l{i}") for name in ("weight_ih", "bias_ih", "bias_hh"))
-            y = kernels.lstm(torch.addmm(beside + below, y, weight.T), packed, hidden[i], cell[i])
+        for i, (gates, recurrent) in enumerate(self.packed):
+            y = kernels.lstm(gates(y[:, None], y.new_empty(len(y), gates.wide)), recurrent, hidden[i], cell[i])
         return y + x

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from solfa.nn.activations import ELU, Snake
 from solfa.nn.conv import Conv1d, ConvTranspose1d
-from solfa.nn.rows import Act, Activation, BlockConv, Rows, block_rows, scratch
+from solfa.nn.rows import Act, Activation, BlockConv, Product, Rows, TwoTaps, block_rows, scratch
 from solfa.nn.seanet import ResidualBlock
 from solfa.nn.streaming import Layer, Span
 
@@ -60,21 +60,21 @@ class RowConv(RowLayer):
 
     def __init__(self, layer: Layer, conv: Conv1d, act: Act) -> None:
         super().__init__(layer, conv, act)
-        self.inner = BlockConv(conv)
+        # One by itself is at an end of the stack, where rows or channels are few.
+        self.inner = BlockConv(conv, tiled=layer is not conv)
         self.left, self.reach = conv.left, conv.kernel - 1
         self.step = block_rows(max(self.width, self.wide), self.inner.grain)
         # A reflection reads as far behind the end as it writes before the start.
         self.before, self.after = conv.left, max(conv.kernel + self.inner.grain, conv.left + 1)
 
-    def convolved(self, x: Rows, at: int) -> tuple[Tensor, int]:
-        """Rows of the convolution from `at` on, and how many of them lie in the signal."""
-        left = min(self.step, x.size - at)
-        rows = -(-left // self.inner.grain) * self.inner.grain
-        return self.inner(self.padded(x, at - self.left, rows + self.reach), rows), left
+    def convolved(self, x: Rows, at: int, rows: int, out: Tensor | None = None) -> Tensor:
+        """Rows of the convolution from `at` on."""
+        whole = -(-rows // self.inner.grain) * self.inner.grain
+        return self.inner(self.padded(x, at - self.left, whole + self.reach), whole, out)
 
     def block(self, x: Rows, out: Rows, at: int) -> None:
-        y, rows = self.convolved(x, at)
-        out.signal[at : at + rows] = y[:rows]
+        rows = min(self.step, x.size - at)
+        self.convolved(x, at, rows, out.signal[at : at + rows])
 
 
 class RowUnit(RowConv):
@@ -87,50 +87,53 @@ class RowUnit(RowConv):
         super().__init__(layer, conv, first)
         self.wide = last.conv.out_channels
         self.second = Activation(second)
-        self.last, bias = _matrix(last)
-        beside: Tensor | float = 0.0
-        self.shortcut: Tensor | None = None
+        matrix, bias = _matrix(last)
+        self.straight = not isinstance(layer.shortcut, Conv1d)  # the shortcut is the input itself
         if isinstance(layer.shortcut, Conv1d):
-            self.shortcut, beside = _matrix(layer.shortcut)
-        self.bias = bias + beside
+            beside, more = _matrix(layer.shortcut)
+            matrix, bias = torch.cat([beside, matrix]), bias + more
+        self.last = Product(matrix, bias)
 
     def block(self, x: Rows, out: Rows, at: int) -> None:
-        y, rows = self.convolved(x, at)
-        y = y[:rows]
+        rows = min(self.step, x.size - at)
+        y = self.convolved(x, at, rows)[:rows]
         self.second(y, y)
         source, sink = x.signal[at : at + rows], out.signal[at : at + rows]
-        if self.shortcut is None:
-            torch.add(source, self.bias, out=sink)
+        if self.straight:
+            self.last(y[:, None], sink, beside=source)
         else:
-            torch.addmm(self.bias, source, self.shortcut, out=sink)
-        sink.addmm_(y, self.last)
+            self.last(source[:, None], sink, more=y)
 
 
 class RowDown(RowLayer):
-    """A convolution with a stride: with s rows seen as one, of s * C channels, one of ceil(k / s) taps and stride 1."""
+    """A convolution with a stride: a product with all its taps, of every s-th row."""
 
     def __init__(self, layer: Layer, conv: Conv1d, act: Act) -> None:
         super().__init__(layer, conv, act)
         self.stride, self.left = conv.stride, conv.left
-        weight = conv.conv.weight.detach()
-        self.taps = -(-conv.kernel // self.stride)
-        weight = F.pad(weight, (0, self.taps * self.stride - weight.shape[-1]))
-        parts = weight.unflatten(2, (self.taps, self.stride)).permute(2, 3, 1, 0)  # [taps, stride, in, out]
-        self.weight, self.bias = parts.flatten(1, 2).contiguous(), _bias(conv)
+        self.deep = conv.kernel * self.width
+        self.two: TwoTaps | None = None
+        matrix = conv.conv.weight.permute(2, 1, 0).flatten(0, 1)  # [k * in, out]
+        if conv.kernel == 2 * conv.stride:
+            first, second = matrix.chunk(2)
+            self.two = TwoTaps(first, second, _bias(conv))
+        else:
+            self.product = Product(matrix, _bias(conv))
         self.step = block_rows(max(self.width * self.stride, self.wide))
         self.before = conv.left
-        self.after = max((self.taps + 1) * self.stride + conv.right, conv.left + 1)
+        self.after = max(conv.kernel + self.stride + conv.right, conv.left + 1)
 
     def rows_out(self, size: int) -> int:
         return -(-size // self.stride)
 
     def block(self, x: Rows, out: Rows, at: int) -> None:
         rows = min(self.step, out.size - at)
-        part = self.padded(x, at * self.stride - self.left, (rows + self.taps - 1) * self.stride)
-        wide = part.reshape(-1, self.stride * self.width)
-        sink = torch.addmm(self.bias, wide[:rows], self.weight[0], out=out.signal[at : at + rows])
-        for tap in range(1, self.taps):
-            sink.addmm_(wide[tap : tap + rows], self.weight[tap])
+        part = self.padded(x, at * self.stride - self.left, (rows - 1) * self.stride + self.conv.kernel)
+        sink = out.signal[at : at + rows]
+        if self.two is not None:
+            self.two(part.view(rows + 1, -1), sink)
+        else:
+            self.product(part.as_strided((rows, 1, self.deep), (self.stride * self.width, 0, 1)), sink)
 
 
 class RowUp(RowLayer):
@@ -143,7 +146,12 @@ class RowUp(RowLayer):
         self.taps = -(-conv.kernel // self.stride)
         weight = F.pad(weight, (0, self.taps * self.stride - weight.shape[-1]))
         parts = weight.unflatten(2, (self.taps, self.stride)).permute(2, 0, 3, 1)  # [taps, in, stride, out]
-        self.weight, self.bias = parts.flatten(2, 3).contiguous(), _bias(conv).repeat(self.stride)
+        taps = parts.flip(0).flatten(2, 3)  # [taps, in, stride * out]; the last tap is of the earliest row
+        self.two: TwoTaps | None = None
+        if self.taps == 2:
+            self.two = TwoTaps(taps[0], taps[1], _bias(conv).repeat(self.stride))
+        else:
+            self.product = Product(taps.flatten(0, 1), _bias(conv).repeat(self.stride))
         self.step = block_rows(max(self.width, self.wide * self.stride))  # rows of the input
         self.before = self.after = self.taps + 1
 
@@ -163,9 +171,10 @@ class RowUp(RowLayer):
         part = self.padded(x, at - self.taps + 1, rows + self.taps - 1)
         begin = out.before + at * self.stride - self.left
         sink = out.data[begin : begin + rows * self.stride].view(rows, -1)
-        torch.addmm(self.bias, part[self.taps - 1 :], self.weight[0], out=sink)
-        for tap in range(1, self.taps):
-            sink.addmm_(part[self.taps - 1 - tap :][:rows], self.weight[tap])
+        if self.two is not None:
+            self.two(part, sink)
+        else:
+            self.product(part.as_strided((rows, 1, self.taps * self.width), (self.width, 0, 1)), sink)
 
 
 def row_layers(layers: list[Layer]) -> list[RowLayer] | None:

@@ -22,12 +22,14 @@ from solfa.nn import kernels
 from solfa.nn.activations import ELU, Snake
 from solfa.nn.conv import Conv1d, ConvTranspose1d
 
-BLOCK = 1 << 17  # values of a block: half a megabyte
+BLOCK = 1 << 18  # values of a block: a megabyte
 FEWEST = 128  # rows of a block, at least: matrix products of fewer are slow
-FEWEST_TILED = 900  # the same for the Fourier form, which sees ten rows as one
+# The same for the Fourier form, which sees ten rows as one and needs more memory.
+BLOCK_TILED, FEWEST_TILED = 1 << 17, 900
 MOST_PLANES = (
     1 << 24
 )  # values of a layer's weights in the Fourier form, at most; wider layers have few rows and gain little
+FEW_COLUMNS = 3  # columns that are computed one by one
 Act: TypeAlias = "ELU | Snake | None"
 
 
@@ -105,53 +107,98 @@ class Activation:
         return out
 
 
-class BlockConv:
-    """A convolution of stride 1 on a block of padded rows. How it is computed is chosen by its shape; see `fourier.c` for one way."""
+class Product:
+    """Rows times a matrix `[K, N]`, and a bias: by compiled kernels, or in torch."""
 
-    def __init__(self, conv: Conv1d) -> None:
+    def __init__(self, matrix: Tensor, bias: Tensor) -> None:
+        self.wide = matrix.shape[1]
+        self.bias, self.weight = bias.detach(), matrix.detach().contiguous()
+        self.columns: list[float] = []  # their biases, where there are too few for a panel
+        if not kernels.compiled():
+            return
+        if self.wide <= FEW_COLUMNS:
+            self.columns, self.weight = self.bias.tolist(), self.weight.T.contiguous()
+        else:
+            self.weight = kernels.product_weights(matrix)
+            self.bias = F.pad(self.bias, (0, -self.wide % kernels.PANEL))
+
+    def __call__(self, x: Tensor, out: Tensor, more: Tensor | None = None, beside: Tensor | None = None) -> Tensor:
+        """out `[rows, N]` = bias + rows of x `[rows, parts, width]` and, below them, of more, times the matrix, + beside."""
+        if not kernels.compiled():
+            deep = x.shape[1] * x.shape[2]
+            torch.addmm(self.bias, x.flatten(1), self.weight[:deep], out=out)
+            if more is not None:
+                out.addmm_(more, self.weight[deep:])
+            return out if beside is None else out.add_(beside)
+        if not self.columns:
+            kernels.product(x, self.weight, self.bias, out, more, beside)
+            return out
+        if more is not None:
+            x = torch.cat([x.flatten(1), more], 1)[:, None]
+        for i, bias in enumerate(self.columns):
+            kernels.column(x, self.weight[i], bias, out[:, i])
+        return out if beside is None else out.add_(beside)
+
+
+class TwoTaps:
+    """Two taps, out i = bias + x i times one matrix `[K, N]` + x i+1 times another, as three products for two rows instead of four.
+
+    With d i = x i - x i+1: out 0 = x 1 (a + b) + d 0 a, and out 1 = x 1 (a + b) - d 1 b. (Karatsuba's; in Winograd's words F(2, 2).)
+    """
+
+    def __init__(self, first: Tensor, second: Tensor, bias: Tensor) -> None:
+        self.wide = first.shape[1]
+        self.both = Product(first.detach() + second.detach(), torch.zeros_like(bias))
+        self.first, self.second = Product(first, bias), Product(-second, bias)
+
+    def __call__(self, x: Tensor, out: Tensor) -> Tensor:
+        """x `[rows + 1, K]`, contiguous, to out `[rows, N]`."""
+        rows = len(out)
+        less = torch.sub(x[:-1], x[1:], out=scratch.get("less", rows, x.shape[1]))[:, None]
+        middle = self.both(x[1::2, None], scratch.get("middle", (rows + 1) // 2, self.wide))
+        self.first(less[::2], out[::2], beside=middle)
+        self.second(less[1::2], out[1::2], beside=middle[: rows // 2])
+        return out
+
+
+class BlockConv:
+    """A convolution of stride 1 on a block of padded rows: a product with all its taps, or the Fourier form (see `fourier.c`)."""
+
+    def __init__(self, conv: Conv1d, tiled: bool) -> None:
+        """tiled: whether the Fourier form may be taken; for a few rows it is slower."""
         weight, bias = conv.conv.weight.detach(), conv.conv.bias
         assert bias is not None
         self.wide, self.width, self.taps = weight.shape
         self.dilation = conv.conv.dilation[0]
         self.bias = bias.detach()
         self.grain = 1  # rows that a block is made of
+        self.product: Product | None = None
         big = min(self.width, self.wide) >= 32 and self.width * self.wide * kernels.PLANES <= MOST_PLANES
-        if self.taps == kernels.TAPS and big and kernels.compiled():
-            self.way, self.weight = "fourier", kernels.fourier_weights(weight)
+        if tiled and self.taps == kernels.TAPS and big and kernels.compiled():
+            self.weight = kernels.fourier_weights(weight)
             self.grain = kernels.TILE * self.dilation
-        elif self.width >= 256 or self.taps == 1:
-            self.way, self.weight = "products", weight.permute(2, 1, 0).contiguous()  # [k, in, out]
-        elif self.width < 8:
-            self.way, self.weight = "unfolded", weight.flatten(1).T.contiguous()  # [in * k, out]
         else:
-            self.way = "direct"
-            self.weight = weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+            self.product = Product(weight.permute(2, 1, 0).flatten(0, 1), bias)
 
-    def __call__(self, x: Tensor, rows: int) -> Tensor:
-        """`[rows + (k - 1) * dilation, in]` or more to `[rows, out]`, rows a multiple of `grain`."""
-        if self.way == "fourier":
-            tiles = rows // kernels.TILE
-            spare = [
-                scratch.get(f"plane{i}", 1, kernels.fourier_scratch(tiles, c))[0]
-                for i, c in enumerate((self.width, self.wide))
-            ]
-            out = scratch.get("conv", rows, self.wide)
-            kernels.fourier_conv(x, self.weight, self.bias, tiles, self.dilation, (spare[0], spare[1]), out)
-            return out
-        if self.way == "products":
-            out = torch.addmm(self.bias, x[:rows], self.weight[0], out=scratch.get("conv", rows, self.wide))
-            for tap in range(1, self.taps):
-                out.addmm_(x[tap * self.dilation :][:rows], self.weight[tap])
-            return out
-        x = x[: rows + (self.taps - 1) * self.dilation]
-        if self.way == "unfolded":
-            parts = [x[tap * self.dilation :][:rows] for tap in range(self.taps)]
-            return torch.addmm(self.bias, torch.stack(parts, 2).flatten(1), self.weight)
-        y = F.conv2d(x.T[None, :, None], self.weight, self.bias, dilation=(1, self.dilation))
-        return y[0, :, 0].T
+    def __call__(self, x: Tensor, rows: int, out: Tensor | None = None) -> Tensor:
+        """`[rows + (k - 1) * dilation, in]` or more to `[rows, out]`, in `out` where that is given; rows a multiple of `grain`."""
+        if self.product is not None:
+            out = scratch.get("conv", rows, self.wide) if out is None else out
+            if self.dilation == 1:  # the taps of a row lie side by side
+                return self.product(x.as_strided((rows, 1, self.taps * self.width), (self.width, 0, 1)), out)
+            shape, apart = (rows, self.taps, self.width), self.dilation * self.width
+            return self.product(x.as_strided(shape, (self.width, apart, 1)), out)
+        tiles = rows // kernels.TILE
+        spare = [
+            scratch.get(f"plane{i}", 1, kernels.fourier_scratch(tiles, c))[0]
+            for i, c in enumerate((self.width, self.wide))
+        ]
+        y = scratch.get("conv", rows, self.wide)
+        kernels.fourier_conv(x, self.weight, self.bias, tiles, self.dilation, (spare[0], spare[1]), y)
+        return y if out is None else out.copy_(y[: len(out)])
 
 
 def block_rows(channels: int, grain: int = 1) -> int:
     """Rows of a block, a multiple of the grain."""
-    rows = max(FEWEST if grain == 1 else FEWEST_TILED, BLOCK // channels)
+    rows = max(FEWEST, BLOCK // channels) if grain == 1 else max(FEWEST_TILED, BLOCK_TILED // channels)
     return -(-rows // grain) * grain

@@ -97,3 +97,15 @@ def test_no_more_is_computed_than_was_asked_for() -> None:
 def test_an_error_in_a_worker_is_the_callers() -> None:
     with pytest.raises(ZeroDivisionError):
         list(in_order([1, 0], lambda i: 1 // i, pool(2), 2))
+
+
+def test_parts_may_share_one_buffer() -> None:
+    sound, buffer = torch.arange(60.0)[None], torch.empty(1, 10)
+
+    def parts():  # type: ignore[no-untyped-def]
+        for start in range(0, 60, 10):
+            yield buffer.copy_(sound[:, start : start + 10])
+
+    ours = [window.data for window in list(windows(parts(), 7, 2, 1))]
+    theirs = [window.data for window in windows([sound], 7, 2, 1)]
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

@@ -108,6 +108,47 @@ def test_fourier_convolution_rounds_like_the_direct_one() -> None:
 
 
 @needs_compiler
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 3),
+    st.integers(1, 300),
+    st.integers(1, 100),
+    st.integers(0, 40),
+    st.booleans(),
+    st.booleans(),
+)
+def test_product(size: int, parts: int, width: int, wide: int, deep: int, adds: bool, overlap: bool) -> None:
+    step = 1 if overlap else parts * width
+    x = rows(1, size * step + parts * (width + 1), 0, 1.0)[0].as_strided((size, parts, width), (step, width + 1, 1))
+    more = rows(size, deep, 1, 1.0) if deep else None
+    beside = rows(size, wide + 3, 2, 1.0)[:, 1 : wide + 1] if adds else None
+    matrix, bias = rows(parts * width + deep, wide, 3, 1.0), rows(1, wide, 4)[0]
+    weights, padded = kernels.product_weights(matrix), F.pad(bias, (0, -wide % kernels.PANEL))
+    room = torch.full((size + 1, wide + 2), 7.0)
+    out = room[:size, :wide]
+    kernels.product(x, weights, padded, out, more, beside)
+    whole = torch.cat([x.flatten(1)] + ([] if more is None else [more]), 1).double()
+    exact = whole @ matrix.double() + bias + (0 if beside is None else beside)
+    assert (out - exact).abs().max() < 1e-6 * (10 + whole.shape[1])
+    assert (room[size:] == 7).all() and (room[:, wide:] == 7).all()  # nothing else is written
+    some = torch.empty(size - size // 2, wide)
+    parts_of = [None if tensor is None else tensor[size // 2 :] for tensor in (more, beside)]
+    kernels.product(x[size // 2 :], weights, padded, some, *parts_of)
+    assert torch.equal(some, out[size // 2 :])  # a row does not depend on the others
+
+
+@needs_compiler
+@settings(max_examples=20, deadline=None)
+@given(sizes, st.integers(1, 3), sizes)
+def test_column(size: int, parts: int, width: int) -> None:
+    x = rows(1, size + parts * (width + 1), 0, 1.0)[0].as_strided((size, parts, width), (1, width + 1, 1))
+    weights, out = rows(1, parts * width, 1, 1.0)[0], torch.empty(size, 2)
+    kernels.column(x, weights, 0.5, out[:, 1])
+    assert (out[:, 1] - (x.flatten(1).double() @ weights.double() + 0.5)).abs().max() < 1e-6 * (10 + weights.numel())
+
+
+@needs_compiler
 @pytest.mark.parametrize("width", [16, 48, 128])
 def test_lstm(width: int) -> None:
     torch.manual_seed(0)

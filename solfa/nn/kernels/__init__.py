@@ -13,6 +13,7 @@ from solfa.nn.kernels.build import library
 
 TILE, TAPS, PLANES = 10, 7, 23  # of a Fourier convolution: outputs of a tile, taps, products for each pair of channels
 GATE_ROWS = 64  # that the LSTM kernel computes at a time
+PANEL = 32  # columns that a product computes at a time
 
 
 def compiled() -> bool:
@@ -39,6 +40,48 @@ def elu(x: Tensor, out: Tensor) -> None:
         return
     _check(x, out)
     kernels.solfa_elu(out.data_ptr(), x.data_ptr(), x.numel())
+
+
+def product_weights(matrix: Tensor) -> Tensor:
+    """A matrix `[K, N]` as `product` reads it: panels of columns `[N / 32, K, 32]`, the last filled up with zeros."""
+    deep, wide = matrix.shape
+    panels = F.pad(matrix.detach(), (0, -wide % PANEL)).view(deep, -1, PANEL)
+    return panels.transpose(0, 1).contiguous()
+
+
+def product(
+    x: Tensor, weights: Tensor, bias: Tensor, out: Tensor, more: Tensor | None = None, beside: Tensor | None = None
+) -> None:
+    """out `[rows, N]` = bias + x `[rows, parts, width]` times a matrix, that of `product_weights`.
+
+    A row of x is its parts one after the other, then a row of `more` `[rows, ...]`; rows may overlap in memory. beside `[rows, N]` is
+    added. bias: filled up to panels as the weights are. A row's result does not depend on the others. For compiled kernels only.
+    """
+    kernels = library()
+    assert kernels is not None
+    rows, parts, width = x.shape
+    wide, deep = out.shape[1], 0 if more is None else more.shape[1]
+    assert weights.is_contiguous() and weights.shape == (-(-wide // PANEL), parts * width + deep, PANEL)
+    assert bias.is_contiguous() and bias.numel() == weights.shape[0] * PANEL
+    for tensor in (x, out, more, beside):
+        if tensor is not None:
+            assert tensor.stride(-1) == 1 and len(tensor) == rows and tensor.dtype == torch.float32
+    extra = (None, 0, 0) if more is None else (more.data_ptr(), more.stride(0), deep)
+    added = (None, 0) if beside is None else (beside.data_ptr(), beside.stride(0))
+    sink = out.data_ptr(), out.stride(0), rows, wide
+    source = x.data_ptr(), x.stride(0), parts, x.stride(1), width
+    kernels.solfa_products(*sink, weights.data_ptr(), bias.data_ptr(), *source, *extra, *added)
+
+
+def column(x: Tensor, weights: Tensor, bias: float, out: Tensor) -> None:
+    """out `[rows]` = bias + x `[rows, parts, width]` times one column `[parts * width]`. For compiled kernels only."""
+    kernels = library()
+    assert kernels is not None
+    rows, parts, width = x.shape
+    assert weights.is_contiguous() and weights.shape == (parts * width,)
+    assert x.stride(-1) == 1 and len(out) == rows and x.dtype == out.dtype == torch.float32
+    source = x.data_ptr(), x.stride(0), parts, x.stride(1), width
+    kernels.solfa_column(out.data_ptr(), out.stride(0), rows, weights.data_ptr(), bias, *source)
 
 
 def fourier_weights(weight: Tensor) -> Tensor:

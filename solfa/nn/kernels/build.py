@@ -11,7 +11,6 @@ import functools
 import hashlib
 import os
 import platform
-import secrets
 import shutil
 import stat
 import subprocess
@@ -19,17 +18,33 @@ import sys
 import warnings
 from pathlib import Path
 
+from solfa.files import WholeFile
+
 FOLDER = Path(__file__).parent
 # Sums may be made of fused multiply-adds; nothing that changes what infinities and NaN do. Threads are the caller's business.
 FLAGS = ("-O3", "-march=native", "-fopenmp-simd", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
 WIDE = "-mprefer-vector-width=512"  # for x86 alone
-FLOATS, COUNT = ctypes.c_void_p, ctypes.c_int64
+FLOATS, COUNT, FLOAT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float
+STRUCT = COUNTS = ctypes.c_void_p
 SIGNATURES = {
     "solfa_snake": (FLOATS, FLOATS, FLOATS, FLOATS, COUNT, COUNT),
     "solfa_elu": (FLOATS, FLOATS, COUNT),
     "solfa_fourier": (FLOATS, FLOATS, COUNT, COUNT, COUNT, COUNT),
     "solfa_fourier_back": (FLOATS, FLOATS, FLOATS, COUNT, COUNT, COUNT, COUNT),
     "solfa_lstm": (FLOATS, FLOATS, FLOATS, FLOATS, FLOATS, COUNT, COUNT),
+    "solfa_products": (
+        *(FLOATS, COUNT, COUNT, COUNT, FLOATS, FLOATS),
+        *(FLOATS, COUNT, COUNT, COUNT, COUNT, FLOATS, COUNT, COUNT, FLOATS, COUNT),
+    ),
+    "solfa_column": (FLOATS, COUNT, COUNT, FLOATS, FLOAT, FLOATS, COUNT, COUNT, COUNT, COUNT),
+    "solfa_linear": (COUNT, STRUCT, FLOATS, COUNT, COUNT, FLOATS, FLOATS, COUNTS, COUNT, COUNT),
+    "solfa_decode": (
+        *(STRUCT, STRUCT, COUNT, COUNT, FLOATS, FLOATS, FLOATS, FLOATS, COUNT, COUNT),
+        *(COUNTS, COUNT, COUNT),
+    ),
+    "solfa_linear_team": (STRUCT,),
+    "solfa_decode_team": (STRUCT,),
+    "solfa_remember": (STRUCT, STRUCT, COUNT, FLOATS, COUNT),
 }
 
 
@@ -46,7 +61,8 @@ def library() -> ctypes.CDLL | None:
         return load(cached())
     except (KernelError, OSError, subprocess.SubprocessError) as error:
         warnings.warn(
-            f"no compiled kernels ({error}): codecs run in plain torch, at about half the speed", stacklevel=2
+            f"no compiled kernels ({error}): codecs run in plain torch, at about half the speed, language models at less",
+            stacklevel=2,
         )
         return None
 
@@ -85,20 +101,16 @@ def cache_folder() -> Path:
 def compile_kernels(compiler: str, path: Path) -> None:
     """Compile the sources to a shared library; it appears whole or not at all. Raises KernelError with what the compiler said."""
     sources = [str(source) for source in sorted(FOLDER.glob("*.c"))]
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     said = ""
-    try:
+    with WholeFile(path) as temporary:
         for flags in ((*FLAGS, WIDE), FLAGS):
             command = [compiler, *flags, "-shared", "-fPIC", "-o", str(temporary), *sources, "-lm"]
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
             if done.returncode == 0:
                 os.chmod(temporary, 0o600)
-                os.replace(temporary, path)
                 return
             said = (done.stderr.strip().splitlines() or ["no message"])[0]
         raise KernelError(f"{compiler} failed: {said}")
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _compiler() -> str:
