@@ -4,8 +4,12 @@
     solfa train dac_44khz:finetune -o runs/mine --task.train ...     # from the released weights
 
 Losses: mel 15, feature matching 2, adversarial (least squares) 1, summed over discriminators and resolutions; codebook 1 and commitment
-0.25, summed over codebooks. Half of the items draw a number of codebooks. Not as there: crops come as they are, where DAC brings each
-to -16 LUFS and shifts its phase, and where it draws for the first half of the batch, here every item does with probability 0.5.
+0.25, summed over codebooks. Half of the items draw a number of codebooks. Crops: drawn anew, up to eight times, where one is not above
+-40 LUFS; brought to -16 LUFS, at a peak of 1 at most; all of their phases turned by one random angle.
+
+Not as there: DAC draws a number of codebooks for the first half of the batch, here every item does with probability 0.5. Its peaks are
+limited before the phase is turned, ours after. Loudness is measured as BS.1770-4 says, where audiotools counts the silence with which
+it fills a crop up to half a second, which makes DAC's crops about 0.6 dB louder.
 """
 
 from dataclasses import replace
@@ -13,12 +17,10 @@ from dataclasses import replace
 from solfa.codecs import dac
 from solfa.train.codec import CodecTaskConfig, LossWeights
 from solfa.train.config import TrainConfig
-from solfa.train.crops import Augmentation
+from solfa.train.crops import PLAIN
 from solfa.train.discriminators import BandConfig, DiscriminatorConfig, PeriodConfig
 from solfa.train.recipe import Recipe
 from solfa.train.reconstruction import dac_spectral
-
-PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=0.0, noise=0.0)
 
 
 def dac_44khz() -> Recipe:
@@ -29,7 +31,7 @@ def dac_44khz() -> Recipe:
         batch=72,
         frames=33,
         weights=weights,
-        augmentation=PLAIN,
+        augmentation=replace(PLAIN, loudness=-16.0, phase=(-180.0, 180.0), salient=-40.0),
         discriminator=DiscriminatorConfig(periods=PeriodConfig(pad_whole=True), bands=BandConfig()),
         discriminator_first=True,
         adversarial_loss="least_squares",

@@ -13,12 +13,11 @@ from solfa.codecs import encodec
 from solfa.nn.seanet import SEANetConfig
 from solfa.train.codec import CodecTaskConfig, LossWeights
 from solfa.train.config import TrainConfig
-from solfa.train.crops import Augmentation
+from solfa.train.crops import PLAIN
 from solfa.train.discriminators import DiscriminatorConfig, ScaleConfig
 from solfa.train.recipe import Recipe
 from solfa.train.reconstruction import encodec_spectral
 
-PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=0.0, noise=0.0)
 SCALES = ScaleConfig(windows=(1024, 2048, 512, 256, 128), slope=0.3)
 
 

@@ -17,12 +17,11 @@ from dataclasses import replace
 from solfa.codecs import encodec
 from solfa.train.codec import CodecTaskConfig, LossWeights
 from solfa.train.config import TrainConfig
-from solfa.train.crops import Augmentation
+from solfa.train.crops import PLAIN
 from solfa.train.discriminators import DiscriminatorConfig, PeriodConfig, ScaleConfig, WaveConfig, hifigan_waves
 from solfa.train.recipe import Recipe
 from solfa.train.reconstruction import SpectralConfig
 
-PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=0.0, noise=0.0)
 MELS = SpectralConfig(
     windows=(1024, 512, 256),
     bands=(80, 80, 80),

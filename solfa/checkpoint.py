@@ -29,6 +29,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from solfa.files import flush
+
 FORMAT = "solfa-checkpoint"
 VERSION = 1
 CONFIG_NAME = "config.json"
@@ -186,7 +188,7 @@ def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
             _exchange(temporary, folder)
         else:
             os.rename(temporary, folder)
-        _flush(folder.parent)
+        flush(folder.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -205,19 +207,6 @@ def sweep(folder: Path) -> None:
             owner = path.name[len(prefix) :].split(".")[0]
             if owner.isdigit() and not _alive(int(owner)):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Replace a text file atomically (temporary file, fsync, rename)."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _exchange(new: Path, old: Path) -> None:
@@ -244,19 +233,11 @@ def _carry_over(old: Path, new: Path) -> None:
                 shutil.copy2(entry, new / entry.name, follow_symlinks=False)
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def _flush_tree(folder: Path) -> None:
     for path in folder.rglob("*"):
         if not path.is_symlink():
-            _flush(path)
-    _flush(folder)
+            flush(path)
+    flush(folder)
 
 
 def _alive(process: int) -> bool:

@@ -1,7 +1,6 @@
 """Sound files in and out: WAV, FLAC, OGG and MP3 are read, WAV and FLAC written."""
 
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import torch
 
 from solfa.audio.resample import resample
 from solfa.audio.sound_file import AudioError, AudioInfo, SoundFile
+from solfa.files import WholeFile
 
 __all__ = ["Audio", "AudioError", "AudioInfo", "blocks", "info", "read", "write", "write_blocks"]
 
@@ -115,20 +115,15 @@ def write_blocks(
     """As `write`, from float arrays [C, n] as they come, in bounded memory. Gives the samples written per channel."""
     path = Path(path)
     kind, subtype = _format(path, subtype)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
-        samples = _write_to(path, temporary, blocks, sample_rate, kind, subtype)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        if soundfile.info(str(temporary)).frames != samples:
-            raise AudioError(f"{path}: not all samples could be written; is the disk full?")
-        os.replace(temporary, path)
+        with WholeFile(path) as temporary:
+            samples = _write_to(path, temporary, blocks, sample_rate, kind, subtype)
+            if soundfile.info(str(temporary)).frames != samples:
+                raise AudioError(f"{path}: not all samples could be written; is the disk full?")
     except (soundfile.SoundFileError, AssertionError) as error:
         raise AudioError(f"{path}: cannot be written ({error or 'short write'})") from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return samples
 
 

@@ -61,7 +61,8 @@ def k_weight(signal: np.ndarray, sample_rate: int) -> np.ndarray:
 
 def convolve(signal: np.ndarray, response: np.ndarray) -> np.ndarray:
     """The signal [S] behind a filter, as long as it was. By overlapped FFT blocks: no recursion runs in Python."""
-    size = 1 << max(17, (2 * len(response)).bit_length())
+    whole = len(signal) + len(response) - 1
+    size = 1 << min(max(17, (2 * len(response)).bit_length()), (whole - 1).bit_length())  # a short signal is one block
     step = size - len(response) + 1
     spectrum = np.fft.rfft(response, size)
     result = np.zeros(len(signal) + size)

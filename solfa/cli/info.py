@@ -59,22 +59,27 @@ def _targets(name: str) -> list[tuple[str, str | None]]:
         return [(name, None)]
     items = expand([name], (*TOKEN_SUFFIXES, *OTHER_SUFFIXES, *AUDIO_SUFFIXES))
     if len(items) == 1 and items[0].single and items[0].problem:
-        return [(name, f"no such file, codec or model (by name: {', '.join(_codec_names()) or 'none'})")]
+        return [(name, f"no such file, codec or model (by name: {', '.join(_names())})")]
     return [(str(item.path), item.problem) for item in items]
 
 
-def _codec_names() -> list[str]:
+def _names() -> list[str]:
+    """What `solfa models` lists."""
     from solfa.codecs.registry import list_codecs
+    from solfa.lm.registry import released_lms
+    from solfa.shipped import list_shipped
 
-    return [entry.name for entry in list_codecs()]
+    names = [found.name for found in list_shipped()] + [entry.name for entry in list_codecs()]
+    return list(dict.fromkeys([*names, *(entry.name for entry in released_lms())]))
 
 
 def _holds_codec(name: str) -> bool:
-    """Whether this is a codec's folder, its file of weights, or its name."""
+    """Whether this is the folder of a codec or another model, its file of weights, or its name."""
     from solfa.codecs.weights.released import ORIGINALS, find
+    from solfa.lm.registry import knows
 
     path = Path(name)
-    if name in _codec_names() or (find(name) is not None and not path.exists()):
+    if name in _names() or (find(name) is not None and not path.exists()) or knows(name):
         return True
     return _is_checkpoint(path) or (path.is_file() and path.suffix in ORIGINALS)
 
@@ -85,8 +90,9 @@ def _facts(target: str) -> dict[str, Any]:
     path = Path(target)
     if _holds_codec(target):
         from solfa.codecs.registry import describe
+        from solfa.lm.registry import describe_lm, knows
 
-        return {"name": target, **describe(target)}
+        return {"name": target, **(describe_lm(target) if knows(target) else describe(target))}
     with open(path, "rb") as file:
         start = file.read(len(MAGIC))
     if start == MAGIC or path.suffix.lower() in TOKEN_SUFFIXES:

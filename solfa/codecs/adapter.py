@@ -28,8 +28,8 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.codecs.codec import CodeBlock, Codec, Read
-from solfa.codecs.weights import hub
 from solfa.codecs.windows import in_order, pool
+from solfa.foreign import hub
 
 LONG = 60  # seconds, 2 GB with Mimi
 MAX_PARAMETERS = 1 << 30  # a stranger's config may not ask for more
@@ -123,9 +123,7 @@ class TransformersCodec(Codec):
     def decode_samples(
         self, read: Read, samples: int, start: int = 0, stop: int | None = None, scales: Tensor | None = None
     ) -> Iterator[Tensor]:
-        stop = samples if stop is None else stop
-        if not 0 <= start < stop <= samples:
-            raise ValueError(f"samples {start} to {stop} were asked for: there are {samples}, from 0 on")
+        stop = self.check_range("samples", samples, start, stop)
         self._warn(samples)
         tokens = read(0, -(-samples // self.hop))[None].to(self.device)
         sound = self._alone(lambda: self._kind.decode(self.model, tokens))[0].float().cpu()

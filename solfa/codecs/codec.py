@@ -57,6 +57,15 @@ class Codes:
     def codebooks(self) -> int:
         return self.tokens.shape[1]
 
+    def chosen(self, item: int | None) -> int:
+        """The item that goes into a file; None means the only one. Raises ValueError where there are several, or it is none of them."""
+        batch = self.tokens.shape[0]
+        if item is None and batch != 1:
+            raise ValueError(f"a file holds one recording: choose an item, 0 to {batch - 1}")
+        if item is not None and not 0 <= item < batch:
+            raise ValueError(f"item must be 0 to {batch - 1}, not {item}")
+        return item or 0
+
     @property
     def frame_rate(self) -> float:
         """Frames a second."""
@@ -218,11 +227,9 @@ class Codec(nn.Module, ABC):
 
         As `decode_samples`, for codecs whose frames follow one another: ValueError where segments overlap.
         """
-        stop = frames if stop is None else stop
         if self.segment is not None:
             raise ValueError(f"the frames of {self.name} are of segments that overlap: take decode_samples")
-        if not 0 <= start < stop <= frames:
-            raise ValueError(f"frames {start} to {stop} were asked for: there are {frames}, from 0 on")
+        stop = self.check_range("frames", frames, start, stop)
         yield from self.decode_samples(read, frames * self.hop, start * self.hop, stop * self.hop)
 
     def samples_in(self, frames: int, samples: int) -> int:
@@ -241,6 +248,14 @@ class Codec(nn.Module, ABC):
         if not 1 <= codebooks <= most:
             raise ValueError(f"codebooks is {codebooks}: it must lie between 1 and {most}")
         return codebooks
+
+    @staticmethod
+    def check_range(unit: str, size: int, start: int, stop: int | None) -> int:
+        """Where the range ends, at `size` where stop is None; ValueError where it is empty or not within a recording of that size."""
+        stop = size if stop is None else stop
+        if not 0 <= start < stop <= size:
+            raise ValueError(f"{unit} {start} to {stop} were asked for: there are {size}, from 0 on")
+        return stop
 
     def _encode_item(self, parts: Iterable[Tensor], rate: int, codebooks: int) -> _Item:
         """Parts of one recording at any rate to its codes."""
@@ -280,7 +295,9 @@ class Codec(nn.Module, ABC):
             yield part.expand(self.channels, -1)
 
     def _codes(self, items: list[_Item]) -> Codes:
-        batch = torch.zeros(len(items), items[0].tokens.shape[0], max(i.tokens.shape[-1] for i in items), dtype=torch.int64)
+        batch = torch.zeros(
+            len(items), items[0].tokens.shape[0], max(i.tokens.shape[-1] for i in items), dtype=torch.int64
+        )
         scales = torch.zeros(len(items), max(len(item.scales) for item in items))
         for i, item in enumerate(items):
             batch[i, :, : item.tokens.shape[-1]] = item.tokens

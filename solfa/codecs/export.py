@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from solfa import __version__
 from solfa.codecs.codec import Codec
-from solfa.codecs.other_formats.whole_file import write_whole
 from solfa.codecs.vqvae import VQVAE
+from solfa.files import check_replaceable, write_whole
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -53,6 +53,7 @@ def export_onnx(codec: Codec, folder: str | Path, codebooks: int | None = None) 
     files = {name: Path(folder) / f"{name}.onnx" for name in models}
     for name, model in models.items():
         onnx.checker.check_model(model)
+        check_replaceable(files[name])
         write_whole(files[name], model.SerializeToString())
     return Exported(**files)
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from solfa.codecs.weights import hub, released
+from solfa.codecs.weights import released
 from solfa.codecs.weights.released import Released, find, on_disk
+from solfa.foreign import hub
+from solfa.shipped import LICENCE, WEIGHTS, Shipped, list_shipped
 
 if TYPE_CHECKING:
     from solfa.codecs.codec import Codec
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 DEFAULT = "solfa-24khz"
 
 
@@ -41,13 +41,15 @@ class CodecEntry:
         """Bits a second with all codebooks, packed."""
         return self.frame_rate * self.codebooks * (self.codebook_size - 1).bit_length()
 
+    @property
+    def bytes(self) -> int | None:
+        """Of its weights, where they are on this machine."""
+        return _size(self.folder)
+
 
 def list_codecs() -> list[CodecEntry]:
     """The codecs that have a name here, those in the package first."""
-    folders = sorted(path.parent for path in WEIGHTS.glob("*/config.json")) if WEIGHTS.is_dir() else []
-    documents = [(folder, json.loads((folder / "config.json").read_text(encoding="utf-8"))) for folder in folders]
-    shipped = [_shipped(folder, document) for folder, document in documents if document["kind"] == "codec"]
-    return [*shipped, *(_released(entry) for entry in released.RELEASED)]
+    return [*map(_shipped, list_shipped("codec")), *map(_released, released.RELEASED)]
 
 
 def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = True) -> Codec:
@@ -161,22 +163,22 @@ def _model_type(folder: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def _shipped(folder: Path, document: dict[str, Any]) -> CodecEntry:
-    config = document["config"]
+def _shipped(found: Shipped) -> CodecEntry:
+    config = found.document["config"]
     hop = config["frames"]["hop"] if config["frames"] else math.prod(config["seanet"]["ratios"])
     quantizer = config["quantizer"]
     return CodecEntry(
         config["name"],
-        folder,
+        found.folder,
         config["sample_rate"],
         config["channels"],
         quantizer["codebooks"],
         quantizer["codebook_size"],
         config["sample_rate"] / hop,
-        "Apache-2.0",
+        LICENCE,
         "in the package",
-        document["sha256"],
-        document["metadata"],
+        found.document["sha256"],
+        found.document["metadata"],
     )
 
 

@@ -84,7 +84,11 @@ class Blocks(ABC):
 
     @abstractmethod
     def read(self, first: int, last: int, books: int) -> BlockCodes:
-        """The first `books` codebooks of blocks [first, last), all of one length."""
+        """The codes of the first `books` codebooks of blocks [first, last), which must all have the frames of the first.
+
+        Every plane is checked. One that is damaged gives zeros and its reason in `bad`, and the others stand; TokenFileError only where
+        the file itself cannot be read any more. Memory is bounded by the bytes of these blocks.
+        """
 
     def _truncated(self, bytes_needed: str) -> str:
         seconds = self.header.start_of(self.whole) / self.header.frame_rate
@@ -134,6 +138,7 @@ class PackedBlocks(Blocks):
         )
 
     def read(self, first: int, last: int, books: int) -> BlockCodes:
+        """As `Blocks.read`: all planes by one read, the first few by one read a block; they are unpacked together."""
         header = self.header
         count, frames, total = last - first, header.frames_in(first), header.codebooks
         width, stride = header.bytes_of(frames, books), header.bytes_of(header.block_frames)
@@ -228,6 +233,7 @@ class CodedBlocks(Blocks):
         return list(PLANE.iter_unpack(data[SCALE.size * self.header.scaled : self.header.head_bytes]))
 
     def read(self, first: int, last: int, books: int) -> BlockCodes:
+        """As `Blocks.read`; a plane that its coding cannot decode, or whose codes lie outside [0, N), is damaged too."""
         header, frames = self.header, self.header.frames_in(first)
         planes, bad = self._planes(first, last, books)
         codes, undecoded = decode_blocks(

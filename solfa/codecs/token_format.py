@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NoReturn
 
 from solfa.codecs.bitpacking import MAX_BITS, bits_for, packed_bytes
+from solfa.codecs.header_fields import short_text, unique_fields
 
 # A high bit (lost by 7-bit transports) and CR LF (changed by text-mode copies), as in PNG's signature.
 MAGIC = b"\x89SOLFA\r\n"
@@ -88,11 +89,11 @@ class TokenHeader:
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {_short(value)}")
+                raise ValueError(f"{name} must be an integer from {low} to {high}, not {short_text(value)}")
         for name, longest in _MAX_TEXT.items():
             value = getattr(self, name)
             if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-                raise ValueError(f"{name} must be printable text of at most {longest} letters, not {_short(value)}")
+                raise ValueError(f"{name} must be printable text of at most {longest} letters, not {short_text(value)}")
         if not self.codec:
             raise ValueError("codec must not be empty")
         if self.coding not in CODINGS:
@@ -102,7 +103,9 @@ class TokenHeader:
                 f"coding {self.coding!r} is for a codebook_size up to {MAX_CODED_SIZE}, not {self.codebook_size}"
             )
         if (self.coding == "lm") != bool(self.lm):
-            raise ValueError(f"lm must be a model's hash with coding 'lm' and empty with others, not {_short(self.lm)}")
+            raise ValueError(
+                f"lm must be a model's hash with coding 'lm' and empty with others, not {short_text(self.lm)}"
+            )
         self._check_segments()
         if self.frames != self._frames_of_samples:
             what = "the frames of its segments" if self.segment_samples else "ceil(samples / hop)"
@@ -115,7 +118,7 @@ class TokenHeader:
     def _check_segments(self) -> None:
         size, stride = self.segment_samples, self.segment_stride
         if type(self.scaled) is not bool or (self.scaled and not size):
-            raise ValueError(f"scaled must be true or false, and false without segments, not {_short(self.scaled)}")
+            raise ValueError(f"scaled must be true or false, and false without segments, not {short_text(self.scaled)}")
         if not size and not stride:
             return
         if not -(-size // 2) <= stride <= size:
@@ -254,7 +257,7 @@ def parse_json(prelude: bytes, text: bytes, crc: int) -> TokenHeader:
     try:
         record = json.loads(
             text.decode("utf-8"),
-            object_pairs_hook=_unique,
+            object_pairs_hook=unique_fields,
             parse_float=_refuse_number,
             parse_constant=_refuse_number,
         )
@@ -265,7 +268,7 @@ def parse_json(prelude: bytes, text: bytes, crc: int) -> TokenHeader:
         if missing := [name for name in names if name not in record]:
             raise ValueError(f"fields are missing: {', '.join(missing)}")
         if unknown := [name for name in record if name not in names]:
-            raise ValueError(f"field {_short(unknown[0])} is not known; known: {', '.join(names)}")
+            raise ValueError(f"field {short_text(unknown[0])} is not known; known: {', '.join(names)}")
         header = TokenHeader(**record)
         if header.version != version:
             raise ValueError(f"what it describes is of version {header.version}, the file says {version}")
@@ -294,25 +297,11 @@ def _dump(record: dict[str, Any]) -> bytes:
 
 def _check_metadata(metadata: Any) -> None:
     if not isinstance(metadata, Mapping):
-        raise ValueError(f"metadata must map text to text, not {_short(metadata)}")
+        raise ValueError(f"metadata must map text to text, not {short_text(metadata)}")
     for item in (text for pair in metadata.items() for text in pair):
         if not isinstance(item, str) or any("\ud800" <= letter <= "\udfff" for letter in item):
-            raise ValueError(f"metadata must map text to text; {_short(item)} is none")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a field stands in it twice")
-    return record
+            raise ValueError(f"metadata must map text to text; {short_text(item)} is none")
 
 
 def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"the number {_short(text)} is not an integer")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length()} bits"
-    text = ascii(value) if isinstance(value, str | int | float) or value is None else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+    raise ValueError(f"the number {short_text(text)} is not an integer")

@@ -3,14 +3,11 @@
 import contextlib
 import math
 import os
-import secrets
-import stat
 import struct
 import zlib
 from array import array
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,6 +27,7 @@ from solfa.codecs.token_format import (
     pack_head,
     plane_crc,
 )
+from solfa.files import WholeFile, check_replaceable
 
 if TYPE_CHECKING:  # a token file is written and read without torch
     from solfa.codecs.codec import Codes
@@ -59,16 +57,14 @@ class TokenWriter:
         self.header = replace(header, frames=0, samples=0)
         self._coding = make_coding(header, lm)
         self.frames = 0
-        self._target = Path(os.path.realpath(path))  # a link keeps pointing where it pointed
-        if self._target.exists() and not stat.S_ISREG(self._target.stat().st_mode):
-            raise ValueError(f"{path} is not a regular file: a token file cannot take its place")
+        check_replaceable(path)
         self._pending = np.empty((header.codebooks, header.block_frames), np.int32)  # [K, F], filled to self._filled
         self._filled = 0
         self._lengths = array("I")  # of the blocks, in bytes
         self._segments = array("I")  # frames of each
         head = pack_head(self.header)
-        self._temporary = self._target.with_name(f".solfa-{secrets.token_hex(8)}.tmp")
-        self._file = open(self._temporary, "xb")  # noqa: SIM115 - closed by close() or abort()
+        self._whole = WholeFile(path)
+        self._file = open(self._whole.temporary, "xb")  # noqa: SIM115 - closed by close() or abort()
         try:
             # Zeros until the end: a temporary file left by a kill is never taken for a token file.
             self._write(bytes(len(head)))
@@ -79,7 +75,7 @@ class TokenWriter:
     def write(self, codes: Any, scale: float | None = None) -> None:
         """Append frames. codes: integers [K, n] (NumPy or torch), every one in [0, N). scale: of the segment, where they have one."""
         if self._file.closed:
-            raise ValueError(f"the writer of {self._target} is closed")
+            raise ValueError(f"the writer of {self._whole.target} is closed")
         tokens = checked_codes(codes, self.header)
         if self.header.segment_samples:
             self._write_segment(tokens, scale)
@@ -132,11 +128,8 @@ class TokenWriter:
             self._write_index(zlib.crc32(head))
             self._file.seek(0)
             self._write(head)
-            self._file.flush()
-            os.fsync(self._file.fileno())
             self._file.close()
-            os.replace(self._temporary, self._target)
-            _sync_folder(self._target.parent)
+            self._whole.commit()
         except BaseException:
             self.abort()
             raise
@@ -145,7 +138,7 @@ class TokenWriter:
         """Give up: nothing is left behind, and a file that bore the name before is untouched."""
         with contextlib.suppress(OSError):
             self._file.close()
-        self._temporary.unlink(missing_ok=True)
+        self._whole.discard()
 
     def __enter__(self) -> Self:
         return self
@@ -219,12 +212,7 @@ def write_tokens(
     adaptive, 1024 with an lm unless given; of segments, always one. The rest goes into the header: see `TokenHeader`.
     Raises as `TokenWriter` does.
     """
-    batch = codes.tokens.shape[0]
-    if item is None and batch != 1:
-        raise ValueError(f"a token file holds one recording: choose an item, 0 to {batch - 1}")
-    chosen = 0 if item is None else item
-    if not 0 <= chosen < batch:
-        raise ValueError(f"item must be 0 to {batch - 1}, not {item}")
+    chosen = codes.chosen(item)
     if coding is None:
         coding = "lm" if lm else "adaptive" if codes.codebook_size <= MAX_CODED_SIZE else "packed"
     size, stride = codes.segment or (0, 0)
@@ -274,13 +262,3 @@ def checked_codes(codes: Any, header: TokenHeader) -> np.ndarray:
             f"[0, {header.codebook_size})"
         )
     return array
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power cut, where the system can (not on Windows)."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -137,9 +137,7 @@ class VQVAE(Codec):
     def decode_samples(
         self, read: Read, samples: int, start: int = 0, stop: int | None = None, scales: Tensor | None = None
     ) -> Iterator[Tensor]:
-        stop = samples if stop is None else stop
-        if not 0 <= start < stop <= samples:
-            raise ValueError(f"samples {start} to {stop} were asked for: there are {samples}, from 0 on")
+        stop = self.check_range("samples", samples, start, stop)
         workers = self._workers()
         if self.segment is None:
             stages = self._dequantized(window_stages(fast(self.decoder), self.chunk))

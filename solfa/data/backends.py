@@ -44,12 +44,18 @@ class Event(NamedTuple):
 
 
 class Backend(Protocol):
-    """Plays events on channels: `play` gives [2, samples] float32, the same whatever was played before."""
+    """A synthesizer with a soundfont in it."""
 
     name: str
     step: int  # events sound at multiples of so many samples
 
-    def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples: ...
+    def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples:
+        """The sound of events, sorted, on these channels: [2, samples] float32, left and right, the same whatever was played before.
+
+        Event.channel counts in `channels`; notes that still sound at the end are cut there. cents: how far all but the drums are
+        detuned. Nothing is limited: loud pieces go beyond 1. Raises ValueError for more channels than the synthesizer has.
+        """
+        ...
 
 
 class FluidSynth:
@@ -110,6 +116,7 @@ class FluidSynth:
             library.delete_fluid_synth(synth)
 
     def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples:
+        """As `Backend.play`; events at the nearest multiple of 64 samples. ValueError, too, for a preset that the soundfont has not."""
         if len(channels) > self.max_channels:
             raise ValueError(f"{len(channels)} parts: fluidsynth plays at most {self.max_channels}")
         with self._fresh() as (synth, font):
@@ -174,6 +181,7 @@ class TinySoundFont:
         self._output = (library.OutputMode.StereoInterleaved, sample_rate, 0.0)
 
     def play(self, channels: Sequence[Channel], events: Sequence[Event], samples: int, cents: float) -> Samples:
+        """As `Backend.play`; events at their very sample, for any number of channels."""
         font = self._clone(self._font)  # shares the sounds; what was played before leaves traces in a used one
         font.set_output(*self._output)
         font.set_max_voices(VOICES)

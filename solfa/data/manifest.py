@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
+from solfa.files import WholeFile
 from solfa.score.note import Note
 
 MAX_LINE = 1 << 24  # characters
@@ -140,17 +139,9 @@ def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
 
 
 def write_lines(path: str | os.PathLike[str], rows: Iterable[Any]) -> None:
-    """JSON lines, written to a temporary file that then takes the name."""
-    path = Path(path)
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.writelines(json_line(row) for row in rows)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """JSON lines, whole or not at all."""
+    with WholeFile(path) as temporary, open(temporary, "x", encoding="utf-8", newline="\n") as file:
+        file.writelines(json_line(row) for row in rows)
 
 
 def json_line(value: Any) -> str:

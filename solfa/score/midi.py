@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import mido
 
+from solfa.files import write_whole
 from solfa.score import smf
 from solfa.score.note import Note
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
@@ -207,7 +206,7 @@ def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
     file.save(file=buffer)
     data = buffer.getvalue()
     if path is not None:
-        _write_whole(Path(path), data)
+        write_whole(path, data)
     return data
 
 
@@ -260,17 +259,3 @@ def _deltas(events: list[tuple[int, Any]]) -> Any:
         now = tick
         track.append(message)
     return track
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise

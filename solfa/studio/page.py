@@ -4,8 +4,6 @@ The page asks nobody for anything: pictures and sounds are inside it, and its co
 """
 
 import base64
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -48,16 +46,3 @@ def page(title: str, lede: str, sections: Sequence[Section], footer: str = "") -
 def data_uri(kind: str, data: bytes) -> str:
     """Bytes of a MIME type as an address that is its own content."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
-def write_page(path: Path, text: str) -> None:
-    """Write the page, whole or not at all."""
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -16,10 +16,12 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from solfa.audio.io import info, read
+from solfa.audio.loudness import FLOOR, integrated_loudness
 from solfa.audio.resample import resample
 from solfa.data.manifest import read_manifest
 
 Samples = NDArray[np.float32]
+TRIES = 8  # for a salient crop, as in audiotools
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Augmentation:
     gain: range in dB, always. mix: a second crop is added, at -12 to 6 dB. speed: played faster or slower by up to 30 %. equalise: a
     random smooth curve over frequency, up to 9 dB either way. lowpass: cut between 2.5 kHz and half the rate. noise: white noise,
     35 to 70 dB below the sound.
+
+    The rest is as DAC prepares its crops, and off where it is None. salient: a crop of at most so many LUFS is drawn anew from the same
+    recording, up to eight times in all. phase: range in degrees by which all frequencies are turned alike. loudness: every crop that is
+    not silent is brought to so many LUFS, to which the gain adds. Last of all, what is above a peak of 1 is brought down to it.
     """
 
     gain: tuple[float, float] = (-20.0, 3.0)
@@ -37,6 +43,9 @@ class Augmentation:
     equalise: float = 0.3
     lowpass: float = 0.1
     noise: float = 0.1
+    loudness: float | None = None
+    phase: tuple[float, float] | None = None
+    salient: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("mix", "speed", "equalise", "lowpass", "noise"):
@@ -44,6 +53,15 @@ class Augmentation:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie between 0 and 1")
         if not self.gain[0] <= self.gain[1]:
             raise ValueError(f"gain is {self.gain}: it must go from low to high, in dB")
+        if self.phase is not None and not -360 <= self.phase[0] <= self.phase[1] <= 360:
+            raise ValueError(f"phase is {self.phase}: it must go from low to high, in degrees between -360 and 360")
+        for name in ("loudness", "salient"):
+            value = getattr(self, name)
+            if value is not None and not FLOOR <= value <= 0:
+                raise ValueError(f"{name} is {value}: it must lie between {FLOOR:g} and 0 LUFS")
+
+
+PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=0.0, noise=0.0)  # crops as they are
 
 
 class CropReader:
@@ -87,6 +105,10 @@ class CropReader:
         if rng.random() < a.noise:
             x = x + rng.standard_normal(x.shape, np.float32) * np.float32(_level(x) * 10 ** (-rng.uniform(35, 70) / 20))
         gain = 10 ** (rng.uniform(*a.gain) / 20)
+        if a.phase is not None:
+            x = shift_phase(x, rng.uniform(*a.phase))
+        if a.loudness is not None and (level := integrated_loudness(x, self.sample_rate)) > FLOOR:
+            gain *= 10 ** ((a.loudness - level) / 20)
         peak = np.abs(x).max()
         return (x * min(gain, 1 / max(peak, 1e-9))).astype(np.float32)
 
@@ -100,9 +122,12 @@ class CropReader:
 
     def _read(self, rng: Generator, samples: int) -> Samples:
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.paths) - 1)
-        whole = self._decoded(index)
-        start = int(rng.integers(0, max(1, whole.shape[-1] - samples + 1)))
-        piece = whole[:, start : start + samples].astype(np.float32) / 32768
+        whole, cutoff = self._decoded(index), self.augmentation.salient
+        for _ in range(TRIES):
+            start = int(rng.integers(0, max(1, whole.shape[-1] - samples + 1)))
+            piece = whole[:, start : start + samples].astype(np.float32) / 32768
+            if cutoff is None or integrated_loudness(piece, self.sample_rate) > cutoff:
+                break
         return np.pad(piece, ((0, 0), (0, samples - piece.shape[-1])))
 
     def _filtered(self, rng: Generator, x: Samples) -> Samples:
@@ -138,6 +163,17 @@ class CropReader:
             while self.cached_bytes > self._cache_bytes and len(self._cache) > 1:
                 self.cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return whole
+
+
+def shift_phase(x: Samples, degrees: float) -> Samples:
+    """Sound [C, S] with every frequency turned by the same angle: cos(a) x - sin(a) H(x), H the Hilbert transform.
+
+    audiotools, from which DAC has it, turns the bins of an STFT; here the whole crop is turned at once, mirrored at its end, as a jump
+    from the end to the start would ring through all of it. No frequency gets louder or softer, save 0 Hz, which has no phase to turn.
+    """
+    spectrum = np.fft.rfft(np.concatenate([x, x[..., ::-1]], -1))
+    turned = spectrum * np.exp(1j * np.deg2rad(degrees)).astype(np.complex64)
+    return np.fft.irfft(turned, 2 * x.shape[-1])[..., : x.shape[-1]].astype(np.float32)
 
 
 def _level(x: Samples) -> float:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..checkpoint import write_text
+from ..files import write_whole
 
 METRICS_NAME = "metrics.jsonl"
 
@@ -51,7 +51,7 @@ class MetricsLog:
         self.path = run / METRICS_NAME
         kept = [line for line in read_metrics(run) if line["step"] <= step]
         self.evaluated = any(line["step"] == step and line["split"] == "evaluation" for line in kept)
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_whole(self.path, "".join(json.dumps(line) + "\n" for line in kept))
         self._file = self.path.open("a", encoding="utf-8")
         self._board: Any = None
         if importlib.util.find_spec("tensorboard") is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -12,7 +13,8 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import read_json, write_text
+from ..checkpoint import read_json
+from ..files import write_whole
 from .config import FREE_FIELDS, TrainConfig
 
 CONFIG_NAME = "config.json"
@@ -51,9 +53,23 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
     return [f"{path}: {json.dumps(old)} -> {json.dumps(new)}"]
 
 
-def check_same(run: Path, config: dict[str, Any]) -> None:
-    """Raises ValueError where the run in this folder was started with another configuration."""
-    found = differences(read_json(run / CONFIG_NAME), config)
+def completed(document: Any, config: Any) -> Any:
+    """A configuration that was written before some of its fields were there, with their defaults for them."""
+    if not (isinstance(document, dict) and dataclasses.is_dataclass(config)):
+        return document
+    filled = {name: completed(value, getattr(config, name, None)) for name, value in document.items()}
+    for field in dataclasses.fields(config):
+        if field.name not in filled and field.default is not dataclasses.MISSING:
+            filled[field.name] = plain(field.default)
+    return filled
+
+
+def check_same(run: Path, config: dict[str, Any], task: Any, train: TrainConfig) -> None:
+    """Raises ValueError where the run in this folder was started with another configuration. config: of `task` and `train`, resolved."""
+    old = read_json(run / CONFIG_NAME)
+    if isinstance(old, dict):
+        old = {**old, "task": completed(old.get("task"), task), "train": completed(old.get("train"), train)}
+    found = differences(old, config)
     if found:
         free = ", ".join(FREE_FIELDS)
         changes = "; ".join(found)
@@ -61,7 +77,7 @@ def check_same(run: Path, config: dict[str, Any]) -> None:
 
 
 def write_document(path: Path, document: Any) -> None:
-    write_text(path, json.dumps(document, indent=2) + "\n")
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 class RunRecord:
@@ -99,10 +115,8 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    try:
+    with contextlib.suppress(OSError):  # only Linux has it, and the name is only for the record
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
     return platform.processor() or platform.machine()

@@ -67,8 +67,8 @@ def test_what_is_not_there_fails_in_one_line(tmp_path: Path, recordings: Path, c
 def test_models_are_those_that_can_be_loaded(capsys: pytest.CaptureFixture) -> None:
     assert run(["models", "--json"]) == 0
     rows = report(capsys)
-    assert [row["name"] for row in rows] == [entry.name for entry in list_codecs()]
+    assert [row["name"] for row in rows if row["kind"] == "codec"] == [entry.name for entry in list_codecs()]
     for row in rows:
         assert run(["info", row["name"], "--json"]) == 0
-        assert report(capsys)["config"]["sample_rate"] == row["sample_rate"]
+        assert report(capsys)["config"].get("sample_rate") == row.get("sample_rate")
     assert run(["models"]) == 0

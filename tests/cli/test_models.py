@@ -1,6 +1,8 @@
 """`solfa models` and `solfa info` of released codecs, and what a command says when their weights are not here."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,12 @@ import torch
 from huggingface_hub import constants
 from transformers import EncodecConfig, EncodecModel
 
+from solfa import checkpoint
 from solfa.cli.app import run
-from solfa.codecs.registry import list_codecs
 from solfa.codecs.token_file import TokenFile
 from solfa.codecs.weights import released
+from solfa.lm.weights import released as lms
+from solfa.shipped import list_shipped
 
 
 @pytest.fixture(autouse=True)
@@ -31,9 +35,17 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_here_and_how_to_get_the_rest(empty: Path, capsys: pytest.CaptureFixture) -> None:
     assert run(["models"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [entry.name for entry in list_codecs()]
-    assert lines[1].endswith("weights/solfa-24khz")
-    assert lines[2].endswith("CC BY-NC 4.0  not here: hf download facebook/encodec_24khz")
+    names = [line.split()[0] for line in lines[1:]]
+    assert names[: names.index("encodec-24khz")] == [found.name for found in list_shipped()]
+    others = names[names.index("encodec-24khz") :]
+    assert others == [entry.name for entry in (*released.RELEASED, *lms.RELEASED)]
+    shown = dict(zip(names, lines[1:], strict=True))
+    assert shown["solfa-24khz"].endswith("weights/solfa-24khz") and " 17.3 MB " in shown["solfa-24khz"]
+    assert " smaller token files of solfa-24khz (solfa encode --lm) " in shown["solfa-24khz-lm"]
+    assert shown["encodec-24khz"].endswith("CC BY-NC 4.0  not here: hf download facebook/encodec_24khz")
+    stereo = shown["musicgen-stereo-small"]
+    assert stereo.endswith("CC BY-NC 4.0  not here: hf download facebook/musicgen-stereo-small")
+    assert " stereo music from text, as codes of encodec-32khz " in stereo
     assert run(["models", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["solfa-24khz"]["installed"] and rows["solfa-24khz"]["licence"] == "Apache-2.0"
@@ -48,12 +60,58 @@ def test_what_is_here_and_how_to_get_the_rest(empty: Path, capsys: pytest.Captur
     assert {row["name"]: row for row in json.loads(capsys.readouterr().out)}["dac-44khz-16kbps"]["installed"]
 
 
+def test_whatever_ships_is_listed_without_torch(tmp_path: Path) -> None:
+    """A token LM, and a checkpoint of a kind that this command does not know."""
+    for name, kind, config in (
+        ("solfa-music", "lm", {"codec": "solfa-24khz"}),
+        ("solfa-new", "new", {"codec": 3}),
+        ("solfa-plain", "lm", {}),
+    ):
+        checkpoint.save(tmp_path / name, kind, config, {"w": torch.zeros(1000)})
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from solfa import shipped\n"
+        "from solfa.cli.app import run\n"
+        "shipped.WEIGHTS = Path(sys.argv[1])\n"
+        "assert run(['models', *sys.argv[2:]]) == 0\n"
+        "assert not {'torch', 'numpy', 'transformers'} & set(sys.modules)\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path)]
+    lines = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[:2] for line in lines[1:4]] == [
+        ["solfa-music", "lm"],
+        ["solfa-new", "new"],
+        ["solfa-plain", "lm"],
+    ]
+    assert "music from text, as codes of solfa-24khz" in lines[1] and "codes of a codec" in lines[3]
+    done = subprocess.run([*arguments, "--json"], capture_output=True, text=True, check=True)
+    music, new, *_ = json.loads(done.stdout)
+    assert (music["kind"], music["codec"], music["installed"]) == ("lm", "solfa-24khz", True)
+    assert music["bytes"] == (tmp_path / "solfa-music" / "model.safetensors").stat().st_size
+    assert (new["kind"], new["for"], new["folder"]) == ("new", "", str(tmp_path / "solfa-new"))
+
+
+def test_info_of_what_is_listed_and_no_codec(capsys: pytest.CaptureFixture) -> None:
+    assert run(["info", "solfa-24khz-lm", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["kind"], found["config"]["codec"]) == ("code-lm", "solfa-24khz")
+
+
 def test_info_of_a_model_that_is_not_here(capsys: pytest.CaptureFixture) -> None:
     for name in ("encodec-48khz", "facebook/encodec_48khz"):
         assert run(["info", name, "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         assert found["name"] == name and found["config"]["channels"] == 2 and found["folder"] is None
         assert (found["licence"], found["how"]) == ("CC BY-NC 4.0", "hf download facebook/encodec_48khz")
+
+
+def test_info_of_a_language_model(capsys: pytest.CaptureFixture) -> None:
+    for name in ("musicgen-melody", "facebook/musicgen-melody"):
+        assert run(["info", name, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert (found["kind"], found["how"]) == ("lm", "hf download facebook/musicgen-melody")
+        assert found["config"]["fusion"] == "prepend" and found["config"]["melody"]["frames"] == 235
 
 
 def test_one_line_says_what_to_do(recordings: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,9 +1,16 @@
-"""Tiny codecs of every kind, with random weights and codebooks whose entries are all in use."""
+"""Tiny codecs of every kind, with random weights and codebooks whose entries are all in use; and what strangers do to files."""
 
 import dataclasses
+import struct
+import tracemalloc
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 import pytest
 import torch
+from hypothesis import strategies as st
 
 from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.quantizers.vector import VectorLevel
@@ -12,6 +19,8 @@ from solfa.codecs.vqvae import VQVAE, VQVAEConfig
 from solfa.nn.frames import FrameConfig
 from solfa.nn.seanet import SEANetConfig
 
+T = TypeVar("T")
+Edit: TypeAlias = tuple[str, int, int, bytes]
 SMALL = QuantizerConfig(codebooks=3, codebook_size=16, kmeans_iters=0)
 FRAMES = VQVAEConfig("tiny", 8_000, latent_dim=8, frames=FrameConfig(20, 12, 2, 2, 3, 4), quantizer=SMALL, chunk=7)
 SEANET = SEANetConfig(dimension=8, n_filters=2, ratios=(5, 4), causal=False)
@@ -59,3 +68,51 @@ def _build(config: VQVAEConfig) -> VQVAE:
 def tiny_codecs() -> dict[str, VQVAE]:
     """A codec of each kind; hop 20, three codebooks of 16. Tests must not change them."""
     return {name: _build(config) for name, config in CONFIGS.items()}
+
+
+def _edited(data: bytes, edits: list[Edit]) -> bytes:
+    for kind, at, other, extra in edits:
+        at, other = min(at, len(data)), min(other, len(data))
+        if kind == "flip" and at < len(data):
+            data = data[:at] + bytes([data[at] ^ (extra[0] or 1)]) + data[at + 1 :]
+        elif kind == "cut":
+            data = data[: min(at, other)] + data[max(at, other) :]
+        elif kind == "insert":
+            data = data[:at] + extra + data[at:]
+        elif kind == "copy":
+            data = data[:at] + data[other : other + 40] + data[at:]
+        elif kind == "number":
+            number = [0, 1, 2**31, 2**32 - 1][other % 4]
+            data = data[:at] + struct.pack("<I", number) + data[at + 4 :]
+    return data
+
+
+@pytest.fixture(scope="session")
+def damage() -> st.SearchStrategy[Callable[[bytes], bytes]]:
+    """Draws functions that change a file's bytes at one to four places."""
+    kinds = st.sampled_from(["flip", "cut", "insert", "copy", "number"])
+    edit = st.tuples(kinds, st.integers(0, 800), st.integers(0, 800), st.binary(min_size=1, max_size=12))
+    return st.lists(edit, min_size=1, max_size=4).map(lambda edits: partial(_edited, edits=edits))
+
+
+def _read_bounded(
+    read: Callable[[Path], T], path: Path, data: bytes, error: type[Exception], memory: int = 200
+) -> T | str:
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        return read(path)
+    except error as found:
+        said = str(found)
+        assert said.startswith(str(path)) and "\n" not in said and len(said) < 1000
+        return said
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < memory * len(data) + 2_000_000
+
+
+@pytest.fixture(scope="session")
+def read_bounded() -> Callable[..., object]:
+    """What `read(path)` makes of a stranger's bytes, or the words of its one kind of error, in `memory` bytes for each of them."""
+    return _read_bounded

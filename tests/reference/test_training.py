@@ -1,10 +1,11 @@
-"""Discriminators and losses of codec training against `dac`, `encodec` and torchaudio: same weights, same numbers."""
+"""Discriminators, losses and crops of codec training against `dac`, `encodec`, audiotools and torchaudio: same weights, same numbers."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 import torchaudio
@@ -15,7 +16,9 @@ from dac.nn.loss import GANLoss, MelSpectrogramLoss, MultiScaleSTFTLoss
 from encodec.msstftd import MultiScaleSTFTDiscriminator
 from torch import Tensor, nn
 
+from solfa.audio.loudness import integrated_loudness
 from solfa.train.adversarial import discriminator_loss, feature_loss, generator_loss
+from solfa.train.crops import shift_phase
 from solfa.train.discriminators import (
     BandConfig,
     BandDiscriminator,
@@ -216,3 +219,33 @@ def test_what_is_compared_can_differ() -> None:
         changed.post.bias += 1e-3
     with pytest.raises(AssertionError):
         same(changed(sound(2048)), theirs(sound(2048)))
+
+
+def sounding(seconds: float) -> Tensor:
+    """Tones from 150 Hz up and noise, [1, 1, S]."""
+    rng, time = np.random.default_rng(0), np.arange(int(seconds * RATE)) / RATE
+    tones = sum(np.sin(2 * np.pi * hertz * time + hertz) for hertz in (151.0, 440.0, 3000.0))
+    return torch.from_numpy(0.1 * tones + 0.02 * rng.standard_normal(len(time))).float()[None, None]
+
+
+@pytest.mark.parametrize("degrees", [-90.0, 45.0, 170.0])
+def test_phases_turn_as_in_audiotools(degrees: float) -> None:
+    x = sounding(0.38)
+    signal = AudioSignal(x.clone(), RATE)
+    signal.stft()
+    theirs = signal.shift_phase(float(np.deg2rad(degrees))).istft().audio_data[0, 0]
+    ours = shift_phase(x[0].numpy(), degrees)[0]
+    middle = slice(3000, -3000)  # the ends of a crop are mirrored in both, and each sees another length of that
+    assert (
+        float(np.abs(ours - theirs.numpy())[middle].max())
+        < 0.02
+        < 0.2
+        < float(np.abs(ours - x[0, 0].numpy())[middle].max())
+    )
+
+
+def test_crops_of_dac_are_a_little_louder() -> None:
+    """audiotools fills 0.38 s up to 0.5 s with silence, which counts, and makes up for it."""
+    x = sounding(0.38)
+    theirs = AudioSignal(x.clone(), RATE).normalize(-16).audio_data[0].numpy()
+    assert integrated_loudness(theirs, RATE) == pytest.approx(-16 + 0.6, abs=0.15)

@@ -14,9 +14,9 @@ import torch
 from solfa import checkpoint
 from solfa.codecs.entropy.integer_lm import IntegerLM
 from solfa.codecs.entropy.lm_config import CodeLMConfig
+from solfa.shipped import list_shipped
 
 KIND = "code-lm"
-WEIGHTS = Path(__file__).resolve().parent.parent.parent / "weights"
 
 
 def save_lm(folder: str | Path, lm: IntegerLM, metadata: Mapping[str, Any] | None = None) -> None:
@@ -30,11 +30,11 @@ def load_lm(name: str | Path) -> IntegerLM:
 
     Raises ValueError where there is none, or it is damaged.
     """
-    shipped = WEIGHTS / name
-    if shipped in shipped_folders():
-        return _load(shipped)
+    shipped = {found.name: found.folder for found in list_shipped(KIND)}
+    if str(name) in shipped:
+        return _load(shipped[str(name)])
     if not Path(name).is_dir():
-        names = ", ".join(folder.name for folder in shipped_folders()) or "none"
+        names = ", ".join(shipped) or "none"
         raise ValueError(f"there is no language model {str(name)!r}: by name there is {names}; or give a folder")
     return _load(Path(name))
 
@@ -42,16 +42,10 @@ def load_lm(name: str | Path) -> IntegerLM:
 @lru_cache(maxsize=2)
 def find_lm(digest: str) -> IntegerLM | None:
     """The code LM of the package that has this hash, if there is one."""
-    for folder in shipped_folders():
-        if checkpoint.read_config(folder)["metadata"].get("hash") == digest:
-            return _load(folder)
+    for found in list_shipped(KIND):
+        if found.document["metadata"].get("hash") == digest:
+            return _load(found.folder)
     return None
-
-
-def shipped_folders() -> list[Path]:
-    """Where the code LMs of the package are."""
-    folders = sorted(path.parent for path in WEIGHTS.glob("*/config.json"))
-    return [folder for folder in folders if checkpoint.read_config(folder)["kind"] == KIND]
 
 
 def _load(folder: Path) -> IntegerLM:

@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from solfa.codecs.header_fields import short_text
+from solfa.codecs.other_formats.code_file import CodeFileError, read_whole
 from solfa.codecs.other_formats.dac_pickle import array_of, read_object, write_object
-from solfa.codecs.other_formats.whole_file import CodeFileError, read_whole, write_whole
+from solfa.files import check_replaceable, write_whole
 
 VERSIONS = ("1.0.0",)
 _BOUNDS = {
@@ -52,11 +54,11 @@ class DacFile:
         for name, (low, high) in _BOUNDS.items():
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {_short(value)}")
+                raise ValueError(f"{name} must be an integer from {low} to {high}, not {short_text(value)}")
         if type(self.padding) is not bool:
-            raise ValueError(f"padding must be True or False, not {_short(self.padding)}")
+            raise ValueError(f"padding must be True or False, not {short_text(self.padding)}")
         if self.dac_version not in VERSIONS:
-            raise ValueError(f"dac_version {_short(self.dac_version)} is not known; known: {', '.join(VERSIONS)}")
+            raise ValueError(f"dac_version {short_text(self.dac_version)} is not known; known: {', '.join(VERSIONS)}")
         _check_tokens(self.tokens, self.channels)
         if len(self.input_db) not in (1, self.recordings, self.items):
             raise ValueError(
@@ -115,6 +117,7 @@ def write_dac(path: str | os.PathLike[str], file: DacFile) -> None:
         "padding": file.padding,
         "dac_version": file.dac_version,
     }
+    check_replaceable(path)
     write_whole(path, write_object({"codes": file.tokens.astype(np.uint16), "metadata": metadata}))
 
 
@@ -144,10 +147,3 @@ def _check_tokens(tokens: np.ndarray, channels: int) -> None:
         raise ValueError(f"codes have {tokens.shape[1]} codebooks: 1 to {MAX_CODEBOOKS} are legal")
     if int(tokens.min()) < 0 or int(tokens.max()) > 0xFFFF:
         raise ValueError(f"codes lie between {tokens.min()} and {tokens.max()}: 0 to 65535 can be stored")
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length()} bits"
-    text = ascii(value) if isinstance(value, str | int | float) or value is None else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."

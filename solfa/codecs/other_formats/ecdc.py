@@ -21,6 +21,7 @@ from torch import Tensor
 
 from solfa.codecs.bitpacking import pack, unpack
 from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.other_formats.code_file import CodeFileError, read_whole
 from solfa.codecs.other_formats.ecdc_header import (
     BITS,
     BY_CODEC,
@@ -33,8 +34,8 @@ from solfa.codecs.other_formats.ecdc_header import (
     read_ecdc_header,
 )
 from solfa.codecs.other_formats.ecdc_lm import decode_segment, encode_segment, warn_not_portable
-from solfa.codecs.other_formats.whole_file import CodeFileError, read_whole, write_whole
 from solfa.codecs.weights.released import LANGUAGE_MODELS
+from solfa.files import check_replaceable, write_whole
 
 if TYPE_CHECKING:
     from solfa.codecs.other_formats.ecdc_lm import EncodecLM
@@ -78,7 +79,7 @@ def write_ecdc(
     item: which of a batch; may be left out where there is one.
     Raises ValueError for codes of another codec or out of range, and where the target is no regular file.
     """
-    chosen = _chosen(codes, item)
+    chosen = codes.chosen(item)
     header = _header_of(codes, chosen, lm is not None)
     tokens = codes.tokens[chosen, :, : codes.lengths[chosen]].cpu()
     if not 0 <= int(tokens.min()) <= int(tokens.max()) < CODEBOOK_SIZE:
@@ -99,6 +100,7 @@ def write_ecdc(
         if header.spare_frames(segment):
             part = torch.cat([part, part[:, -1:]], 1)
         parts.append(_packed(part) if lm is None else encode_segment(lm, part))
+    check_replaceable(path)
     write_whole(path, b"".join(parts))
     return header
 
@@ -185,16 +187,6 @@ def _of_codec(codes: Codes, codec: Codec, path: str) -> Codes:
             f"{path}: made by {made}: {codec.name} ({codec.sample_rate} Hz, {codec.codebooks} codebooks) cannot play it"
         )
     return replace(codes, codec=codec.name, weights_hash=codec.weights_hash)
-
-
-def _chosen(codes: Codes, item: int | None) -> int:
-    batch = codes.tokens.shape[0]
-    if item is None and batch != 1:
-        raise ValueError(f"a .ecdc file holds one recording: choose an item, 0 to {batch - 1}")
-    chosen = 0 if item is None else item
-    if not 0 <= chosen < batch:
-        raise ValueError(f"item must be 0 to {batch - 1}, not {item}")
-    return chosen
 
 
 def check_ecdc_codec(name: str) -> str:

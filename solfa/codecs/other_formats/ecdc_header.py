@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from solfa.codecs.bitpacking import packed_bytes
+from solfa.codecs.header_fields import short_text, unique_fields
 from solfa.codecs.other_formats.arithmetic import least_bits
-from solfa.codecs.other_formats.whole_file import CodeFileError, read_whole
+from solfa.codecs.other_formats.code_file import CodeFileError, read_whole
 
 PRELUDE = struct.Struct("!4sBI")
 SCALE = struct.Struct("!f")
@@ -58,11 +59,11 @@ class EcdcHeader:
 
     def __post_init__(self) -> None:
         if self.name not in MODELS:
-            raise ValueError(f"the model {_short(self.name)} is not known; known: {', '.join(MODELS)}")
+            raise ValueError(f"the model {short_text(self.name)} is not known; known: {', '.join(MODELS)}")
         if not 1 <= self.samples <= 1 << 53:
-            raise ValueError(f"{_short(self.samples)} samples: at least 1, at most 2^53")
+            raise ValueError(f"{short_text(self.samples)} samples: at least 1, at most 2^53")
         if not 1 <= self.codebooks <= self.model.codebooks:
-            raise ValueError(f"{_short(self.codebooks)} codebooks: {self.name} has 1 to {self.model.codebooks}")
+            raise ValueError(f"{short_text(self.codebooks)} codebooks: {self.name} has 1 to {self.model.codebooks}")
 
     @property
     def model(self) -> EcdcModel:
@@ -152,7 +153,7 @@ def parse_header(data: bytes) -> tuple[EcdcHeader, int]:
     if len(data) < end:
         raise ValueError(f"truncated: its header is {length} bytes, the file {len(data)}")
     try:
-        record = json.loads(data[PRELUDE.size : end].decode("utf-8"), object_pairs_hook=_unique)
+        record = json.loads(data[PRELUDE.size : end].decode("utf-8"), object_pairs_hook=unique_fields)
     except RecursionError:
         raise ValueError("bad header: it is nested too deeply") from None
     except ValueError as error:  # bad UTF-8 and bad JSON are ValueErrors
@@ -178,18 +179,6 @@ def _check_record(record: Any) -> None:
         raise ValueError(f"bad header: it must be an object of exactly the keys {', '.join(KEYS)}")
     for key, kind in KEYS.items():
         if type(record[key]) is not kind:
-            raise ValueError(f"bad header: {key} is {_short(record[key])}, which is not of the type {kind.__name__}")
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a key stands in it twice")
-    return record
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, int) and value.bit_length() > 64:
-        return f"an integer of {value.bit_length()} bits"
-    text = ascii(value) if isinstance(value, str | int | float) or value is None else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else text[:57] + "..."
+            raise ValueError(
+                f"bad header: {key} is {short_text(record[key])}, which is not of the type {kind.__name__}"
+            )

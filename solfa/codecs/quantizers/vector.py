@@ -104,6 +104,12 @@ class VectorLevel(Level):
         return self.layer._codebook.cluster_size[0]
 
     def forward(self, residual: Tensor) -> LevelOutput:
+        """Quantize vectors [B, T, D]: the code next to each, and the losses [B] that pull the two together.
+
+        In training the codebook is started by k-means on the first batch (`kmeans_iters`), then moved by EMA or by gradient
+        (`update`); codes that win too often are handicapped (`conscience`), and dead ones replaced. `quantized` gives gradients to the
+        projections alone: the encoder's pass straight through the whole quantizer. Raises ValueError where the first batch is not finite.
+        """
         inner = self._inner(residual)  # [B, T, H * d]
         vectors = inner.detach().reshape(-1, self.dim)  # [V, d], V = B * T * H
         if self.training:
@@ -124,10 +130,12 @@ class VectorLevel(Level):
         return LevelOutput(quantized, codes.view(*residual.shape[:2], self.heads), loss, regularisation)
 
     def encode(self, residual: Tensor) -> Tensor:
+        """The nearest code of each vector, [B, T, H], in [0, N); by cosine where the codebook lies on the unit sphere."""
         codes = nearest(self._inner(residual).reshape(-1, self.dim), self.codebook)
         return codes.view(*residual.shape[:2], self.heads)
 
     def decode(self, codes: Tensor) -> Tensor:
+        """The vectors [B, T, D] that codes [B, T, H] stand for."""
         return self.project_out(F.embedding(codes, self.codebook).flatten(2))
 
     def _inner(self, residual: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from solfa.codecs.encodec import encodec_24khz
 from solfa.codecs.segments import SegmentConfig
 from solfa.codecs.vqvae import VQVAEConfig
 from solfa.codecs.weights import released
-from solfa.codecs.weights.fields import MAX_WIDTH, Fields, resolved
+from solfa.foreign.fields import MAX_WIDTH, Fields, resolved
 from solfa.nn.seanet import SEANetConfig
 
 _NORMS = {"weight_norm": "weight_norm", "time_group_norm": "time_group_norm"}

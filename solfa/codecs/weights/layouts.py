@@ -12,10 +12,12 @@ from torch import Tensor
 
 from solfa.checkpoint import read_json
 from solfa.codecs.vqvae import MAX_PARAMETERS, VQVAE, VQVAEConfig
-from solfa.codecs.weights import configs, dac_keys, encodec_keys, hub, released
+from solfa.codecs.weights import configs, dac_keys, encodec_keys, released
 from solfa.codecs.weights.files import read_safetensors, read_torch
 from solfa.codecs.weights.released import Released, find, obtain
 from solfa.codecs.weights.weight_norm import DIRECTION, LENGTH
+from solfa.foreign import hub
+from solfa.foreign.files import plain_tensors
 
 _NAMES_IN_FOLDERS = ("compression_state_dict.bin", "weights.pth", "dac/weights.pth")
 _TRAINING = ("._codebook.initted", "._codebook.cluster_size", "._codebook.embed_avg")
@@ -49,7 +51,20 @@ def load_transformers(folder: Path) -> VQVAE:
         raise ValueError(f"{folder}: holds none of {', '.join(hub.WEIGHTS)}")
     stored = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     rename = _TRANSFORMERS["dac" if config.decoder is not None else "encodec"][1]
-    return build(config, rename(_tensors(stored, path)), str(path))
+    return build(config, rename(plain_tensors(stored, path)), str(path))
+
+
+def of_transformers(document: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> VQVAE:
+    """The codec of a config.json of transformers whose model_type is one of FAMILIES, and of its tensors: MusicGen's files carry one.
+
+    Raises ValueError where anything does not fit.
+    """
+    if document.get("model_type") not in FAMILIES:
+        raise ValueError(
+            f"{where}: the codec's model_type is {document.get('model_type')!r}, none of {', '.join(FAMILIES)}"
+        )
+    configure, rename = _TRANSFORMERS[document["model_type"]]
+    return build(configure(document, where), rename(tensors), where)
 
 
 def original_in(folder: Path) -> Path | None:
@@ -68,7 +83,7 @@ def load_original(path: Path) -> VQVAE:
         metadata = stored.get("metadata")
         kwargs = metadata.get("kwargs") if isinstance(metadata, Mapping) else None
         config = configs.dac_of_original(kwargs, f"{path}: metadata.kwargs")
-        return build(config, dac_keys.from_original(_tensors(stored["state_dict"], path)), str(path))
+        return build(config, dac_keys.from_original(plain_tensors(stored["state_dict"], path)), str(path))
     if "pretrained" in stored:  # AudioCraft's way to say: the released one
         name = str(stored["pretrained"])
         entry = find(name) or find(f"descript/{name}")
@@ -79,8 +94,8 @@ def load_original(path: Path) -> VQVAE:
         state = stored["best_state"]
         state = state.get("model", state) if isinstance(state, Mapping) else state
         config = configs.encodec_of_audiocraft(stored.get("xp.cfg"), f"{path}: xp.cfg")
-        return build(config, encodec_keys.from_original(_tensors(state, path)), str(path))
-    tensors = encodec_keys.from_original(_tensors(stored, path))
+        return build(config, encodec_keys.from_original(plain_tensors(state, path)), str(path))
+    tensors = encodec_keys.from_original(plain_tensors(stored, path))
     return build(_preset_for(tensors, path), tensors, str(path))
 
 
@@ -133,13 +148,3 @@ def _preset_for(tensors: Mapping[str, Tensor], path: Path) -> VQVAEConfig:
         names = ", ".join(entry.name for entry in entries)
         raise ValueError(f"{path}: its tensors have the names and shapes of none of {names}")
     return fits
-
-
-def _tensors(state: Any, path: Path) -> dict[str, Tensor]:
-    if not isinstance(state, Mapping) or not state:
-        raise ValueError(f"{path}: holds no named tensors")
-    if not all(isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()):
-        raise ValueError(f"{path}: not every entry of its state dict is a tensor with a name")
-    if any(tensor.layout != torch.strided or tensor.is_complex() for tensor in state.values()):
-        raise ValueError(f"{path}: holds tensors that are not plain arrays of real numbers")
-    return dict(state)

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from solfa.codecs.weights import hub
+from solfa.foreign import hub
 
 if TYPE_CHECKING:
     from solfa.codecs.vqvae import VQVAEConfig

@@ -5,6 +5,7 @@ A model's folder holds config.json and its weights. Only `fetch` uses the networ
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import urllib.parse
@@ -13,11 +14,38 @@ from pathlib import Path
 
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
+INDEX = ".index.json"  # after either name: weights in several files
+MAX_INDEX = 16 << 20  # bytes
 
 
 def weights_in(folder: Path) -> Path | None:
-    """The file of weights in a folder."""
+    """The one file of weights in a folder."""
     return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """All files of weights in a folder: one, or those that an index names; none where one of them is missing."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return [folder / name]
+        if (folder / (name + INDEX)).is_file():
+            shards = shards_of(folder / (name + INDEX))
+            return shards if all(path.is_file() for path in shards) else []
+    return []
+
+
+def shards_of(index: Path) -> list[Path]:
+    """The files that an index names, beside it. Raises ValueError for an index that is none, or that names anything else."""
+    try:
+        if index.stat().st_size > MAX_INDEX:
+            raise ValueError(f"it is larger than {MAX_INDEX} bytes")
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{index}: not an index of weights: {error}") from error
+    strange = [name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.(safetensors|bin)", str(name))]
+    if strange or not names:
+        raise ValueError(f"{index}: names {strange[:1] or 'no files'}, files beside it are needed")
+    return [index.parent / name for name in sorted(names)]
 
 
 def is_repo(name: str) -> bool:
@@ -26,23 +54,27 @@ def is_repo(name: str) -> bool:
 
 
 def cached(repo: str) -> Path | None:
-    """The folder of the repository's main branch in the cache, if configuration and weights are there."""
+    """The folder of the repository's main branch in the cache, if configuration and all weights are there."""
+    found = cached_file(repo, CONFIG)
+    return found.parent if found is not None and weight_files(found.parent) else None
+
+
+def cached_file(repo: str, name: str) -> Path | None:
+    """One file of the repository's main branch, if the cache has it."""
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(repo, CONFIG)
-    if not isinstance(found, str) or weights_in(Path(found).parent) is None:
-        return None
-    return Path(found).parent
+    found = try_to_load_from_cache(repo, name)
+    return Path(found) if isinstance(found, str) else None
+
+
+def obtain_file(repo: str, name: str) -> Path | None:
+    """The same, fetched if the cache lacks it; None if there is no such file. Raises ValueError where that cannot be known."""
+    return cached_file(repo, name) or _download(repo, name)
 
 
 def configuration(repo: str) -> Path:
     """The repository's config.json, fetched if the cache lacks it. Raises ValueError, in a few words, where that cannot be."""
-    from huggingface_hub import try_to_load_from_cache
-
-    found = try_to_load_from_cache(repo, CONFIG)
-    if isinstance(found, str):
-        return Path(found)
-    path = _download(repo, CONFIG)
+    path = obtain_file(repo, CONFIG)
     if path is None:
         raise ValueError(f"{repo} has no {CONFIG}")
     return path
@@ -58,6 +90,12 @@ def fetch(repo: str) -> Path:
         path = _download(repo, name)
         if path is not None:
             return path.parent
+        index = _download(repo, name + INDEX)
+        if index is not None:
+            missing = [shard.name for shard in shards_of(index) if obtain_file(repo, shard.name) is None]
+            if missing:
+                raise ValueError(f"{repo} lacks {missing[0]}, which its {index.name} names")
+            return index.parent
     raise ValueError(f"{repo} holds none of {', '.join(WEIGHTS)}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from solfa.checkpoint import from_plain
@@ -50,6 +50,9 @@ class Fields:
     def flag(self, name: str, default: bool) -> bool:
         return self._plain(bool, name, default)
 
+    def text(self, name: str, default: str) -> str:
+        return self._plain(str, name, default)
+
     def strides(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
         """One to 16 strides."""
         value = self._plain(tuple[int, ...], name, default)
@@ -57,6 +60,12 @@ class Fields:
             legal = f"1 to {MAX_STAGES} strides of 1 to 1024"
             raise ValueError(f"{self._where}: {name} is {list(value)}, {legal} are needed")
         return value
+
+    def numbers(self, name: str, default: tuple[int, ...]) -> tuple[int, ...]:
+        return self._plain(tuple[int, ...], name, default)
+
+    def texts(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
+        return self._plain(tuple[str, ...], name, default)
 
     def reals(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
         """One or more numbers."""
@@ -93,8 +102,11 @@ class Fields:
         return default if value is None else value
 
 
-def resolved(document: Mapping[str, Any]) -> dict[str, Any]:
-    """An OmegaConf document with its references, "${a.b}", replaced by what they name. Raises ValueError for one that names nothing."""
+def resolved(document: Mapping[str, Any], sections: Collection[str] | None = None) -> dict[str, Any]:
+    """An OmegaConf document, or some of its sections, with references, "${a.b}", replaced by what they name.
+
+    Raises ValueError for one that names nothing.
+    """
 
     def follow(value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -109,4 +121,4 @@ def resolved(document: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"{value} in the configuration names nothing that is there")
         return follow(target, depth + 1)
 
-    return {key: follow(item, 0) for key, item in document.items()}
+    return {key: follow(item, 0) for key, item in document.items() if sections is None or key in sections}

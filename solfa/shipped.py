@@ -1,0 +1,32 @@
+"""The checkpoints that ship with the package, each a folder in `solfa/weights`. Loads no torch, and reads no weights."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WEIGHTS = Path(__file__).resolve().parent / "weights"
+LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A checkpoint of the package: `name` is its folder's, `kind` what reads it ("codec", "code-lm", "lm", ...)."""
+
+    name: str
+    kind: str
+    folder: Path
+    bytes: int  # of the weights
+    document: dict[str, Any]  # the whole of its config.json
+
+
+def list_shipped(kind: str | None = None) -> list[Shipped]:
+    """The checkpoints of the package, in the order of their names; of one kind, where that is given."""
+    found = []
+    for path in sorted(WEIGHTS.glob("*/config.json")):
+        folder = path.parent
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if kind in (None, document["kind"]):
+            size = (folder / "model.safetensors").stat().st_size
+            found.append(Shipped(folder.name, document["kind"], folder, size, document))
+    return found
