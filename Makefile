@@ -17,7 +17,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test test-reference lint types bench codec-data clean
+.PHONY: help demo test test-reference lint types bench codec-data music-data clean
 
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-reference    our codecs against the original encodec and dac packages, in an environment of their own"
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
+	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -57,6 +58,18 @@ codec-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/sounds --items 500 --seed 21 --kind sounds --seconds 5 40
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/speech --items 500 --seed 22 --kind speech --seconds 4 20
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/songs --from $(SONGS) --items 600 --seed 23 --instruments vary --max-seconds 30 --soundfont $(SF2)/FluidR3_GM.sf2 --soundfont $(SF2)/MuseScore_General_Full.sf2
+
+# A small world, to be learned well: eight leads alone or with piano or guitar, plain sound, one tempo, eight captions a piece.
+MUSIC := --seconds 11 12 --plain --soundfont $(SF2)/FluidR3_GM.sf2 --programs 0,11,19,24,40,56,71,73 --balance \
+	--accompaniment 0,24 --steady --captions 8 --modes "major,minor,harmonic minor" --metres 3/4,4/4,6/8 \
+	--genres "waltz,folk,ballad,lullaby,classical,ragtime,romantic piano" \
+	--textures "solo,duo,piano arpeggios,alberti piano,block-chord piano,nocturne piano,stride piano"
+music-data: $(VENV)/.core
+	$(BIN)/solfa synth -j $(JOBS) -o data/music/train --items 6000 --seed 40 $(MUSIC)
+	$(BIN)/solfa synth -j $(JOBS) -o data/music/valid --items 200 --seed 41 $(MUSIC)
+	$(BIN)/solfa synth -j $(JOBS) -o data/music/test --items 128 --seed 42 $(MUSIC)
+	for part in train valid test; do \
+		$(BIN)/solfa encode data/music/$$part/audio -o data/music/$$part/codes --codebooks 4 --coding packed -j $(JOBS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -26,6 +26,14 @@ def synth(
     renderer: Literal["auto", "fluidsynth", "tinysoundfont"] = "auto",
     programs: str | None = None,
     exclude_programs: str | None = None,
+    genres: str | None = None,
+    textures: str | None = None,
+    modes: str | None = None,
+    metres: str | None = None,
+    balance: report.Flag = False,
+    accompaniment: str | None = None,
+    steady: report.Flag = False,
+    captions: int | None = None,
     sample_rate: int = 24000,
     channels: Literal[1, 2] = 1,
     valid: float = 0.0,
@@ -41,6 +49,7 @@ def synth(
     Example:
         solfa synth -o data --items 1000 --seed 1 -j 4
         solfa synth -o heldout --items 50 --seed 2 --programs 6,11,22,d32
+        solfa synth -o small --genres waltz,folk --textures solo,duo --programs 0,40,73 --balance --captions 4
         solfa synth -o songs --from midi/ --instruments vary --max-seconds 60
         solfa synth -o sounds --items 200 --kind sounds
 
@@ -72,6 +81,22 @@ def synth(
         General MIDI programs (from 0) and drum kits that may sound, such as 0-7,40,d0,d25 or 0-127,drums.
     exclude_programs
         Programs and kits that must not sound, in the same way.
+    genres
+        The genres that are composed, with commas between them; a wrong name is answered with the list. All by default.
+    textures
+        The textures, such as "solo,duo,nocturne piano"; all by default.
+    modes
+        The modes, such as "major,minor,harmonic minor"; all by default.
+    metres
+        The metres, such as 3/4,6/8; all by default.
+    balance
+        Let every program that can play a tune lead equally often; textures for piano are then played by pianos alone.
+    accompaniment
+        The programs for all parts but the lead, such as 0,24; by default all that may sound.
+    steady
+        One tempo throughout, also in genres that have rubato.
+    captions
+        How many captions a recording has; those after the first, most of them short prompts, lie in the manifest as captions.
     sample_rate
         In Hz, 8000 to 96000.
     channels
@@ -87,7 +112,14 @@ def synth(
     """
     played = bool(soundfont or programs or exclude_programs or renderer != "auto")
     _check(kind, source, played, instruments != "keep" or max_seconds is not None, seconds is not None)
+    composed = (genres, textures, modes, metres, accompaniment, captions, balance or None, steady or None)
+    if any(choice is not None for choice in composed) and (kind != "scores" or source is not None):
+        raise report.UsageError(
+            "--genres, --textures, --modes, --metres, --balance, --accompaniment, --steady and --captions "
+            f"go with composed scores, not with --{'from' if source is not None else f'kind {kind}'}"
+        )
 
+    from solfa.data.domain import Domain
     from solfa.data.effects import PLAIN, RenderOptions
     from solfa.data.synth import Settings, synthesize
 
@@ -104,6 +136,11 @@ def synth(
         valid=valid,
         test=test,
         options=PLAIN if plain else RenderOptions(),
+        domain=Domain.parse(genres, textures, modes, metres),
+        balanced=balance,
+        accompaniment=accompaniment,
+        steady=steady,
+        captions=1 if captions is None else captions,
     )
     if source is None:
         count = 10 if items is None else items

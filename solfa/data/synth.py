@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ from typing import Any
 from solfa import __version__
 from solfa.data.backends import choose_backend
 from solfa.data.collection import Done, Made, Summary, build
-from solfa.data.composer.attributes import Attributes, Voice, sample_attributes
-from solfa.data.composer.caption import caption
+from solfa.data.composer.attributes import TEXTURES, Attributes, Voice, sample_attributes
+from solfa.data.composer.caption import caption, further_captions
 from solfa.data.composer.compose import compose
 from solfa.data.composer.describe import observed
 from solfa.data.composer.instruments import KITS, suited
+from solfa.data.domain import EVERYTHING, Domain, textures_of
 from solfa.data.effects import RenderOptions, apply_effects, draw_effects
 from solfa.data.manifest import Entry
 from solfa.data.programs import Presets, nearest, parse_presets, restrict
@@ -28,6 +29,7 @@ from solfa.data.sounds.speech import choose_engines, make_speech
 from solfa.score.score import Score
 
 KINDS = ("scores", "sounds", "speech")
+_CHOICES = ("domain", "balanced", "accompaniment", "steady", "captions")
 LENGTHS = {"scores": (4.0, 120.0), "sounds": (0.5, 120.0), "speech": (0.5, 120.0)}  # seconds that can be asked for
 
 
@@ -38,6 +40,9 @@ class Settings:
     kind: "scores", "sounds" or "speech". seconds: range of an item's length. soundfonts: paths, one is drawn for an item; none takes the
     system's. renderer: "auto", "fluidsynth" or "tinysoundfont". programs, exclude: presets that may sound, see `parse_presets`.
     valid, test: shares (0 to 1) of the items that go into these splits; the rest is "train". options: see `RenderOptions`.
+    Of scores alone: domain, what is composed. balanced: every program that can play a tune leads equally often. accompaniment: the
+    programs for all parts but the lead (which it is not, where there is a choice). steady: no rubato. captions: how many
+    an item has; those after the first lie in the manifest as the list `captions`.
     """
 
     seed: int = 0
@@ -52,6 +57,11 @@ class Settings:
     valid: float = 0.0
     test: float = 0.0
     options: RenderOptions = field(default_factory=RenderOptions)
+    domain: Domain = EVERYTHING
+    balanced: bool = False
+    accompaniment: str | None = None
+    steady: bool = False
+    captions: int = 1
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -63,11 +73,22 @@ class Settings:
             raise ValueError(f"valid {self.valid} and test {self.test}: shares from 0, at most 1 together")
         if not 8000 <= self.sample_rate <= 96000 or self.channels not in (1, 2):
             raise ValueError(f"sample rate {self.sample_rate}, channels {self.channels}: 8000 to 96000 Hz, 1 or 2")
-        parse_presets(self.programs, self.exclude)
+        if not 1 <= self.captions <= 100:
+            raise ValueError(f"captions {self.captions}: 1 to 100")
+        self.accompanying(parse_presets(self.programs, self.exclude))
 
     @property
     def presets(self) -> Presets:
         return parse_presets(self.programs, self.exclude)
+
+    def accompanying(self, presets: Presets) -> Presets:
+        """Those of `presets` that may accompany. Raises ValueError where that leaves none."""
+        if self.accompaniment is None:
+            return presets
+        left = presets.programs & parse_presets(self.accompaniment).programs
+        if not left:
+            raise ValueError(f"accompaniment {self.accompaniment!r}: none of it is among the programs that may sound")
+        return replace(presets, programs=left)
 
     def split(self, key: object) -> str:
         """Where an item goes: by a draw of its own, so it stays there however many items there are."""
@@ -78,7 +99,10 @@ class Settings:
         """With soundfonts and renderer found on this system. Raises what `find_soundfont` and `choose_backend` raise."""
         fonts = tuple(str(find_soundfont(path).path) for path in self.soundfonts or (None,))
         for font in fonts:
-            self.presets.within(find_soundfont(font))
+            presets = self.presets.within(find_soundfont(font))
+            self.accompanying(presets)
+            if self.kind == "scores":
+                draw_attributes(self, presets, random.Random(0))  # raises where nothing can be drawn
         return replace(self, soundfonts=fonts, renderer=choose_backend(self.renderer))
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,6 +110,11 @@ class Settings:
         data = asdict(self)
         data["soundfonts"] = [[font.name, font.sha256] for font in map(find_soundfont, self.soundfonts)]
         data["seconds"] = list(self.seconds)
+        for choice in fields(self):
+            if choice.name in _CHOICES and getattr(self, choice.name) == choice.default:
+                del data[choice.name]  # folders that were made before there was such a choice stay valid
+        if "domain" in data:
+            data["domain"] = {name: list(values) for name, values in data["domain"].items() if values}
         data["options"] = {k: list(v) if isinstance(v, tuple) else v for k, v in data["options"].items()}
         return {"solfa": __version__, **data, "play_rate": play_rate(self.sample_rate)}
 
@@ -136,10 +165,16 @@ class ComposedItem:
         renderer = draw_renderer(settings, rng)
         presets = settings.presets.within(renderer.soundfont)
         attributes = draw_attributes(settings, presets, rng)
-        score = restrict(compose(attributes), presets, rng)
+        score = restrict(compose(attributes, settings.steady), presets, rng)
         # Density and register are requests to the composer: what it made of them is what the caption and the attributes say.
         facts = observed(attributes, score)
-        return rendered(settings, item_id(index), str(index), score, renderer, rng, caption(facts, rng), facts)
+        told = facts | {"steady": True} if settings.steady else facts
+        made = rendered(settings, item_id(index), str(index), score, renderer, rng, caption(told, rng), facts)
+        if settings.captions == 1:
+            return made
+        # A stream of their own: however many there are, the rest of the item stays as it is.
+        more = further_captions(told, settings.captions - 1, random.Random(f"{settings.seed}/captions/{index}"))
+        return replace(made, entry=replace(made.entry, extra=made.entry.extra | {"captions": more}))
 
 
 def draw_renderer(settings: Settings, rng: random.Random) -> Renderer:
@@ -153,17 +188,51 @@ def load_renderer(soundfont: str, sample_rate: int, channels: int, backend: str)
 
 
 def draw_attributes(settings: Settings, presets: Presets, rng: random.Random) -> Attributes:
-    """Attributes of a length in the range, on presets that may sound. Pieces for drums alone need a kit."""
+    """Attributes of a length in the range, of the settings' domain, on presets that may sound. Pieces for drums alone need a kit.
+
+    Raises ValueError where there can be none.
+    """
     kits = sorted(presets.kits & set(KITS))
-    while True:
-        drawn = sample_attributes(rng, seconds=round(rng.uniform(*settings.seconds), 1))
-        if presets.programs and (drawn.instruments or kits):
-            break
-        if kits and not drawn.instruments:
-            break
-    voices = tuple(Voice(voice.role, _suited(voice, presets, rng)) for voice in drawn.instruments)
+    lead = draw_lead(settings, presets, rng) if settings.balanced else None
+    if settings.domain or lead is not None:
+        textures = _playable(presets, kits) if lead is None else textures_of(lead)
+        drawn = settings.domain.draw(rng, round(rng.uniform(*settings.seconds), 1), textures)
+    else:
+        while True:
+            drawn = sample_attributes(rng, seconds=round(rng.uniform(*settings.seconds), 1))
+            if drawn.texture in _playable(presets, kits):
+                break
+    voices: list[Voice] = []
+    for index, voice in enumerate(drawn.instruments):
+        if index == 0:
+            program = _suited(voice, presets, rng) if lead is None else lead
+        else:
+            program = _suited(voice, _others(settings, presets, voices[0].program), rng)
+        voices.append(Voice(voice.role, program))
     drums = drawn.drums and bool(kits)
-    return replace(drawn, instruments=voices, drums=drums, kit=nearest(drawn.kit, kits, rng) if drums else 0)
+    return replace(drawn, instruments=tuple(voices), drums=drums, kit=nearest(drawn.kit, kits, rng) if drums else 0)
+
+
+def draw_lead(settings: Settings, presets: Presets, rng: random.Random) -> int:
+    """A program for the melody, each as likely as any other that has a texture in the domain."""
+    able = sorted(presets.programs & set(suited("melody")))
+    able = [program for program in able if any(settings.domain.rows(textures_of(program)))]
+    if not able:
+        raise ValueError(f"none of the programs that may sound can lead, with {settings.domain}")
+    return rng.choice(able)
+
+
+def _playable(presets: Presets, kits: Sequence[int]) -> tuple[str, ...]:
+    """The textures for which there is something to play them."""
+    return tuple(name for name in TEXTURES if (kits if name == "percussion" else presets.programs))
+
+
+def _others(settings: Settings, presets: Presets, lead: int) -> Presets:
+    """What may accompany a lead."""
+    if settings.accompaniment is None:
+        return presets
+    chosen = settings.accompanying(presets)
+    return replace(chosen, programs=chosen.programs - {lead} or chosen.programs)
 
 
 def _suited(voice: Voice, presets: Presets, rng: random.Random) -> int:

@@ -12,9 +12,10 @@ from typing import Any
 
 from solfa.data.composer.attributes import Attributes
 from solfa.data.composer.facts import Facts
+from solfa.data.composer.prompt import prompt
 from solfa.data.composer.words import listed, with_article
 
-FORMS = ("tags", "sentence", "long")
+FORMS = ("tags", "sentence", "long", "prompt")
 _PLAIN_NOUNS = ("piece", "piece of music", "tune", "instrumental", "composition", "track")
 _OPENINGS = ("this is", "here is", "we hear", "the recording is", "you can hear", "it is", "listen to", "imagine", "create",
              "compose", "play", "generate", "I want", "please write", "there is", "make")  # fmt: skip
@@ -24,15 +25,23 @@ _ABOUT_PLAYERS = ("for ", "with ", "featuring ", "played ", "on ", "as ")
 def caption(attributes: Attributes | Mapping[str, Any], rng: random.Random, form: str | None = None) -> str:
     """One caption. `attributes` may be a mapping with the same keys (as `describe` gives), in which what is unknown is None.
 
-    `form` is "tags", "sentence" or "long"; by default it is drawn. Raises ValueError for another form.
+    `form` is "tags", "sentence", "long" or "prompt"; by default one of the first three is drawn. The mapping may hold "steady": true
+    for a piece that is played without the genre's rubato. Raises ValueError for another form.
     """
     if form is not None and form not in FORMS:
         raise ValueError(f"caption form {form!r}: legal are {', '.join(FORMS)}")
     data = attributes.to_dict() if isinstance(attributes, Attributes) else attributes
     chosen = form or rng.choice(("tags", "sentence", "sentence", "long"))
     facts = Facts(data, rng)
+    if chosen == "prompt":
+        return prompt(facts)
     text = _tags(facts) if chosen == "tags" else _sentence(facts) if chosen == "sentence" else _paragraph(facts)
     return _typed(text, rng, chosen)
+
+
+def further_captions(attributes: Mapping[str, Any], count: int, rng: random.Random) -> list[str]:
+    """`count` more captions of a piece, three in four of them prompts."""
+    return [caption(attributes, rng, "prompt" if rng.random() < 0.75 else None) for _ in range(count)]
 
 
 def _typed(text: str, rng: random.Random, form: str) -> str:

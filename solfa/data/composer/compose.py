@@ -24,10 +24,10 @@ from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 _SOFT_PEDAL = frozenset({0, 1, 2, 4, 5, 11})  # instruments that are played with a pedal
 
 
-def compose(attributes: Attributes) -> Score:
-    """The score of these attributes: about `attributes.seconds` long, in at most eight parts."""
+def compose(attributes: Attributes, steady: bool = False) -> Score:
+    """The score of these attributes: about `attributes.seconds` long, in at most eight parts. `steady` keeps one tempo throughout."""
     frame = plan(attributes)
-    clock = tempo_map(frame, attributes)
+    clock = tempo_map(frame, attributes, steady)
     score_parts: list[Part] = []
     score_pedals: list[Pedal] = []
     for index, (voice, hands) in enumerate(_hands(frame, attributes)):

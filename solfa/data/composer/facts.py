@@ -18,6 +18,7 @@ class Facts:
     def __init__(self, data: Mapping[str, Any], rng: random.Random) -> None:
         self.rng = rng
         self.data = {key: data.get(key) for key in Attributes.__dataclass_fields__}
+        self.steady = bool(data.get("steady"))  # played without rubato, whatever the genre
         self.voices: list[dict[str, Any]] = list(self.data["instruments"] or [])
         self.texture: str = self.data["texture"] or ""
         self.said: set[str] = set()
@@ -135,7 +136,7 @@ class Facts:
         if row.swing and row.name != "hip hop":
             straight = tuple(self.data["metre"] or ()) not in ((4, 4), (3, 4))
             return None if straight else self.pick(("a swing feel", "swung eighths", "a swinging feel"))
-        if row.rubato >= 0.5:
+        if row.rubato >= 0.5 and not self.steady:
             return self.pick(("expressive rubato", "flexible, rubato timing", "free, rubato phrasing"))
         syncopated = row.syncopation >= 0.5 and self.data["density"] != "sparse"
         return self.pick(("syncopated rhythms", "plenty of syncopation", "off-beat accents")) if syncopated else None

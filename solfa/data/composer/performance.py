@@ -32,12 +32,13 @@ class Hand:
     tones: list[Tone]
 
 
-def tempo_map(plan: Plan, attributes: Attributes) -> TempoMap:
-    """The tempo of every beat: even where the genre is, breathing with the phrases where it has rubato, slowing at the end."""
+def tempo_map(plan: Plan, attributes: Attributes, steady: bool = False) -> TempoMap:
+    """The tempo of every beat: even where the genre is, breathing with the phrases where it has rubato, slowing at the end.
+    `steady` leaves out the rubato."""
     row = GENRES[attributes.genre]
     base = round(60_000_000 / attributes.quarters_per_minute)
     rng = stream(attributes.seed, "rubato")
-    rubato = int(row.rubato * 1000)
+    rubato = 0 if steady else int(row.rubato * 1000)
     if not rubato:
         return TempoMap(480, [(0, base)])
     changes = []
