@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from solfa.codecs.codec import Codes as Codes
     from solfa.codecs.registry import list_codecs as list_codecs
     from solfa.codecs.registry import load_codec as load_codec
+    from solfa.lm.sampling import SamplingOptions as SamplingOptions
+    from solfa.music import TextToMusic as TextToMusic
     from solfa.score.midi import read_midi as read_midi
     from solfa.score.midi import write_midi as write_midi
     from solfa.score.note import Note as Note
@@ -29,6 +31,8 @@ _HOMES = {
     "Codes": "solfa.codecs.codec",
     "list_codecs": "solfa.codecs.registry",
     "load_codec": "solfa.codecs.registry",
+    "SamplingOptions": "solfa.lm.sampling",
+    "TextToMusic": "solfa.music",
     "Note": "solfa.score.note",
     "Score": "solfa.score.score",
     "read_midi": "solfa.score.midi",

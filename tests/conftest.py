@@ -1,9 +1,56 @@
 """What all tests share: examples that hypothesis draws are the same in every run, and no example has a deadline."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile("solfa", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("solfa")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach for the network
+
+
+@pytest.fixture(scope="session")
+def tiny_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[Path, Path]]:
+    """tiny_music(stereo=False, **fields): folders of a codec (8 kHz mono, 50 frames a second, 4 codebooks of 16) and of a language model
+    of its first three, trained on half a second, if anybody had; both with random weights. fields: others of its LMConfig."""
+
+    def make(stereo: bool = False, **fields: object) -> tuple[Path, Path]:
+        import torch
+
+        from solfa.codecs.quantizers import QuantizerConfig
+        from solfa.codecs.vqvae import VQVAE, VQVAEConfig, load_vqvae
+        from solfa.lm.conditioners.text import ByteTextConfig
+        from solfa.lm.model import LMConfig, TokenLM
+        from solfa.lm.patterns import delay
+        from solfa.lm.patterns import stereo as twice
+        from solfa.nn.frames import FrameConfig
+        from solfa.nn.transformer import TransformerConfig
+
+        folder = tmp_path_factory.mktemp("music")
+        shape = FrameConfig(hop=160, width=16, blocks=1, kernel=3, bands=8)
+        books = QuantizerConfig(codebooks=4, codebook_size=16, kmeans_iters=0)
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            VQVAE(VQVAEConfig("tiny", 8000, 1, 8, shape, quantizer=books, chunk=25)).save(folder / "codec")
+            pattern = twice(delay(3)) if stereo else delay(3)
+            config = {
+                "name": "tiny-lm",
+                "codec": "tiny",
+                "weights_hash": load_vqvae(folder / "codec").weights_hash,
+                "sample_rate": 8000,
+                "frame_rate": 50.0,
+                "transformer": TransformerConfig(width=16, layers=2, heads=2),
+                "codebooks": pattern.codebooks,
+                "codebook_size": 16,
+                "pattern": pattern,
+                "text": ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=64),
+                "channels": 2 if stereo else 1,
+                "crop_frames": 25,
+            }
+            TokenLM(LMConfig(**(config | fields))).save(folder / "lm")  # type: ignore[arg-type]
+        return folder / "codec", folder / "lm"
+
+    return make

@@ -12,7 +12,10 @@ from solfa.cli.report import UsageError
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
+    from solfa.codecs.codec import Codec
+    from solfa.music import TextToMusic
     from solfa.studio.codec_demo import CodecDemo
+    from solfa.studio.music_demo import MusicDemo
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "demo.flac"
 PAGE = "index.html"
@@ -26,13 +29,15 @@ def demo(
     codec: str = "solfa-24khz",
     start: float = 0.0,
     duration: float | None = None,
+    music: str = "solfa-music",
     device: report.Device = "auto",
     json: report.Flag = False,
 ) -> int:
     """A recording to tokens and back, and a page that plays and shows it
 
     Writes one HTML page that needs nothing else, the token file, and the recording as WAVs: as the codec heard it, and
-    played from 1, 2, 4 and all codebooks. Files of an earlier demo in the same folder are replaced.
+    played from 1, 2, 4 and all codebooks; and music that a model wrote from three prompts.
+    Files of an earlier demo in the same folder are replaced.
 
     Example:
         solfa demo
@@ -50,8 +55,10 @@ def demo(
         Begin here, in seconds.
     duration
         Take this many seconds, at most 600; to the end of the recording by default.
+    music
+        The model that writes music: a name that `solfa models` lists, or a checkpoint folder; none leaves that section out.
     device
-        Where the codec runs; auto takes CUDA if it is there.
+        Where the codec and the model run; auto takes CUDA if it is there.
     json
         One JSON object on stdout.
     """
@@ -62,17 +69,19 @@ def demo(
     if out.exists() and not out.is_dir():
         raise UsageError(f"-o {out} is a file: name a folder")
     source = file or BUNDLED
-    coder = load.checked_codec(codec, report.device(device))
+    place = report.device(device)
+    coder = load.checked_codec(codec, place)
+    writer = _writer(music, coder, place)
     try:
         recording = _read(source, start, duration)
-        made = _make(coder, recording, source.name, out)
+        made, takes = _make(coder, writer, recording, source.name, out)
     except (ValueError, OSError) as error:
         report.fail(str(source), error)
         return report.FAILED
     if json:
-        report.print_json(_facts(made, out / PAGE))
+        report.print_json(_facts(made, takes, out / PAGE))
     else:
-        _show(made, out / PAGE)
+        _show(made, takes, out / PAGE)
     return report.DONE
 
 
@@ -85,25 +94,58 @@ def _read(source: Path, start: float, duration: float | None) -> "Audio":
     return read(source, start=start, duration=duration or LONGEST)
 
 
-def _make(coder: Any, recording: "Audio", name: str, out: Path) -> "CodecDemo":
+def _writer(name: str, coder: "Codec", device: str) -> "TextToMusic | str":
+    """The model that writes music, or why there is none. UsageError for one that was asked for and is not there."""
+    from solfa.lm.registry import DEFAULT, describe_lm
+    from solfa.music import TextToMusic
+    from solfa.shipped import list_shipped
+
+    if name == "none":
+        return ""
+    if name == DEFAULT and name not in [shipped.name for shipped in list_shipped("lm")]:
+        return f"No music was written: this package comes without the model {name} (--music names another)."
+    try:
+        same = describe_lm(name)["config"]["codec"] == coder.name
+        return TextToMusic.load(name, device, codec=coder if same else None)
+    except ValueError as error:
+        raise UsageError(f"--music {name}: {error}") from error
+
+
+def _make(
+    coder: "Codec", writer: "TextToMusic | str", recording: "Audio", name: str, out: Path
+) -> "tuple[CodecDemo, MusicDemo | None]":
+    from solfa.files import write_whole
     from solfa.studio.codec_demo import codec_demo
     from solfa.studio.codec_section import codec_sections
-    from solfa.studio.page import page, write_page
+    from solfa.studio.music_demo import music_demo
+    from solfa.studio.music_section import missing_section, music_section
+    from solfa.studio.page import page
 
     out.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"), report.progress("demo", None):
-        made = codec_demo(coder, recording, name, out)
+    with warnings.catch_warnings(action="ignore"), report.progress("demo", None) as bar:
+        made, takes = codec_demo(coder, recording, name, out), None
+        if not isinstance(writer, str):
+            takes = music_demo(
+                writer, out, progress=lambda done, total: bar.advance(0, f"music, {done} of {total} frames")
+            )
+        sections = codec_sections(made, [take.path for take in takes.takes] if takes else [])
+        if takes:
+            sections.insert(-1, music_section(takes))  # the files stay last
+        elif writer:
+            sections.append(missing_section(str(writer)))
         header = made.header
         lede = (
             f"{made.duration:.2f} s of sound, written as {header.codebooks * header.frames:,} tokens by {header.codec} "
             f"and played back from them."
         )
         footer = f"solfa {__version__} · codec {header.codec}, weights {header.weights_hash[:16]} · {header.precision}"
-        write_page(out / PAGE, page(name, lede, codec_sections(made), footer))
-    return made
+        write_whole(out / PAGE, page(name, lede, sections, footer))
+    if isinstance(writer, str) and writer:
+        report.say(writer)
+    return made, takes
 
 
-def _facts(made: "CodecDemo", page: Path) -> dict[str, Any]:
+def _facts(made: "CodecDemo", takes: "MusicDemo | None", page: Path) -> dict[str, Any]:
     return {
         "page": page,
         "tokens": made.tokens_path,
@@ -115,6 +157,7 @@ def _facts(made: "CodecDemo", page: Path) -> dict[str, Any]:
         "encode_seconds": made.encode_seconds,
         "decode_seconds": made.decode_seconds,
         "renditions": _rows(made),
+        "music": [{"prompt": t.prompt, "seed": t.seed, "path": t.path} for t in takes.takes] if takes else [],
     }
 
 
@@ -132,11 +175,13 @@ def _rows(made: "CodecDemo") -> list[dict[str, Any]]:
     ]
 
 
-def _show(made: "CodecDemo", page: Path) -> None:
+def _show(made: "CodecDemo", takes: "MusicDemo | None", page: Path) -> None:
     size = made.tokens_path.stat().st_size
     report.out(
         f"{made.source}: {made.duration:.2f} s in {size} bytes of tokens, {made.pcm_bytes / size:.3g} times smaller "
         f"than 16-bit samples"
     )
     report.print_table(_rows(made), ["codebooks", "kbps", "si_sdr", "log_mel", "stft"])
+    for take in takes.takes if takes else ():
+        report.out(f"{take.prompt} -> {take.path}")
     report.out(f"page: {page}")

@@ -1,7 +1,9 @@
 """The demo page's sections on the codec: figures, the player with the tokens, quality, files."""
 
 import math
+from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 from solfa.studio.chart import line_chart
 from solfa.studio.codec_demo import CodecDemo
@@ -10,9 +12,9 @@ from solfa.studio.player import player_section
 from solfa.studio.text import byte_text, decibel_text, factor_text
 
 
-def codec_sections(demo: CodecDemo) -> list[Section]:
-    """All sections, in order."""
-    return [figures_section(demo), player_section(demo), quality_section(demo), files_section(demo)]
+def codec_sections(demo: CodecDemo, others: Sequence[Path] = ()) -> list[Section]:
+    """All sections, in order; the last lists the files, with others that lie beside the page."""
+    return [figures_section(demo), player_section(demo), quality_section(demo), files_section(demo, others)]
 
 
 def figures_section(demo: CodecDemo) -> Section:
@@ -72,9 +74,9 @@ def quality_section(demo: CodecDemo) -> Section:
     return Section("Bitrate and quality", f'<div class="split">{table}<div>{figures}</div></div>', note)
 
 
-def files_section(demo: CodecDemo) -> Section:
+def files_section(demo: CodecDemo, others: Sequence[Path] = ()) -> Section:
     """Links to what lies beside the page."""
-    paths = [demo.tokens_path, demo.original_path, *(r.path for r in demo.renditions)]
+    paths = [demo.tokens_path, demo.original_path, *(r.path for r in demo.renditions), *others]
     items = "".join(
         f'<li><a href="{escape(path.name)}">{escape(path.name)}</a><span>{byte_text(path.stat().st_size)}</span></li>'
         for path in paths

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.token_file import TokenFile
 from solfa.codecs.vqvae import VQVAE, VQVAEConfig
 from solfa.nn.frames import FrameConfig
+from solfa.studio.music_demo import DURATION, PROMPTS
 
 FILES = ["codebooks-1.wav", "codebooks-2.wav", "codebooks-4.wav", "index.html", "original.wav", "tokens.solfa"]
 
@@ -32,7 +34,40 @@ def take(tmp_path: Path) -> Path:
 
 
 def solfa(*arguments: object) -> int:
-    return app.run([str(argument) for argument in arguments])
+    music = [] if "--music" in arguments else ["--music", "none"]
+    return app.run([str(argument) for argument in (*arguments, *music)])
+
+
+def test_music_from_three_prompts(
+    tmp_path: Path, tiny_music: Callable[..., tuple[Path, Path]], take: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec, lm = tiny_music()
+    place = ["-o", tmp_path / "out", "--codec", codec, "--device", "cpu"]
+    assert solfa("demo", take, *place, "--music", lm) == 0
+    printed = capsys.readouterr().out
+    text = (tmp_path / "out" / "index.html").read_text()
+    sounds = []
+    for number, prompt in enumerate(PROMPTS, 1):
+        assert f"{prompt} -> {tmp_path / 'out' / f'music-{number}.wav'}" in printed and f"<b>{prompt}</b>" in text
+        sounds.append(read(tmp_path / "out" / f"music-{number}.wav"))
+        assert sounds[-1].duration == DURATION
+    assert text.count("data-player data-length") == 2 and text.count("seed 0") >= 3
+    assert not torch.equal(sounds[0].samples, sounds[1].samples)
+    assert app.run(["generate", PROMPTS[1], "-o", f"{tmp_path}/b.wav", "--duration", f"{DURATION}", "--model", str(lm),
+                    "--codec", str(codec), "--device", "cpu"]) == 0  # fmt: skip
+    assert (tmp_path / "b.wav").read_bytes() == (tmp_path / "out" / "music-2.wav").read_bytes()
+    assert solfa("demo", take, *place, "--music", tmp_path) == 2
+
+
+def test_without_a_model_the_page_says_so(
+    tmp_path: Path, codec: Path, take: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("solfa.shipped.list_shipped", lambda kind: [])
+    assert solfa("demo", take, "-o", tmp_path / "out", "--codec", codec, "--music", "solfa-music") == 0
+    said = "No music was written: this package comes without the model solfa-music (--music names another)."
+    assert said in (tmp_path / "out" / "index.html").read_text() and capsys.readouterr().err == f"{said}\n"
+    assert solfa("demo", take, "-o", tmp_path / "out", "--codec", codec) == 0
+    assert "Music" not in (tmp_path / "out" / "index.html").read_text()
 
 
 def test_a_demo_writes_all_its_files_and_says_where(

@@ -1,0 +1,209 @@
+"""`solfa generate`: music from a description."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from solfa.cli import report
+from solfa.cli.music_job import Job, make
+from solfa.cli.prompts import STDOUT, Prompt, read_prompts, with_targets
+from solfa.cli.report import UsageError
+
+if TYPE_CHECKING:
+    from solfa.audio.io import Audio
+    from solfa.music import TextToMusic
+
+DURATION, GAP = 10.0, 2.0  # seconds, where none is asked for
+BATCH = 8  # prompts at a time
+
+
+def generate(
+    *prompts: str,
+    out: report.OutPath = None,
+    duration: float | None = None,
+    seed: int = 0,
+    guidance: float = 3.0,
+    temperature: float = 1.0,
+    top_k: int = 250,
+    top_p: float = 0.0,
+    continue_from: Path | None = None,
+    melody: Path | None = None,
+    text_guidance: float | None = None,
+    infill: Annotated[tuple[Path, Path] | None, Parameter(consume_multiple=False)] = None,
+    candidates: int = 8,
+    stream: report.Flag = False,
+    format: Literal["wav", "flac", "solfa"] | None = None,
+    model: str = "solfa-music",
+    codec: str | None = None,
+    precision: Literal["float32", "bfloat16", "int8", "int4"] = "float32",
+    device: report.Device = "auto",
+    overwrite: report.Flag = False,
+) -> int:
+    """Music from a description: text -> WAV, FLAC, .solfa
+
+    The same prompt, seed and options give the same music, whatever other prompts are beside it.
+
+    For example:
+        solfa generate "lively waltz for solo piano in G major, 140 bpm" -o waltz.wav
+        solfa generate @prompts.txt -o music/ --duration 20 --seed 7
+        solfa generate "the same, faster" --continue-from take.wav -o longer.wav
+        solfa generate "calm strings" --stream -o - | aplay
+
+    Parameters
+    ----------
+    prompts
+        What to play, in words; @list.txt for a prompt a line, or - for such a list on stdin.
+    out
+        The file for one prompt: .wav, .flac, or .solfa for its tokens; - writes a WAV to stdout while it is made. Else a
+        folder, where names are made from the prompts; the current one by default.
+    duration
+        Seconds of new music, 10 by default, at most 3600; with --infill those of the gap, 2 by default. What is longer than
+        the model was trained on is written in windows that overlap.
+    seed
+        Another seed gives another take, 0 to 2^63 - 1. All prompts have the same.
+    guidance
+        How closely the prompt is followed, 0 to 100: 1 is as the model is, 0 does not hear it.
+    temperature
+        Above 1 is more surprising, below 1 less; 0 takes the likeliest token each time.
+    top_k
+        Draw from this many likeliest tokens; 0 from all.
+    top_p
+        Draw from the fewest tokens that are together this likely; 0 from all that --top-k leaves.
+    continue_from
+        A recording that the music continues; the result begins with it.
+    melody
+        A recording whose melody the music follows, for models that hear one (musicgen-melody).
+    text_guidance
+        With --melody: how closely the prompt is followed beside it, 0 to 100.
+    infill
+        Two recordings: the music leads from the first to the second, and the result has both. The best of some candidates is
+        taken; none of them is written with the second in mind.
+    candidates
+        With --infill: how many are tried, 1 to 64.
+    stream
+        Write the WAV under its own name while it is made, so that a player can follow.
+    format
+        What is written to a folder: wav by default.
+    model
+        A name that `solfa models` lists, a checkpoint folder or a hub repository.
+    codec
+        The codec of the model, where it is not one that `solfa models` lists: a folder.
+    precision
+        float32, or faster and a little different: bfloat16, int8, int4.
+    device
+        Where the model runs; auto takes CUDA if it is there.
+    overwrite
+        Replace files that are there.
+    """
+    asked = read_prompts(prompts)
+    placed = with_targets(asked, out, format)
+    job = _job(
+        duration=duration, seed=seed, continue_from=continue_from, melody=melody, infill=infill, candidates=candidates,
+        stream=stream or out == STDOUT, placed=placed,
+        sampling={"guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p,
+                  "text_guidance": text_guidance},
+    )  # fmt: skip
+    ready = _not_there(placed, overwrite)
+    if not ready:
+        return report.DONE
+    music = _load(model, codec, precision, report.device(device))
+    sounds = _read([path for path in (continue_from, melody, *(infill or ())) if path is not None])
+    if sounds is None:
+        return report.FAILED
+    return _run(music, job, ready, sounds)
+
+
+def _job(
+    *,
+    duration: float | None,
+    seed: int,
+    continue_from: Path | None,
+    melody: Path | None,
+    infill: tuple[Path, Path] | None,
+    candidates: int,
+    stream: bool,
+    placed: Sequence[Prompt],
+    sampling: dict[str, Any],
+) -> Job:
+    """What is to be done. Raises UsageError for options that are out of range, or do not go together."""
+    from solfa.lm.sampling import SamplingOptions, check_seed
+    from solfa.music import CANDIDATES, LONGEST
+
+    seconds = duration if duration is not None else GAP if infill else DURATION
+    if not 0 < seconds <= LONGEST:
+        raise UsageError(f"--duration {seconds}: seconds, above 0 and at most {LONGEST:g}")
+    if not 1 <= candidates <= CANDIDATES:
+        raise UsageError(f"--candidates {candidates}: 1 to {CANDIDATES}")
+    if infill and (continue_from or melody or stream):
+        raise UsageError("--infill: not together with --continue-from, --melody, --stream or -o -")
+    if stream and any(prompt.target != STDOUT and prompt.target.suffix.lower() != ".wav" for prompt in placed):
+        raise UsageError("--stream: only a .wav can be written while it is made")
+    if sampling["text_guidance"] is not None and melody is None:
+        raise UsageError("--text-guidance: it weighs the prompt against a melody, give one with --melody")
+    try:
+        options = SamplingOptions(**sampling)
+        check_seed(seed)
+    except ValueError as error:
+        raise UsageError(f"--{str(error).partition(' ')[0].replace('_', '-')}: {error}") from error
+    return Job(seconds, seed, options, continue_from, melody, infill, candidates, stream)
+
+
+def _not_there(placed: Sequence[Prompt], overwrite: bool) -> list[Prompt]:
+    ready = []
+    for prompt in placed:
+        if prompt.target != STDOUT and prompt.target.exists() and not overwrite:
+            report.say(
+                f"{prompt.short}: skipped, {prompt.target} is there (--overwrite replaces it, -o writes elsewhere)"
+            )
+        else:
+            ready.append(prompt)
+    return ready
+
+
+def _load(model: str, codec: str | None, precision: str, device: str) -> "TextToMusic":
+    from solfa.music import TextToMusic
+
+    try:
+        return TextToMusic.load(model, device, precision, codec)
+    except ValueError as error:
+        raise UsageError(f"--model {model}: {error}") from error
+
+
+def _read(paths: Sequence[Path]) -> "dict[Path, Audio] | None":
+    """The recordings, or None, once it was said why not."""
+    from solfa.audio.io import read
+
+    sounds = {}
+    for path in paths:
+        try:
+            sounds[path] = read(path)
+        except (ValueError, OSError) as error:
+            report.fail(str(path), error)
+            return None
+    return sounds
+
+
+def _run(music: "TextToMusic", job: Job, ready: Sequence[Prompt], sounds: "dict[Path, Audio]") -> int:
+    """All prompts, some at a time; one that fails costs only itself."""
+    size = 1 if job.stream or job.infill else BATCH
+    total = len(ready) * job.duration * (job.candidates if job.infill else 1)
+    failed = 0
+    with report.progress("generate", round(total)) as bar:
+        waiting = [list(ready[i : i + size]) for i in range(0, len(ready), size)]
+        while waiting:
+            some = waiting.pop(0)
+            try:
+                make(music, job, some, sounds, bar)
+            except (ValueError, OSError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                if len(some) > 1:
+                    waiting[:0] = [[prompt] for prompt in some]
+                    continue
+                failed += 1
+                report.fail(some[0].short, error)
+    if len(ready) > 1:
+        report.say(f"{len(ready) - failed} done, {failed} failed")
+    return report.FAILED if failed else report.DONE

@@ -1,0 +1,140 @@
+"""A language model's inference form: the same interface, its matrices in float32, bfloat16, int8 or int4, a step in one call.
+
+    lm = fast_lm(load_lm("solfa-music"), "int8")
+    codes = generate(lm, conditions, frames, seeds=[1])
+
+It has what writing needs, `config`, `device`, `start`, `advance`, `head.write` and `describe`, so it stands wherever a TokenLM writes. A
+state may hold sequences that are at different places: `join` puts states together, `FastState.groups` takes them apart.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from solfa.lm.model import Conditions, DepthHead, Draw, LMConfig, TokenLM
+from solfa.nn.decoding import AnyDecoder, Past, make_decoder, make_linear
+from solfa.nn.quantized import Precision, checked_precision
+from solfa.nn.transformer import TransformerState
+
+NOTHING_TOLD = Conditions()
+MATRICES = ("transformer", "head")  # of a model, which its inference form has in forms of its own
+
+
+@dataclass(frozen=True)
+class FastState:
+    """The past of groups of sequences. The sequences of a group are at one place; rows are those of the groups, one after the other."""
+
+    groups: tuple[Past | TransformerState, ...]
+
+
+def join(states: Sequence[FastState]) -> FastState:
+    """One state for all their sequences; the states themselves must not be used any more."""
+    return FastState(tuple(group for state in states for group in state.groups))
+
+
+def fast_lm(model: TokenLM, precision: str = "float32") -> FastLM:
+    """The inference form of a model: "float32" (the same numbers to rounding), "bfloat16", "int8" or "int4".
+
+    Weights that have the precision already are shared, not copied, so the model must not be trained on meanwhile; of others nothing is
+    kept, and `del model` frees them. Raises ValueError for another precision, int8 and int4 on a GPU, and a model with adapters that
+    are not merged.
+    """
+    return FastLM(model, checked_precision(precision))
+
+
+class FastLM:
+    """What `fast_lm` gives."""
+
+    def __init__(self, model: TokenLM, precision: Precision) -> None:
+        for name, module in model.named_modules():
+            if "parametrizations" in name or "lora" in type(module).__name__.lower():
+                raise ValueError(f"{name} has an adapter: merge it first")
+        self.config: LMConfig = model.config
+        self.precision = precision
+        self._reader = copy.copy(model)  # what reads texts and embeds codes, without the matrices
+        self._reader._modules = {name: part for name, part in model._modules.items() if name not in MATRICES}
+        self._table = model.embedding.weight.detach()
+        self._offsets = model.offsets
+        self._decoder = make_decoder(model.transformer, precision)
+        self.head = (
+            FastDepthHead(model.head, precision) if isinstance(model.head, DepthHead) else FastHead(model, precision)
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return self._table.device
+
+    def describe(self, texts: Sequence[str | None], **more: Any) -> Conditions:
+        """As TokenLM.describe."""
+        with torch.no_grad():
+            return self._reader.describe(texts, **more)
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Steps [B, K, S] as vectors [B, S, D], float32."""
+        return nn.functional.embedding(ids + self._offsets, self._table).float().sum(1)
+
+    @torch.no_grad()
+    def start(self, batch: int, steps: int, conditions: Conditions = NOTHING_TOLD) -> FastState:
+        """As TokenLM.start."""
+        prefix = conditions.prefix
+        length = 0 if prefix is None else prefix.shape[1]
+        group = self._decoder.start(batch, steps + length, conditions.memory)
+        if prefix is None:
+            return FastState((group,))
+        _, groups = self._advance(prefix.float(), (group,))
+        return FastState(groups)
+
+    @torch.no_grad()
+    def advance(self, columns: Tensor, state: FastState) -> tuple[Tensor, FastState]:
+        """As TokenLM.advance; columns [B, K, S] of the rows of all groups."""
+        hidden, groups = self._advance(self.embed(columns), state.groups)
+        return hidden, FastState(groups)
+
+    def _advance(self, x: Tensor, groups: Sequence[Any]) -> tuple[Tensor, tuple[Any, ...]]:
+        return cast(Callable[..., Any], self._decoder.advance)(x, groups)
+
+
+class FastHead:
+    """As FlatHead: all logits of a step by one matrix."""
+
+    def __init__(self, model: TokenLM, precision: Precision) -> None:
+        self.codebooks = model.config.codebooks
+        self._linear = make_linear(cast(Any, model.head).linear.weight, precision)
+
+    @torch.no_grad()
+    def write(self, hidden: Tensor, draw: Draw) -> Tensor:
+        """Codes [B, K] of one step, as `draw` takes them from logits [B, K, N]."""
+        return draw(self.logits(hidden), None)
+
+    @torch.no_grad()
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[B, K, N] from hidden [B, D]."""
+        return self._linear(hidden).unflatten(-1, (self.codebooks, -1))
+
+
+class FastDepthHead:
+    """As DepthHead: codebook after codebook."""
+
+    def __init__(self, head: DepthHead, precision: Precision) -> None:
+        self.codebooks = head.codebooks
+        self._enter = make_linear(head.enter.weight, precision)
+        self._out = [make_linear(weight, precision) for weight in head.weight.detach()]
+        self._table, self._offsets = head.embedding.weight.detach(), head.offsets
+        self._decoder: AnyDecoder = make_decoder(head.transformer, precision)
+
+    @torch.no_grad()
+    def write(self, hidden: Tensor, draw: Draw) -> Tensor:
+        """Codes [B, K] of one step; `draw` takes each from its logits [B, N]."""
+        groups: Any = (self._decoder.start(len(hidden), self.codebooks),)
+        x, codes = self._enter(hidden), []
+        for k, linear in enumerate(self._out):
+            out, groups = cast(Callable[..., Any], self._decoder.advance)(x[:, None], groups)
+            codes.append(draw(linear(out[:, 0]), k))
+            x = nn.functional.embedding(codes[-1] + self._offsets[k], self._table).float()
+        return torch.stack(codes, 1)

@@ -1,0 +1,1 @@
+"""Models from released weights, and back into their layouts."""

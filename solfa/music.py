@@ -1,0 +1,378 @@
+"""Text to music in three lines: a language model writes codes, the codec plays them.
+
+music = TextToMusic.load()
+music.generate("slow waltz for flute and piano in G minor", duration=10, seed=0).save("waltz.wav")
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict, Unpack, overload
+
+import torch
+from torch import Tensor
+
+from solfa.audio.io import Audio
+from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.stream import DecodeStream
+from solfa.lm.fast import fast_lm
+from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window_and_stride
+from solfa.lm.guidance import conditions_for, independent
+from solfa.lm.infill import infill
+from solfa.lm.model import Conditions
+from solfa.lm.patterns import interleave, separate
+from solfa.lm.sampling import USUAL, SamplingOptions, check_seed
+from solfa.nn.quantized import checked_precision
+
+DEFAULT = "solfa-music"
+LONGEST = 3600.0  # seconds
+CANDIDATES = 64  # the most for a gap
+Prompts = str | Sequence[str | None] | None
+Seeds = int | Sequence[int]
+
+
+class Wishes(TypedDict, total=False):
+    """What else music can be asked for.
+
+    options: how codes are drawn. melody: a recording whose melody is to be followed, from its beginning and round
+    again, for models that hear one. after: a recording to
+    continue: the result begins with it, as the codec plays it, up to its last whole frame. progress: called with the frames that are
+    done, and all.
+    """
+
+    options: SamplingOptions
+    melody: Audio | None
+    after: Audio | None
+    progress: Progress | None
+
+
+class Tries(TypedDict, total=False):
+    """How a gap is filled. candidates: how many are tried, 1 to 64 (8 by default). options, progress: as in `Wishes`."""
+
+    candidates: int
+    options: SamplingOptions
+    progress: Progress | None
+
+
+class TextToMusic:
+    """A model with its codec. What a prompt gives depends on the prompt, its seed and the options, not on the prompts beside it."""
+
+    def __init__(self, model: Decoder, codec: Codec) -> None:
+        config = model.config
+        self.model, self.codec = model, codec
+        self.stereo = config.channels == 2 and codec.channels == 1  # two channels' codes by turns, of a codec of one
+        self.channels, self.sample_rate = (2 if self.stereo else codec.channels), codec.sample_rate
+        theirs = (config.sample_rate, config.frame_rate, config.codebook_size, config.channels)
+        ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size, self.channels)
+        if config.weights_hash and config.weights_hash != codec.weights_hash:
+            raise ValueError(
+                f"{config.name} writes codes of {config.codec} ({config.weights_hash[:12]}): "
+                f"the codec {codec.name} here has the weights {codec.weights_hash[:12]}"
+            )
+        if theirs != ours or config.codebooks > codec.codebooks * (2 if self.stereo else 1):
+            raise ValueError(
+                f"{config.name} writes codes of {config.codec}: {config.codebooks} codebooks and "
+                f"(sample rate, frame rate, codebook size, channels) = {theirs}; {codec.name} has {codec.codebooks} and {ours}"
+            )
+        if codec.segment is not None:
+            raise ValueError(f"{codec.name} codes segment by segment: music cannot be written in its codes")
+
+    @classmethod
+    def load(
+        cls,
+        name: str | Path = DEFAULT,
+        device: str = "cpu",
+        precision: str = "float32",
+        codec: str | Path | Codec | None = None,
+    ) -> TextToMusic:
+        """A model by name, folder or hub name, with the codec that lies beside it or that its configuration names.
+
+        codec: where that codec is, if neither finds it: a name, a folder, a file of weights, or the codec itself.
+        precision: float32, or faster and a little different: bfloat16, int8, int4 (see `lm.fast`). ValueError for what is not there,
+        or does not fit together.
+        """
+        from solfa.lm.registry import load_lm
+
+        checked_precision(precision)
+        model = fast_lm(load_lm(name, device), precision)
+        found = codec if isinstance(codec, Codec) else _codec(name, codec, model.config.codec, device)
+        return cls(model, found)
+
+    @overload
+    def generate(self, prompt: str | None, duration: float = ..., seed: int = ..., **more: Unpack[Wishes]) -> Audio: ...  # type: ignore[overload-overlap]
+
+    @overload
+    def generate(
+        self, prompt: Sequence[str | None], duration: float = ..., seed: Seeds = ..., **more: Unpack[Wishes]
+    ) -> list[Audio]: ...
+
+    def generate(
+        self, prompt: Prompts, duration: float = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]
+    ) -> Audio | list[Audio]:
+        """Music, samples [1, C, S]; for a list of prompts a list, written as one batch.
+
+        prompt: what to play; None leaves it to the model. duration: seconds of new music, above 0 and at most 3600; more than the model
+        was trained on is written in windows. seed: one for all prompts, or one each. more: see `Wishes`.
+        Raises ValueError for an empty prompt, and for what is out of range.
+        """
+        sounds = self._play(*self._tokens(_prompts(prompt), duration, seed, **more))
+        return sounds[0] if prompt is None or isinstance(prompt, str) else sounds
+
+    def codes(self, prompt: Prompts, duration: float = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]) -> Codes:
+        """As `generate`, but the codes of all prompts, for `codec.decode` or a token file.
+
+        Raises ValueError also for a stereo model over a mono codec: its codes are two channels' by turns.
+        """
+        return self._codes(*self._tokens(_prompts(prompt), duration, seed, **more))
+
+    def stream(
+        self,
+        prompt: str | None,
+        duration: float = 10.0,
+        seed: int = 0,
+        *,
+        options: SamplingOptions = USUAL,
+        melody: Audio | None = None,
+        after: Audio | None = None,
+        every: float = 0.5,
+    ) -> MusicStream:
+        """What `generate` gives, in pieces [1, C, n], each as soon as it is written: their codes are the same.
+
+        The codec runs as a stream, on pieces of other shapes than offline: samples are equal up to the rounding of float32 (about
+        1e-6), and exactly as many. every: seconds of music in a piece, about; more is less work for the codec.
+        Raises ValueError as `generate`, and for a codec that cannot be streamed.
+        """
+        if not (math.isfinite(every) and every > 0):
+            raise ValueError(f"every is {every}: it must be above 0 (seconds)")
+        writing, far, samples = self._writing(_prompts(prompt), duration, [seed], options, melody, after)
+        books = self.model.config.codebooks // (2 if self.stereo else 1)
+        streams = [self.codec.stream("decode", codebooks=books) for _ in range(2 if self.stereo else 1)]
+        frames = max(1, round(every * self.codec.frame_rate))
+        return MusicStream(writing, far, streams, frames, self.sample_rate, samples)
+
+    def infill(
+        self,
+        left: Audio,
+        right: Audio,
+        prompt: str | None = None,
+        gap: float = 2.0,
+        seed: int = 0,
+        **more: Unpack[Tries],
+    ) -> Audio:
+        """Left, `gap` seconds of new music, right.
+
+        Several candidates are written after the left piece, with the seeds seed, seed + 1 ...; the one after which the model finds
+        the first second of the right piece most likely is taken. The model does not hear the right piece while it writes (`lm.infill`).
+        Both pieces are heard as the codec plays them, the left one up to its last whole frame. Raises ValueError as `generate`.
+        """
+        return self._play(*self._infilled(left, right, prompt, gap, seed, **more))[0]
+
+    def infill_codes(
+        self,
+        left: Audio,
+        right: Audio,
+        prompt: str | None = None,
+        gap: float = 2.0,
+        seed: int = 0,
+        **more: Unpack[Tries],
+    ) -> Codes:
+        """As `infill`, but the codes: those of both pieces as they were, and the gap's between them. Raises ValueError as `codes`."""
+        return self._codes(*self._infilled(left, right, prompt, gap, seed, **more))
+
+    def _tokens(
+        self,
+        prompts: list[str | None],
+        duration: float,
+        seed: Seeds,
+        options: SamplingOptions = USUAL,
+        melody: Audio | None = None,
+        after: Audio | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[Tensor, int]:
+        """Codes [B, K, T] and how many samples they are of."""
+        seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+        if len(seeds) != len(prompts):
+            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: one for all, or one each")
+        one_by_one = len(prompts) > 1 and not independent(self.model.config)
+        rows = [[row] for row in range(len(prompts))] if one_by_one else [list(range(len(prompts)))]
+        done, tokens = 0, []
+        for some in rows:
+            chosen = [prompts[row] for row in some], duration, [seeds[row] for row in some]
+            writing, far, samples = self._writing(*chosen, options, melody, after)
+            for piece in writing:
+                if progress is not None:
+                    progress(done + piece.start + piece.codes.shape[2], writing.total * len(rows))
+            done += writing.total
+            tokens.append(torch.cat([far.expand(len(some), -1, -1), writing.codes.cpu()], 2))
+        return torch.cat(tokens), samples
+
+    def _writing(
+        self,
+        prompts: list[str | None],
+        duration: float,
+        seeds: list[int],
+        options: SamplingOptions,
+        melody: Audio | None,
+        after: Audio | None,
+    ) -> tuple[Writing, Tensor, int]:
+        """The run, the codes [1, K, t] of what is too far back for it to hear, and the samples of both."""
+        new = self._samples("duration", duration)
+        frames, config = -(-new // self.codec.hop), self.model.config
+        before = torch.zeros(1, config.codebooks, 0, dtype=torch.int64)
+        if after is not None:
+            before = self._heard(after, whole=True)[0]
+        near = min(before.shape[2], max(1, context_frames(*window_and_stride(config, None, None), frames)))
+        far, known = before[:, :, : before.shape[2] - near], before[:, :, before.shape[2] - near :]
+
+        def told(begin: int) -> Conditions:
+            heard = None if melody is None else self._melody_from(melody, far.shape[2] + begin)
+            return conditions_for(self.model, prompts, options, heard)
+
+        known = known.expand(len(prompts), -1, -1)
+        conditions = told if melody is not None else told(0)
+        writing = Writing(self.model, conditions, near + frames, seeds, options, known)
+        return writing, far, before.shape[2] * self.codec.hop + new
+
+    def _infilled(
+        self,
+        left: Audio,
+        right: Audio,
+        prompt: str | None,
+        gap: float,
+        seed: int,
+        candidates: int = 8,
+        options: SamplingOptions = USUAL,
+        progress: Progress | None = None,
+    ) -> tuple[Tensor, int]:
+        if isinstance(candidates, bool) or not isinstance(candidates, int) or not 1 <= candidates <= CANDIDATES:
+            raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
+        frames = -(-self._samples("gap", gap) // self.codec.hop)
+        before, _ = self._heard(left, whole=True)
+        behind, size = self._heard(right, whole=False)
+        seeds = [check_seed(seed) + i for i in range(candidates)]
+        conditions = conditions_for(self.model, _prompts(prompt) * candidates, options)
+        found = infill(
+            self.model, conditions, before[0], behind[0], frames, seeds=seeds, options=options, progress=progress
+        )
+        return found.codes[None], (before.shape[2] + frames) * self.codec.hop + size
+
+    def _melody_from(self, melody: Audio, frame: int) -> Audio:
+        """What a window that begins at a frame hears of a melody, which goes round: as much as the model can."""
+        config, rate = self.model.config.melody, melody.sample_rate
+        if config is None or not melody.samples.numel():
+            return melody  # the model says what is wrong
+        start = round(frame / self.codec.frame_rate * rate) % melody.samples.shape[-1]
+        most = config.frames * config.hop * rate // config.sample_rate
+        return Audio(melody.samples.roll(-start, -1)[..., :most].contiguous(), rate)
+
+    def _samples(self, name: str, seconds: float) -> int:
+        """Seconds of new music as samples."""
+        legal = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST
+        if not legal:
+            raise ValueError(f"{name} is {seconds}: seconds, above 0 and at most {LONGEST:g}")
+        return max(1, round(seconds * self.sample_rate))
+
+    def _heard(self, audio: Audio, whole: bool) -> tuple[Tensor, int]:
+        """The codes [1, K, T] of one recording, and its samples at the codec's rate; `whole`: of its whole frames only."""
+        if audio.samples.shape[0] != 1:
+            raise ValueError(f"a batch of {audio.samples.shape[0]} recordings: one is needed")
+        books = self.model.config.codebooks // (2 if self.stereo else 1)
+        if self.stereo:  # each channel is a recording to the codec
+            pair = audio.samples.expand(-1, 2, -1) if audio.channels == 1 else audio.samples
+            codes = self.codec.encode(Audio(pair.transpose(0, 1).contiguous(), audio.sample_rate), codebooks=books)
+            tokens = interleave(codes.tokens[:1], codes.tokens[1:])
+        else:
+            codes = self.codec.encode(audio, codebooks=books)
+            tokens = codes.tokens
+        samples = codes.samples[0]
+        frames = samples // self.codec.hop if whole else tokens.shape[2]
+        if not frames:
+            raise ValueError(f"a recording of {samples} samples: a frame of {self.codec.name} has {self.codec.hop}")
+        return tokens[:, :, :frames], samples
+
+    def _play(self, tokens: Tensor, samples: int) -> list[Audio]:
+        """Codes [B, K, T] as B recordings [1, C, samples]."""
+        rows = torch.cat(separate(tokens)) if self.stereo else tokens
+        sound = self.codec.decode(self._packed(rows, samples)).samples  # [B, C, S], or of a stereo model [2B, 1, S]
+        if self.stereo:
+            sound = torch.cat(sound.chunk(2), 1)
+        return [Audio(row[None].contiguous(), self.sample_rate) for row in sound]
+
+    def _codes(self, tokens: Tensor, samples: int) -> Codes:
+        if self.stereo:
+            raise ValueError(f"{self.model.config.name} writes two channels' codes of a mono codec: as codes of one "
+                             "recording they cannot be kept; take the sound")  # fmt: skip
+        return self._packed(tokens, samples)
+
+    def _packed(self, tokens: Tensor, samples: int) -> Codes:
+        codec = self.codec
+        shape = codec.name, codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
+        return Codes(tokens, *shape, (samples,) * len(tokens))
+
+
+class MusicStream(Iterator[Audio]):
+    """Pieces of music, as they are written. samples: how many there will be in all."""
+
+    def __init__(
+        self, writing: Writing, far: Tensor, streams: list[DecodeStream], every: int, sample_rate: int, samples: int
+    ) -> None:
+        self.sample_rate, self.samples, self.channels = sample_rate, samples, sum(stream.channels for stream in streams)
+        self._pieces = self._decoded(writing, far, streams, every)
+
+    def __next__(self) -> Audio:
+        return next(self._pieces)
+
+    def _decoded(self, writing: Writing, far: Tensor, streams: list[DecodeStream], every: int) -> Iterator[Audio]:
+        waiting, given = [far], 0
+        for piece in writing:
+            waiting.append(piece.codes[:1].cpu())
+            last = piece.start + piece.codes.shape[2] == writing.total
+            if sum(codes.shape[2] for codes in waiting) < every and not last:
+                continue
+            codes, waiting = torch.cat(waiting, 2), []
+            rows = torch.cat(separate(codes)) if len(streams) == 2 else codes
+            parts = [stream.push(row) for stream, row in zip(streams, rows, strict=True)]
+            if last:
+                parts = [torch.cat([part, stream.finish()], 1) for part, stream in zip(parts, streams, strict=True)]
+            sound = torch.cat(parts)[:, : self.samples - given]
+            given += sound.shape[1]
+            if sound.shape[1]:
+                yield Audio(sound[None].contiguous(), self.sample_rate)
+
+
+def _prompts(prompt: str | Sequence[str | None] | None) -> list[str | None]:
+    """One or several prompts as a list; ValueError for an empty one, or none at all."""
+    prompts = [prompt] if prompt is None or isinstance(prompt, str) else list(prompt)
+    if not prompts:
+        raise ValueError("no prompt: at least one is needed")
+    for text in prompts:
+        if text is not None and (not isinstance(text, str) or not text.strip()):
+            raise ValueError(f"the prompt is {text!r}: say in words what to play")
+    return prompts
+
+
+def _codec(lm: str | Path, place: str | Path | None, name: str, device: str) -> Codec:
+    """The codec of a language model: from where the user says, from its own folder (MusicGen carries it), or by its name.
+
+    Only the user names folders and hub repositories; the configuration of a model names codecs that `list_codecs` gives.
+    """
+    from solfa.codecs.registry import list_codecs, load_codec
+    from solfa.codecs.weights.layouts import of_transformers
+    from solfa.lm.registry import find_lm
+    from solfa.lm.weights.layouts import codec_inside
+
+    if place is not None:
+        return load_codec(place, device)
+    inside = codec_inside(find_lm(lm))
+    if isinstance(inside, Path):
+        return load_codec(inside, device)
+    if inside is not None:
+        return of_transformers(inside.document, inside.tensors, inside.where).to(device)
+    names = [entry.name for entry in list_codecs()]
+    if name not in names:
+        raise ValueError(
+            f"it writes codes of the codec {name!r}, not one of {', '.join(names)}: give the folder of that codec"
+        )
+    return load_codec(name, device)

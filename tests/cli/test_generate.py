@@ -1,0 +1,234 @@
+import io
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from solfa.audio.io import info, read, write
+from solfa.cli import app
+from solfa.cli.live_wav import LiveWav
+from solfa.cli.prompts import Prompt
+from solfa.codecs.token_file import TokenFile
+from solfa.music import TextToMusic
+
+Folders = Callable[..., tuple[Path, Path]]
+
+
+@pytest.fixture(scope="module")
+def folders(tiny_music: Folders) -> tuple[Path, Path]:
+    return tiny_music()
+
+
+@pytest.fixture
+def run(
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> Callable[..., tuple[int, str, str]]:
+    """A command line, in an empty folder, to its exit code and what it said on stdout and stderr."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        place = ["--model", folders[1], "--codec", folders[0], "--device", "cpu"]
+        code = app.run(["generate", *map(str, arguments), *(map(str, place) if "--model" not in arguments else [])])
+        out, err = capfdbinary.readouterr()
+        return code, out.decode("latin-1"), err.decode()
+
+    return run
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_one_prompt_one_file(run: Run, folders: tuple[Path, Path]) -> None:
+    code, out, err = run("slow waltz, piano!", "-o", "deep/a.wav", "--duration", 0.3, "--seed", 4, "--top-k", 5)
+    assert code == 0 and out.startswith("slow waltz, piano! -> deep/a.wav  0.30 s, seed 4, ") and err == ""
+    from solfa.lm.sampling import SamplingOptions
+
+    music = TextToMusic.load(folders[1], codec=folders[0])
+    want = music.generate("slow waltz, piano!", 0.3, 4, options=SamplingOptions(top_k=5)).samples
+    np.testing.assert_allclose(read("deep/a.wav").samples, want.clamp(-1, 1), atol=1 / 32_000)
+    assert run("slow waltz, piano!", "--duration", 0.1)[0] == 0 and info("slow-waltz-piano.wav").samples == 800
+    assert run("slow waltz, piano!", "-o", "b.flac", "--duration", 0.1)[0] == 0 and info("b.flac").samples == 800
+    code, _, err = run("slow waltz, piano!", "-o", "b.flac", "--duration", 0.2)
+    assert code == 0 and "skipped, b.flac is there" in err and info("b.flac").samples == 800
+    assert run("x", "-o", "b.flac", "--duration", 0.2, "--overwrite")[0] == 0 and info("b.flac").samples == 1600
+
+
+def test_several_prompts_go_to_a_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("list.txt").write_text("a\n\n  b, c \nörgel\n", encoding="utf-8")
+    code, out, err = run("@list.txt", "typed", "-o", "made", "--duration", 0.1)
+    assert code == 0 and len(out.splitlines()) == 4 and "4 done, 0 failed" in err
+    assert sorted(path.name for path in Path("made").iterdir()) == [
+        "1-a.wav",
+        "2-b-c.wav",
+        "3-örgel.wav",
+        "4-typed.wav",
+    ]
+    assert run("b, c", "-o", "b.wav", "--duration", 0.1)[0] == 0
+    assert Path("b.wav").read_bytes() == Path("made/2-b-c.wav").read_bytes()  # as in the batch
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin\n")))
+    assert run("-", "-o", "made", "--duration", 0.1, "--format", "flac")[0] == 0
+    assert info("made/1-from-stdin.flac").samples == 800
+
+
+def test_tokens(run: Run, folders: tuple[Path, Path], tmp_path: Path) -> None:
+    assert run("piano", "-o", "a.solfa", "--duration", 0.3)[0] == run("piano", "-o", "a.wav", "--duration", 0.3)[0] == 0
+    with TokenFile("a.solfa") as file:
+        assert file.header.codebooks == 3 and file.header.samples == 2400
+        assert file.header.metadata == {"prompt": "piano", "seed": "0"}
+    assert app.run(["decode", "a.solfa", "-o", "b.wav", "--codec", str(folders[0])]) == 0
+    assert Path("a.wav").read_bytes() == Path("b.wav").read_bytes()
+    assert run("a", "b", "-o", "made", "--format", "solfa", "--duration", 0.1)[0] == 0
+    assert sorted(path.name for path in Path("made").iterdir()) == ["1-a.solfa", "2-b.solfa"]
+
+
+def test_stream(run: Run) -> None:
+    assert (
+        run("piano", "-o", "a.wav", "--duration", 1.3)[0]
+        == run("piano", "-o", "b.wav", "--duration", 1.3, "--stream")[0]
+        == 0
+    )
+    whole, streamed = (soundfile.read(name, dtype="int16")[0].astype(int) for name in ("a.wav", "b.wav"))
+    assert len(whole) == len(streamed) == 10_400 and np.abs(whole - streamed).max() <= 1  # rounded elsewhere
+    code, out, err = run("piano", "-o", "-", "--duration", 1.3)
+    assert code == 0 and out.encode("latin-1") == Path("b.wav").read_bytes()
+    assert "piano -> stdout  1.30 s" in err
+    assert run("piano", "--stream", "-o", "c.flac")[0] == 2 and run("a", "b", "-o", "-")[0] == 2
+
+
+def test_a_stream_that_fails_leaves_no_file(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from solfa.lm.fast import FastLM
+
+    advance, steps = FastLM.advance, 0
+
+    def broken(*arguments: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps > 30:
+            raise ValueError("out of ideas")
+        return advance(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FastLM, "advance", broken)
+    code, _, err = run("piano", "-o", "a.wav", "--stream")
+    assert code == 1 and err == "piano: out of ideas\n" and not Path("a.wav").exists()
+
+
+def test_continuation_and_infill(run: Run) -> None:
+    for name, seed in (("a.wav", 1), ("b.wav", 2)):
+        run("piano", "-o", name, "--duration", 0.2, "--seed", seed)
+    code, out, _ = run("piano", "-o", "c.wav", "--continue-from", "a.wav", "--duration", 0.3)
+    assert code == 0 and "0.30 s" in out and info("c.wav").samples == 4000
+    assert run("piano", "-o", "s.wav", "--continue-from", "a.wav", "--duration", 0.3, "--stream")[0] == 0
+    assert np.abs(read("c.wav").samples - read("s.wav").samples).max() < 1e-4
+    code, _, _ = run("piano", "-o", "d.wav", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)
+    assert code == 0 and info("d.wav").samples == 1600 + 800 + 1600
+    assert run("piano", "-o", "d.solfa", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)[0] == 0
+    with TokenFile("d.solfa") as file:
+        assert file.header.samples == 4000
+
+
+def test_melody(tiny_music: Folders, run: Run) -> None:
+    from solfa.lm.conditioners.melody import MelodyConfig
+    from solfa.nn.transformer import TransformerConfig
+
+    melody = MelodyConfig(sample_rate=8000, n_fft=256, hop=128, frames=6)
+    codec, lm = tiny_music(melody=melody, fusion="prepend", transformer=TransformerConfig(16, 2, 2, cross=False))
+    run("piano", "-o", "a.wav", "--duration", 0.2)
+    place = ["--model", lm, "--codec", codec, "--device", "cpu", "--duration", 0.2, "--melody", "a.wav"]
+    assert run("piano", "-o", "b.wav", *place)[0] == 0
+    assert run("piano", "-o", "c.wav", *place, "--text-guidance", 4)[0] == 0
+    assert Path("b.wav").read_bytes() != Path("c.wav").read_bytes()
+    code, _, err = run("piano", "-o", "d.wav", "--melody", "a.wav")
+    assert code == 1 and "hears no melody" in err and len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("no prompt", []),
+        ("an empty prompt", [""]),
+        ("an empty prompt", ["piano", "  "]),
+        ("@none.txt: cannot read", ["@none.txt"]),
+        ("--duration 0.0", ["x", "--duration", "0"]),
+        ("--duration -1.0", ["x", "--duration=-1"]),
+        ("--duration nan", ["x", "--duration", "nan"]),
+        ("at most 3600", ["x", "--duration", "4000"]),
+        ("--temperature: temperature is nan", ["x", "--temperature", "nan"]),
+        ("--top-k: top_k is -3", ["x", "--top-k=-3"]),
+        ("--top-p: top_p is 1.5", ["x", "--top-p", "1.5"]),
+        ("--guidance: guidance is -1.0", ["x", "--guidance=-1"]),
+        ("--seed: seed is -1", ["x", "--seed=-1"]),
+        ("--candidates 0", ["x", "--candidates", "0"]),
+        ("-o a.mp3", ["x", "-o", "a.mp3"]),
+        ("leave one out", ["x", "-o", "a.wav", "--format", "flac"]),
+        ("name a folder", ["x", "y", "-o", "a.wav"]),
+        ("give one with --melody", ["x", "--text-guidance", "3"]),
+        ("not together", ["x", "--infill", "a.wav", "b.wav", "--stream"]),
+        ("no language model named 'nothing'", ["x", "--model", "nothing"]),
+        ("unknown", ["x", "--unknown"]),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_line_and_exit_2(run: Run, words: str, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert code == 2 and out == "" and list(Path().iterdir()) == []
+    assert words.lower() in err.splitlines()[0].lower() and err.splitlines()[1:] == ["Try: solfa generate --help"]
+
+
+def test_what_cannot_be_read_is_one_line_and_exit_1(run: Run) -> None:
+    Path("text.wav").write_text("no sound")
+    for name in ("none.wav", "text.wav"):
+        for option in (["--continue-from", name], ["--infill", name, name]):
+            code, out, err = run("x", "-o", "a.wav", *option)
+            assert code == 1 and out == "" and len(err.splitlines()) == 1 and err.startswith(name)
+    assert not Path("a.wav").exists()
+
+
+def test_ten_thousand_words_are_cut_and_said_once(run: Run, folders: tuple[Path, Path]) -> None:
+    # In a process of its own: pytest takes warnings over.
+    command = [sys.executable, "-m", "solfa", "generate", "word " * 10_000, "-o", "a.wav", "--duration", "0.1"]
+    place = ["--model", str(folders[1]), "--codec", str(folders[0]), "--device", "cpu"]
+    done = subprocess.run([*command, *place], capture_output=True, text=True)
+    assert done.returncode == 0 and info("a.wav").samples == 800
+    assert done.stderr == "solfa generate: a text of 50000 bytes: the first 64 are read\n"
+    assert len(done.stdout) < 150
+
+
+def test_names_from_prompts() -> None:
+    names = {
+        "Slow waltz, piano!": "slow-waltz-piano",
+        "../../etc": "etc",
+        "...": "music",
+        "x" * 99: "x" * 48,
+        "one two three four five six seven eight nine ten eleven": "one-two-three-four-five-six-seven-eight-nine-ten",
+    }
+    assert {text: Prompt(text).name for text in names} == names
+    assert Prompt("a\n" * 99).short == "a " * 34 + "a..."
+
+
+def test_live_wav_is_the_wav_that_soundfile_writes(tmp_path: Path) -> None:
+    from solfa.audio.io import Audio
+
+    for channels in (1, 2):
+        sound = np.random.default_rng(0).standard_normal((channels, 1001)).astype(np.float32)
+        sound[:, :4] = [1, -1, 1.5, -1.5]
+        import torch
+
+        write(tmp_path / "a.wav", Audio(torch.from_numpy(sound)[None], 8000))
+        file = io.BytesIO()
+        wav = LiveWav(file, 8000, channels, 1001)
+        assert struct.unpack("<I", file.getvalue()[40:44]) == (1001 * channels * 2,)
+        for start in range(0, 1001, 100):
+            wav.write(sound[:, start : start + 100])
+        assert file.getvalue() == (tmp_path / "a.wav").read_bytes()
+    with pytest.raises(ValueError, match="NaN"):
+        wav.write(np.full((2, 3), np.nan))
+    with pytest.raises(ValueError, match="4 GiB"):
+        LiveWav(file, 8000, 2, 1 << 30)

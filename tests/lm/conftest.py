@@ -1,0 +1,46 @@
+"""Language models with random weights, small enough to be made for every test."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from solfa.lm.conditioners.text import ByteTextConfig
+from solfa.lm.model import LMConfig, TokenLM
+from solfa.lm.patterns import PatternConfig, delay
+from solfa.nn.transformer import TransformerConfig
+
+MakeLM = Callable[..., TokenLM]
+
+
+@pytest.fixture(scope="session")
+def make_lm() -> MakeLM:
+    """make_lm(pattern, depth=False, text=True, crop=24): K codebooks of 32 codes, as many as the pattern has; sharp logits."""
+
+    def make(
+        pattern: PatternConfig | None = None, *, depth: bool = False, text: bool = True, crop: int = 24, seed: int = 0
+    ) -> TokenLM:
+        pattern = delay(4) if pattern is None else pattern
+        config = LMConfig(
+            name="tiny-lm",
+            codec="tiny",
+            sample_rate=8000,
+            frame_rate=50.0,
+            transformer=TransformerConfig(width=16, layers=2, heads=2),
+            codebooks=pattern.codebooks,
+            codebook_size=32,
+            pattern=pattern,
+            depth=TransformerConfig(width=8, layers=1, heads=2, cross=False) if depth else None,
+            text=ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=64) if text else None,
+            crop_frames=crop,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = TokenLM(config).eval()
+            with torch.no_grad():
+                for weight in model.parameters():
+                    if weight.ndim > 1:
+                        weight *= 2  # so that the codes that are heard matter to those that are written
+        return model
+
+    return make

@@ -1,0 +1,249 @@
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import solfa
+from solfa.audio.io import Audio
+from solfa.codecs.codec import Codes
+from solfa.codecs.token_file import read_tokens, write_tokens
+from solfa.lm.conditioners.melody import MelodyConfig
+from solfa.lm.generate import generate
+from solfa.lm.guidance import conditions_for
+from solfa.lm.registry import load_lm
+from solfa.lm.sampling import SamplingOptions
+from solfa.music import TextToMusic
+from solfa.nn.transformer import TransformerConfig
+
+Folders = Callable[..., tuple[Path, Path]]
+OPTIONS = SamplingOptions(top_k=8, guidance=2)
+HOP = 160
+
+
+@pytest.fixture(scope="module")
+def music(tiny_music: Folders) -> TextToMusic:
+    codec, lm = tiny_music()
+    return TextToMusic.load(lm, codec=codec)
+
+
+def sound(samples: int, channels: int = 1, rate: int = 8000, seed: int = 0) -> Audio:
+    generator = torch.Generator().manual_seed(seed)
+    return Audio(0.3 * torch.randn(1, channels, samples, generator=generator), rate)
+
+
+def test_the_door_has_it() -> None:
+    assert solfa.TextToMusic is TextToMusic and solfa.SamplingOptions is SamplingOptions
+
+
+def test_a_prompt_gives_sound_of_that_length(music: TextToMusic) -> None:
+    for duration, samples in ((0.3, 2400), (0.3001, 2401), (1e-9, 1), (0.7, 5600)):
+        made = music.generate("piano", duration, seed=3, options=OPTIONS)
+        assert made.samples.shape == (1, 1, samples) and made.sample_rate == 8000
+    codes = music.codes("piano", 0.3, seed=3, options=OPTIONS)
+    heard = conditions_for(music.model, ["piano"], OPTIONS)
+    assert torch.equal(codes.tokens, generate(music.model, heard, 15, seeds=[3], options=OPTIONS))
+    assert torch.equal(music.codec.decode(codes).samples, music.generate("piano", 0.3, 3, options=OPTIONS).samples)
+
+
+def test_a_list_gives_what_each_gives_alone(music: TextToMusic) -> None:
+    prompts = ["piano", "a string quartet that plays quite a long description", None]
+    together = music.codes(prompts, 0.8, seed=[1, 2, 2], options=OPTIONS)  # longer than a window
+    sounds = music.generate(prompts, 0.8, seed=[1, 2, 2], options=OPTIONS)
+    for row, (prompt, seed) in enumerate(zip(prompts, (1, 2, 2), strict=True)):
+        assert torch.equal(together.tokens[row], music.codes(prompt, 0.8, seed, options=OPTIONS).tokens[0])
+        assert torch.equal(sounds[row].samples, music.generate(prompt, 0.8, seed, options=OPTIONS).samples)
+    same = music.codes(["piano", "piano"], 0.2, seed=5, options=OPTIONS).tokens
+    assert torch.equal(same[0], same[1])  # one seed for all
+
+
+@pytest.mark.parametrize("every", [0.02, 0.1, 99.0])
+def test_a_stream_is_the_same_music(music: TextToMusic, every: float) -> None:
+    whole = music.generate("piano", 0.7313, seed=1, options=OPTIONS)
+    pieces = list(music.stream("piano", 0.7313, seed=1, options=OPTIONS, every=every))
+    joined = torch.cat([piece.samples for piece in pieces], -1)
+    assert joined.shape == whole.samples.shape
+    torch.testing.assert_close(joined, whole.samples, atol=1e-5, rtol=1e-5)
+    assert len(pieces) > 1 if every < 0.5 else len(pieces) == 1
+
+
+def test_a_stream_comes_before_all_is_written(music: TextToMusic, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 0
+    advance = music.model.advance
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return advance(*arguments)
+
+    monkeypatch.setattr(music.model, "advance", counted)
+    next(iter(music.stream("piano", 0.48, every=0.1, options=OPTIONS)))
+    assert steps < 15  # of 26
+
+
+def test_a_recording_is_continued(music: TextToMusic) -> None:
+    for samples in (HOP * 7, HOP * 7 + 59, HOP * 40):  # the last longer than a window
+        before = sound(samples)
+        frames = samples // HOP
+        codes = music.codes("piano", 0.2, seed=1, after=before, options=OPTIONS)
+        assert codes.tokens.shape == (1, 3, frames + 10) and codes.samples == ((frames + 10) * HOP,)
+        assert torch.equal(codes.tokens[:, :, :frames], music.codec.encode(before, codebooks=3).tokens[:, :, :frames])
+        whole = music.generate("piano", 0.2, seed=1, after=before, options=OPTIONS)
+        pieces = list(music.stream("piano", 0.2, seed=1, after=before, options=OPTIONS, every=0.05))
+        torch.testing.assert_close(torch.cat([p.samples for p in pieces], -1), whole.samples, atol=1e-5, rtol=1e-5)
+    other = music.codes("piano", 0.2, seed=1, after=sound(HOP * 40, seed=1), options=OPTIONS)
+    assert not torch.equal(other.tokens[:, :, 40:], codes.tokens[:, :, 40:])
+    with pytest.raises(ValueError, match="a recording of 100 samples"):
+        music.generate("piano", 0.2, after=sound(100))
+    with pytest.warns(UserWarning, match="averaged"):
+        assert music.generate("piano", 0.2, after=sound(4000, 2, 16_000)).samples.shape == (1, 1, 12 * HOP + 1600)
+
+
+def test_a_gap_is_filled(music: TextToMusic) -> None:
+    left, right = sound(HOP * 6 + 10, seed=1), sound(HOP * 9 + 1, seed=2)
+    codes = music.infill_codes(left, right, "piano", gap=0.1, candidates=3, options=OPTIONS)
+    assert codes.tokens.shape == (1, 3, 6 + 5 + 10) and codes.samples == (HOP * 20 + 1,)
+    assert torch.equal(codes.tokens[:, :, :6], music.codec.encode(left, codebooks=3).tokens[:, :, :6])
+    assert torch.equal(codes.tokens[:, :, 11:], music.codec.encode(right, codebooks=3).tokens)
+    made = music.infill(left, right, "piano", gap=0.1, candidates=3, options=OPTIONS)
+    assert torch.equal(made.samples, music.codec.decode(codes).samples)
+    for bad in (0, 65, 1.5, True):
+        with pytest.raises(ValueError, match=f"candidates is {bad}: it must lie between 1 and 64"):
+            music.infill(left, right, candidates=bad)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="gap is nan"):
+        music.infill(left, right, gap=float("nan"))
+
+
+def test_stereo(tiny_music: Folders) -> None:
+    codec, lm = tiny_music(stereo=True)
+    music = TextToMusic.load(lm, codec=codec)
+    whole = music.generate(["piano", "flute"], 0.3, options=OPTIONS)[0]
+    assert whole.samples.shape == (1, 2, 2400)
+    assert not torch.equal(whole.samples[:, 0], whole.samples[:, 1])
+    pieces = list(music.stream("piano", 0.3, options=OPTIONS, every=0.1))
+    torch.testing.assert_close(torch.cat([p.samples for p in pieces], -1), whole.samples, atol=1e-5, rtol=1e-5)
+    before = sound(HOP * 4, 2)
+    after = music.generate("piano", 0.1, after=before, options=OPTIONS)
+    for channel in range(2):  # each channel is coded by itself; the codec hears a little of what follows
+        one = Audio(before.samples[:, channel : channel + 1].contiguous(), 8000)
+        played = music.codec.decode(music.codec.encode(one, codebooks=3)).samples[0, 0]
+        torch.testing.assert_close(after.samples[0, channel, :HOP], played[:HOP], atol=1e-4, rtol=1e-4)
+    with pytest.raises(ValueError, match="two channels"):
+        music.codes("piano", 0.1)
+
+
+def test_melody(tiny_music: Folders) -> None:
+    melody = MelodyConfig(sample_rate=8000, n_fft=256, hop=128, frames=6)
+    codec, lm = tiny_music(melody=melody, fusion="prepend", transformer=TransformerConfig(16, 2, 2, cross=False))
+    music = TextToMusic.load(lm, codec=codec)
+    low, high = (Audio(torch.sin(torch.arange(1600) * step)[None, None], 8000) for step in (0.3, 0.5))
+    greedy = SamplingOptions(temperature=0, guidance=2)
+    made = [music.codes("piano", 0.2, melody=one, options=greedy).tokens for one in (low, high, None)]
+    assert not torch.equal(made[0], made[1]) and not torch.equal(made[0], made[2])
+    both = SamplingOptions(temperature=0, guidance=2, text_guidance=1)  # 1: the form for one condition
+    assert torch.equal(music.codes("piano", 0.2, melody=low, options=both).tokens, made[0])
+    with pytest.raises(ValueError, match="there is none"):
+        music.generate("piano", 0.2, options=both)
+    tail = Audio(
+        torch.cat([low.samples[..., :960], high.samples], -1), 8000
+    )  # heard from 0.3 s on, in the second window
+    long = [music.codes("piano", 1.0, melody=one, options=greedy).tokens for one in (low, tail)]
+    assert torch.equal(long[0][..., :25], long[1][..., :25]) and not torch.equal(long[0], long[1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # texts stand before the first step: batches of unlike ones are not made
+        prompts = ["piano", "a longer description"]
+        rows = music.codes(prompts, 0.2, melody=low, options=OPTIONS).tokens
+    for row, prompt in zip(rows, prompts, strict=True):
+        assert torch.equal(row, music.codes(prompt, 0.2, melody=low, options=OPTIONS).tokens[0])
+
+
+def test_no_melody_where_none_is_heard(music: TextToMusic) -> None:
+    with pytest.raises(ValueError, match="hears no melody"):
+        music.generate("piano", 0.2, melody=sound(4000))
+
+
+def test_a_model_without_text(tiny_music: Folders) -> None:
+    codec, lm = tiny_music(text=None, transformer=TransformerConfig(16, 1, 2, cross=False))
+    music = TextToMusic.load(lm, codec=codec)
+    assert music.generate(None, 0.2).samples.shape == (1, 1, 1600)
+    with pytest.raises(ValueError, match="reads no text"):
+        music.generate("piano", 0.2)
+
+
+def test_codes_go_into_a_file_and_back(music: TextToMusic, tmp_path: Path) -> None:
+    codes = music.codes("piano", 0.31, options=OPTIONS)
+    write_tokens(tmp_path / "a.solfa", codes, metadata={"prompt": "piano"})
+    back = read_tokens(tmp_path / "a.solfa")
+    assert isinstance(back, Codes) and torch.equal(back.tokens, codes.tokens) and back.samples == codes.samples
+    assert torch.equal(music.codec.decode(back).samples, music.generate("piano", 0.31, options=OPTIONS).samples)
+
+
+def test_a_long_prompt_is_cut_and_said_once(music: TextToMusic) -> None:
+    with pytest.warns(RuntimeWarning, match="bytes: the first 64 are read") as said:
+        music.generate("word " * 10_000, 0.1, options=OPTIONS)
+    assert len(said) == 1
+
+
+def test_precisions(tiny_music: Folders, music: TextToMusic) -> None:
+    codec, lm = tiny_music()
+    exact = TextToMusic(load_lm(lm), music.codec).codes("piano", 0.3, options=OPTIONS).tokens
+    assert torch.equal(
+        music.codes("piano", 0.3, options=OPTIONS).tokens, exact
+    )  # float32, the usual one, in its fast form
+    for precision in ("bfloat16", "int8", "int4"):
+        coarse = TextToMusic.load(lm, precision=precision, codec=codec)
+        both = coarse.codes(["piano", "a string quartet"], 0.3, seed=[0, 1], options=OPTIONS).tokens
+        assert torch.equal(both[:1], coarse.codes("piano", 0.3, options=OPTIONS).tokens)
+        assert torch.equal(both[:1], exact) == (precision != "int4")  # that coarse, other codes are drawn
+
+
+def test_progress(music: TextToMusic) -> None:
+    seen: list[tuple[int, int]] = []
+    music.generate(["a", "b"], 0.4, progress=lambda *both: seen.append(both), options=OPTIONS)
+    assert seen[-1] == (20, 20) and seen == sorted(seen)
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        ("the prompt is ''", {"prompt": ""}),
+        ("the prompt is ' '", {"prompt": ["piano", " "]}),
+        ("the prompt is 3", {"prompt": [3]}),
+        ("no prompt", {"prompt": []}),
+        ("duration is 0: seconds, above 0 and at most 3600", {"duration": 0}),
+        ("duration is -1", {"duration": -1}),
+        ("duration is nan", {"duration": float("nan")}),
+        ("duration is inf", {"duration": float("inf")}),
+        ("duration is 3601", {"duration": 3601}),
+        ("seed is -1", {"seed": -1}),
+        ("2 seeds for 1 prompts", {"seed": [1, 2]}),
+        ("seed is 0.5", {"seed": [0.5]}),
+        ("batch of 2 recordings", {"after": Audio(torch.zeros(2, 1, 999), 8000)}),
+        ("shape", {"after": Audio(torch.zeros(1, 1, 0), 8000)}),
+    ],
+)
+def test_what_does_not_fit_is_named(music: TextToMusic, words: str, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=words):
+        music.generate(**({"prompt": "piano", "duration": 0.1} | change))
+
+
+def test_what_does_not_fit_together_is_named(tiny_music: Folders) -> None:
+    codec, lm = tiny_music()
+    with pytest.raises(ValueError, match="precision is 'float8'"):
+        TextToMusic.load(lm, precision="float8", codec=codec)
+    with pytest.raises(ValueError, match=r"codes of the codec 'tiny'.* give the folder"):
+        TextToMusic.load(lm)
+    with pytest.raises(ValueError, match="no language model named 'nothing'"):
+        TextToMusic.load("nothing")
+    for fields in ({"sample_rate": 16_000}, {"frame_rate": 25.0}, {"codebook_size": 32}):
+        with pytest.raises(ValueError, match="writes codes of tiny: 3 codebooks"):
+            TextToMusic.load(tiny_music(**fields)[1], codec=codec)
+    with pytest.raises(ValueError, match="has the weights"):
+        TextToMusic.load(tiny_music(weights_hash="0" * 64)[1], codec=codec)
+    music = TextToMusic.load(lm, codec=codec)
+    with pytest.raises(ValueError, match="every is 0"):
+        music.stream("piano", every=0)
+    with pytest.raises(ValueError, match="duration is 0"):
+        music.stream("piano", 0)  # at once, not at the first piece
