@@ -38,6 +38,7 @@ class TrainConfig:
     )
     clip: float | tuple[float, ...] | None = 1.0  # largest global norm of a phase's gradient
     accumulate: int = 1  # shards of a batch that are computed one after the other
+    parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: each holds all weights, or its share of them (FSDP2)
     ema: float = 0.999  # decay of averaged weights, min(ema, (1 + step) / (10 + step)); 0: no average
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # autocast; float16 only on cuda
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -73,6 +74,10 @@ class TrainConfig:
             raise ValueError(f"floor is {self.floor}; it must lie in [0, 1]")
         if self.warmup < 0 or self.weight_decay < 0 or self.seed < 0:
             raise ValueError("warmup, weight_decay and seed must not be negative")
+        if self.parallel not in ("ddp", "fsdp"):
+            raise ValueError(f"parallel is {self.parallel!r}; it must be ddp or fsdp")
+        if self.parallel == "fsdp" and self.muon is not None:
+            raise ValueError("parallel is fsdp: Muon needs whole matrices; set muon to none, or take ddp")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"precision is {self.precision!r}; it must be float32, bfloat16 or float16")
 

@@ -73,3 +73,16 @@ def join_world(device_name: str) -> Iterator[World]:
         yield World(rank, size, device)
     finally:
         distributed.destroy_process_group()
+
+
+def group_rank() -> tuple[int, int]:
+    """This process's number among those that train together, and how many they are; (0, 1) outside of `join_world`."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def group_wait() -> None:
+    """Until all processes that train together are here."""
+    if distributed.is_initialized():
+        distributed.barrier()

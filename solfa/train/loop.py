@@ -25,6 +25,7 @@ from typing import Any
 import numpy
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from .config import TrainConfig
 from .distributed import World, join_world
@@ -36,6 +37,7 @@ from .prefetch import move, pin, prefetch
 from .progress import Progress, duration
 from .record import CONFIG_NAME, RunRecord, check_same, resolved_config, write_document
 from .schedule import learning_rate_factor
+from .sharding import Twin
 from .state import TrainingState, latest_state, sweep
 from .task import Task, TaskConfig
 
@@ -66,7 +68,7 @@ def train(
         if config.precision == "float16" and world.device.type != "cuda":
             raise ValueError(f"precision float16 needs cuda, the device is {world.device.type}; use bfloat16")
         resolved = resolved_config(task, config, world.size)
-        _check_run(run, resolved, resume, world)
+        _check_run(run, resolved, resume, world, task, config)
         seed_everything(config.seed, "build", 0)
         built = task.build()
         if world.leads:  # only now: a task that cannot be built leaves no run behind
@@ -86,6 +88,8 @@ def seed_everything(seed: int, *parts: object) -> None:
 class _Trainer:
     def __init__(self, task: Task, config: TrainConfig, run: Path, world: World, quiet: bool) -> None:
         self.task, self.config, self.run, self.world = task, config, run, world
+        divided = world.size > 1 and config.parallel == "fsdp"
+        self.twin = Twin(task.model, world) if divided else None
         self.phases = _make_phases(task, config, world)
         self.average = WeightAverage(task.model, config.ema)
         self.meter = Meter()
@@ -196,8 +200,10 @@ class _Trainer:
 
     def _save(self) -> None:
         self._check_finite()
+        if self.world.leads or self.twin is not None:
+            tensors = self.state.tensors(keep=self.world.leads)
         if self.world.leads:
-            self.state.save(self.run, self.config.keep)
+            self.state.write(self.run, self.config.keep, tensors)
             self.record.write(self.state.step, self.state.seconds)
         self.saved_at = time.monotonic()
         self.world.wait()
@@ -210,18 +216,26 @@ class _Trainer:
     def _evaluate(self) -> None:
         """Evaluate and export the averaged weights, in the leading process; the others wait."""
         self._check_finite()
-        step = self.evaluated_at = self.state.step
-        if self.world.leads and self.log is not None:
+        self.evaluated_at = self.state.step
+        if self.twin is not None:
+            with self.twin.holding(self.task.model, self.average.shadow) as model, torch.no_grad():
+                self._evaluate_model(model)
+        elif self.world.leads:
+            with self.average.applied() as model, torch.no_grad():
+                self._evaluate_model(model)
+        self.world.wait()
+
+    def _evaluate_model(self, model: nn.Module | None) -> None:
+        step = self.state.step
+        if model is not None and self.log is not None:
             folder = self.run / "eval" / f"step-{step}"
             folder.mkdir(parents=True, exist_ok=True)
             seed_everything(self.config.seed, "evaluate", step)
-            with self.average.applied() as model, torch.no_grad():
-                self.task.export(model, self.run / "model")
-                values = self.task.evaluate(model, step, folder)
+            self.task.export(model, self.run / "model")
+            values = self.task.evaluate(model, step, folder)
             self.log.write(step, "evaluation", self.state.seconds, values)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             self.progress.say(f"{self.task.name}: evaluation at step {step}: {shown}")
-        self.world.wait()
 
     def _check_finite(self) -> None:
         try:
@@ -259,7 +273,9 @@ def _make_phases(task: Task, config: TrainConfig, world: World) -> dict[str, Pha
     return {name: Phase(name, module, task, config, world) for name, module in modules.items()}
 
 
-def _check_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) -> None:
+def _check_run(
+    run: Path, resolved: dict[str, Any], resume: bool, world: World, task: TaskConfig, config: TrainConfig
+) -> None:
     """The leading process checks the folder and clears what a kill left there; all see the result."""
     problem: ValueError | None = None
     if world.leads:
@@ -267,7 +283,7 @@ def _check_run(run: Path, resolved: dict[str, Any], resume: bool, world: World) 
             if (run / CONFIG_NAME).exists():
                 if not resume:
                     raise ValueError(f"{run}: holds a run already; resume it, or name another folder")
-                check_same(run, resolved)
+                check_same(run, resolved, task, config)
             sweep(run)
         except ValueError as error:
             problem = error

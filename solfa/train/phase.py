@@ -10,12 +10,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
 from .config import TrainConfig
 from .distributed import World
 from .finite import FiniteGuard
 from .optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
+from .sharding import divided_as, shard, whole
 from .task import Task
 
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -49,14 +51,19 @@ class Phase:
         order = list(task.phases())
         self.rate = config.learning_rates(order)[name]
         self.clip = config.clips(order)[name]
+        divided = world.size > 1 and config.parallel == "fsdp"
+        if divided and len(order) > 1:
+            raise ValueError(f"parallel is fsdp: for tasks of one phase; this one has {', '.join(order)}: take ddp")
+        self.loss: nn.Module = PhaseLoss(task, name, module, joined=world.size > 1 and not divided)
+        if divided:
+            shard(self.loss, world)
         self.trainable = {key: p for key, p in module.named_parameters() if p.requires_grad}
         if not self.trainable:
             raise ValueError(f"phase {name!r} has no parameters to train")
         self.optimizer = make_optimizer(self.trainable, config, self.rate)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=config.precision == "float16")
         self.guard = FiniteGuard(name, world.device)
-        self.loss: nn.Module = PhaseLoss(task, name, module, joined=world.size > 1)
-        if world.size > 1:
+        if world.size > 1 and not divided:
             ids = [world.device.index] if world.device.type == "cuda" else None
             self.loss = DistributedDataParallel(self.loss, device_ids=ids, find_unused_parameters=True)
 
@@ -93,7 +100,7 @@ class Phase:
     def _step(self, step: int, loss: Tensor, rate: float) -> Tensor:
         self.scaler.unscale_(self.optimizer)
         limit = float("inf") if self.clip is None else self.clip
-        norm = nn.utils.clip_grad_norm_(list(self.trainable.values()), limit)
+        norm = whole(nn.utils.clip_grad_norm_(list(self.trainable.values()), limit))
         self.guard.watch(step, loss, None if self.scaler.is_enabled() else norm)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -109,6 +116,8 @@ class Phase:
         """Gradients travel between processes only with the last shard."""
         if isinstance(self.loss, DistributedDataParallel) and not last:
             return self.loss.no_sync()
+        if isinstance(self.loss, FSDPModule):
+            self.loss.set_requires_gradient_sync(last)
         return contextlib.nullcontext()
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -116,4 +125,7 @@ class Phase:
         return optimizer_tensors(self.optimizer, self.trainable)
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        parameters = {f"{name}/": parameter for name, parameter in self.trainable.items()}
+        owners = {path: parameters.get(path[: path.rfind("/") + 1]) for path in tensors}
+        tensors = {path: t if (own := owners[path]) is None else divided_as(t, own) for path, t in tensors.items()}
         load_optimizer_tensors(self.optimizer, self.trainable, tensors, self.name)

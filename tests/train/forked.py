@@ -1,4 +1,4 @@
-"""Run trainings of the toy in processes of their own: `forked.py < jobs.json`. torch is imported once, then forked.
+"""Run trainings of the toy, or of a job's recipe, in processes of their own: `forked.py < jobs.json`. torch is imported once, then forked.
 
 A job is {"run", "fields", "world", "environment"}; its processes run side by side, the jobs one after the other. Prints
 one line of exit codes for each job (negative: the signal that killed it).
@@ -19,7 +19,7 @@ from solfa.train import load_recipe, train
 def work(job: dict, rank: int, port: int) -> None:
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(job["world"])}
     os.environ.update(shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} | job["environment"])
-    recipe = load_recipe(str(Path(__file__).with_name("toy.py")), job["fields"])
+    recipe = load_recipe(job.get("recipe") or str(Path(__file__).with_name("toy.py")), job["fields"])
     train(recipe.task, recipe.train, job["run"], resume=True, quiet=True)
 
 

@@ -1,0 +1,91 @@
+"""A language model to train: new, or one that is there already, with adapters or without."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from solfa.codecs.codec import Codec
+from solfa.codecs.registry import load_codec
+from solfa.codecs.vqvae import VQVAE
+from solfa.codecs.weights.layouts import of_transformers
+from solfa.lm.lora import LoRAConfig, add_lora, load_adapter
+from solfa.lm.model import LMConfig, TokenLM
+from solfa.lm.registry import find_lm, load_lm
+from solfa.lm.weights.layouts import CodecInside, codec_inside
+from solfa.train.code_lm import code_vectors
+
+
+@dataclass(frozen=True)
+class LMStart:
+    """The model, its codec, and how its channels are coded: `apart` is one after the other, by a mono codec."""
+
+    model: TokenLM
+    codec: Codec
+
+    @property
+    def apart(self) -> bool:
+        return self.model.config.channels == 2 and self.codec.channels == 1
+
+    @property
+    def codebooks(self) -> int:
+        """Of one channel."""
+        return self.model.config.codebooks // (2 if self.apart else 1)
+
+
+def start_lm(
+    shape: LMConfig | None, init: str | None, codec: str | None, init_codec: bool, lora: LoRAConfig, adapter: str | None
+) -> LMStart:
+    """The model that `LMTaskConfig` describes. Raises ValueError where neither shape nor init is there, or the codec does not fit."""
+    if init is None and shape is None:
+        raise ValueError("init is none: name a checkpoint to go on from, or a shape (model) to begin anew")
+    if init is None and (lora.rank or adapter):
+        raise ValueError("lora without init: adapters need a model that has learned; name one with --task.init")
+    model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
+    config = model.config
+    found = _codec(codec, init, config.codec)
+    _check_codec(config, found)
+    if init is None and init_codec:
+        if not isinstance(found, VQVAE):
+            raise ValueError(f"init_codec: {config.codec} shows no code vectors; set it to false")
+        model.start_from(code_vectors(found, LMStart(model, found).codebooks))
+    if adapter is not None:
+        load_adapter(model, Path(adapter))
+    elif lora.rank:
+        add_lora(model, lora)
+    else:
+        model.requires_grad_(True)
+    return LMStart(model.train(), found)
+
+
+def inside(init: str | None) -> CodecInside | None:
+    """The codec that the folder of a MusicGen in transformers' layout carries."""
+    found = None if init is None else codec_inside(find_lm(init))
+    return found if isinstance(found, CodecInside) else None
+
+
+def _codec(place: str | None, init: str | None, name: str) -> Codec:
+    """From where the user says, from the model's own folder, or by its name."""
+    carried = None if place is not None or init is None else codec_inside(find_lm(init))
+    if isinstance(carried, CodecInside):
+        return of_transformers(carried.document, carried.tensors, carried.where)
+    return load_codec(carried or place or name)
+
+
+def _check_codec(config: LMConfig, codec: Codec) -> None:
+    """ValueError where the codec is not the model's."""
+    if config.weights_hash and codec.weights_hash != config.weights_hash:
+        raise ValueError(f"the codec {config.codec} is not that of the model: {codec.weights_hash[:12]}")
+    apart = config.channels == 2 and codec.channels == 1
+    books = codec.codebooks * (2 if apart else 1)
+    theirs = (config.sample_rate, config.frame_rate, config.codebook_size)
+    ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size)
+    if theirs != ours or config.codebooks > books or (apart and config.codebooks % 2):
+        raise ValueError(
+            f"{config.name} is for (sample rate, frame rate, codebook size) {theirs} and {config.codebooks} codebooks; "
+            f"{codec.name} has {ours} and {books}"
+        )
+    if codec.segment is not None:
+        raise ValueError(
+            f"{codec.name} codes segment by segment: a language model needs frames that follow one another"
+        )

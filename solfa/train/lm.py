@@ -1,0 +1,281 @@
+"""The task of the token language model: write the codes of a recording, told its caption."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from solfa.lm.conditioners.text import ByteText
+from solfa.lm.lora import LoRAConfig, merged, save_adapter
+from solfa.lm.model import Conditions, LMConfig, TokenLM
+from solfa.lm.patterns import NOTHING, make_pattern
+from solfa.lm.weights.export import save_transformers
+from solfa.train.attributes import AttributeGuesses, classes_of
+from solfa.train.caption_encoder import load_caption_encoder
+from solfa.train.captions import CaptionConfig, Said, draw_caption
+from solfa.train.initial_lm import inside, start_lm
+from solfa.train.lm_data import Reading, read_data
+from solfa.train.lm_samples import write_samples
+from solfa.train.prefetch import move
+from solfa.train.task import Loss
+
+VALID_BATCH = 16
+EARLY_SECONDS = 0.5
+GUESS_EVERY = 8  # steps
+
+
+@dataclass(frozen=True)
+class LMTaskConfig:
+    """What the model is trained on.
+
+    model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`.
+    train, valid: folders of sound with captions, tables or manifests, see `recordings`; how they are split stands at `read_data`.
+    batch: crops a step over all shards. frames: length of a crop; what a shorter recording does not fill takes no part in the loss.
+    captions: how texts are drawn. condition_dropout: the share of crops that are told nothing, for guidance; drawn for each crop by itself
+        (AudioCraft draws once a batch).
+    init_codec: begin embeddings and head with projections of the codec's own code vectors, so that like codes begin alike.
+    valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
+    init: a model to go on from: a name, a folder, a hub repository; its shape is then taken. codec: where its codec is, if not where
+        the model says.
+    lora: adapters instead of all weights, see `LoRAConfig`. adapter: a folder of adapters to go on from (then `lora` says nothing).
+    checkpointing: compute each block again in the backward pass: much less memory, a quarter to a third more time.
+    cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
+    prompts: at each evaluation these are played, `prompt_seconds` each, into eval/step-N/.
+    export_as: the layout of the run's model/: ours, or that of transformers (for models that transformers knows).
+
+    What a caption says matters most where nothing has been written yet: a small share of the loss, which a small model is slow to learn.
+    caption_encoder: the model/ of a run of `caption_encoder` to begin the text's encoder with. freeze_text: leave that encoder as it is.
+    early: weight of a crop's first steps, beside 1 for all, falling by e every half a second. guess: weight of an auxiliary loss, the
+    attributes of a piece (see `attributes.labels`) told from the vectors of told crops.
+    """
+
+    model: LMConfig | None = None
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    batch: int = 16
+    frames: int = 500
+    seed: int = 0
+    captions: CaptionConfig = CaptionConfig()  # noqa: RUF009  (frozen)
+    condition_dropout: float = 0.1
+    init_codec: bool = True
+    valid_items: int = 64
+    hold_out: int = 20
+    init: str | None = None
+    codec: str | None = None
+    lora: LoRAConfig = LoRAConfig()  # noqa: RUF009
+    adapter: str | None = None
+    checkpointing: bool = False
+    cache: str | None = None
+    encode_on: Literal["auto", "cpu", "cuda"] = "auto"
+    prompts: tuple[str, ...] = ()
+    prompt_seconds: float = 10.0
+    export_as: Literal["solfa", "transformers"] = "solfa"
+    caption_encoder: str | None = None
+    freeze_text: bool = False
+    early: float = 0.0
+    guess: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "frames", "valid_items"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
+        if self.hold_out < 2:
+            raise ValueError(f"hold_out is {self.hold_out}: it must be at least 2, or nothing is left to train on")
+        if not 0 <= self.condition_dropout <= 1:
+            raise ValueError(f"condition_dropout is {self.condition_dropout}: it must lie in [0, 1]")
+        for name in ("early", "guess"):
+            if not 0 <= getattr(self, name) <= 1000:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie between 0 and 1000")
+        if not 0 < self.prompt_seconds <= 600:
+            raise ValueError(f"prompt_seconds is {self.prompt_seconds}: it must lie above 0 and be at most 600")
+        if not all(prompt.strip() for prompt in self.prompts):
+            raise ValueError("prompts: one of them is empty")
+
+    def build(self) -> LMTask:
+        return LMTask(self)
+
+
+@dataclass(frozen=True)
+class LMBatch:
+    """Crops, and their texts as the model's tokens."""
+
+    codes: Tensor  # [B, K, T] int64, NOTHING where a recording is shorter
+    ids: Tensor  # [B, L]
+    mask: Tensor  # [B, L] bool; a row of False is told nothing
+    clap: tuple[Tensor, ...] = ()  # of a model that hears one: vectors [B, width], and which rows have one
+    classes: Tensor | None = None  # [B, attributes], where they are guessed
+
+
+class LMTask:
+    """Trains a `TokenLM` by the cross-entropy of each codebook, averaged over the codebooks."""
+
+    name = "lm"
+
+    def __init__(self, config: LMTaskConfig) -> None:
+        self.config = config
+        start = start_lm(config.model, config.init, config.codec, config.init_codec, config.lora, config.adapter)
+        self.model, self.codec = start.model, start.codec
+        self.model.transformer.checkpointed = config.checkpointing
+        if config.export_as == "transformers" and inside(config.init) is None:
+            raise ValueError(
+                f"export_as is transformers: init {config.init} carries no codec in that layout; set export_as to solfa"
+            )
+        reading = Reading(
+            start.codec, start.codebooks, start.apart, config.captions.instruments, config.cache, config.encode_on
+        )
+        data = read_data(config.train, config.valid, reading, config.hold_out, config.valid_items)
+        self.data, self.valid = data.train, data.valid
+        untold = sum(not self.data.said(i) for i in range(len(self.data.lengths)))
+        if untold and self._hears:
+            warnings.warn(
+                f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
+                stacklevel=2,
+            )
+        self._begin_text()
+        self.guesses = self._make_guesses() if config.guess else None
+        lengths = self.data.lengths.astype(np.float64)
+        self._shares = np.cumsum(lengths) / lengths.sum()
+
+    @property
+    def _hears(self) -> bool:
+        """Whether captions say anything to the model."""
+        return self.model.text is not None or self.model.clap is not None
+
+    def _begin_text(self) -> None:
+        text, config = self.model.text, self.config
+        if config.caption_encoder is None and not config.freeze_text:
+            return
+        if not isinstance(text, ByteText):
+            raise ValueError(
+                "caption_encoder and freeze_text are for models that read bytes: this one has no such encoder"
+            )
+        if config.caption_encoder is not None:
+            load_caption_encoder(config.caption_encoder, text, self.model.config.transformer.width)
+        text.encoder.requires_grad_(not config.freeze_text)
+
+    def _make_guesses(self) -> AttributeGuesses:
+        classes = classes_of([self.data.said(i) for i in range(len(self.data.lengths))])
+        if not classes:
+            raise ValueError("guess: no attributes (key, bpm, genre, instrument ...) are told of the recordings")
+        return AttributeGuesses(self.model.config.transformer.width, classes)
+
+    def phases(self) -> dict[str, nn.Module]:
+        if self.guesses is None:
+            return {"lm": self.model}
+        return {"lm": nn.ModuleDict({"model": self.model, "guesses": self.guesses})}
+
+    def batch(self, step: int, rank: int, world: int) -> LMBatch:
+        c = self.config
+        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
+        drawn = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
+        batch = self._together([codes for codes, _, _ in drawn], [text for _, text, _ in drawn])
+        if self.guesses is None:
+            return batch
+        return replace(batch, classes=self.guesses.targets([said for _, _, said in drawn]))
+
+    def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, str | None, Said]:
+        """Codes [K, at most `frames`], what they are told, and all that is said. Every second of sound is as likely as any other."""
+        frames, lengths = self.config.frames, self.data.lengths
+        index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(lengths) - 1)
+        start = int(rng.integers(0, max(1, int(lengths[index]) - frames + 1)))
+        told = rng.random() >= self.config.condition_dropout
+        said = self.data.said(index)
+        text = draw_caption(said, self.config.captions, rng)
+        return self.data.codes(index, start, frames), text if told else None, said
+
+    def _together(self, crops: list[np.ndarray], texts: list[str | None]) -> LMBatch:
+        longest = max(crop.shape[1] for crop in crops)
+        codes = torch.full((len(crops), self.model.config.codebooks, longest), NOTHING)
+        for row, crop in zip(codes, crops, strict=True):
+            row[:, : crop.shape[1]] = torch.from_numpy(crop.astype(np.int64))
+        clap = () if self.model.clap is None else self.model.clap.vectors(texts)
+        if self.model.text is None:
+            none = torch.zeros(len(crops), 1, dtype=torch.int64)
+            return LMBatch(codes, none, none.bool(), clap)
+        return LMBatch(codes, *self.model.text.tokenize(texts), clap)
+
+    def loss(self, phase: str, batch: LMBatch, step: int) -> Loss:
+        nats, hidden = self._nats(self.model, batch, self.config.early)
+        each, total = nats.detach(), nats.mean()
+        logs = {f"ce_{k}": value for k, value in enumerate(each)}
+        logs |= {f"ppl_{k}": value.exp() for k, value in enumerate(each)}
+        logs["ppl"] = each.exp().mean()
+        if self.guesses is not None and batch.classes is not None:
+            told = batch.mask.any(1)
+            guess, _ = self.guesses.loss(hidden[told, ::GUESS_EVERY], batch.classes[told])
+            total, logs["guess"] = total + self.config.guess * guess, guess.detach()
+        return Loss(total, {**logs})
+
+    def _nats(self, model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tensor, Tensor]:
+        """Mean cross-entropy of the codes of each codebook [K], and the vectors [B, S, D] that they were guessed from."""
+        shape = model.config
+        pattern = make_pattern(shape.pattern, batch.codes.shape[2])
+        targets = pattern.build(batch.codes, NOTHING)[:, :, 1:]  # [B, K, S]
+        sequence = pattern.build(batch.codes.where(batch.codes >= 0, shape.special), shape.special)
+        hidden = model.hidden(sequence[:, :, :-1], _conditions(model, batch))
+        logits = model.head(hidden, sequence[:, :, 1:])  # [B, K, S, N]
+        places = torch.arange(logits.shape[2], device=logits.device)
+        weight = 1 + early * torch.exp(-places / (EARLY_SECONDS * shape.frame_rate))
+        nats = []
+        for k in range(shape.codebooks):
+            each = F.cross_entropy(
+                logits[:, k].transpose(1, 2).float(), targets[:, k], ignore_index=NOTHING, reduction="none"
+            )
+            share = weight * (targets[:, k] != NOTHING)
+            nats.append((each * share).sum() / share.sum())
+        return torch.stack(nats), hidden
+
+    def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption, and told nothing."""
+        assert isinstance(model, TokenLM)
+        whole = merged(model)
+        told = self._evaluated(whole, True)
+        values = {f"ce_{k}": float(value) for k, value in enumerate(told)}
+        values |= {f"ppl_{k}": math.exp(value) for k, value in enumerate(told)}
+        values["ce"] = float(told.mean())
+        if self._hears:
+            values["ce_untold"] = float(self._evaluated(whole, False).mean())
+        if self.config.prompts:
+            write_samples(whole, self.codec, self.config.prompts, self.config.prompt_seconds, folder)
+        return values
+
+    def _evaluated(self, model: TokenLM, told: bool) -> Tensor:
+        device, sums, total = model.device, torch.zeros(model.config.codebooks), len(self.valid.lengths)
+        for start in range(0, total, VALID_BATCH):
+            items = range(start, min(start + VALID_BATCH, total))
+            said = [self.valid.said(i) for i in items]
+            batch = self._together(
+                [self.valid.codes(i, 0, self.config.frames) for i in items],
+                [each.texts[0] if told and each.texts else None for each in said],
+            )
+            sums += self._nats(model, move(batch, device))[0].cpu() * len(items)
+        return sums / total
+
+    def export(self, model: nn.Module, folder: Path) -> None:
+        """Write the model, its adapters in its weights, to `folder`; adapters by themselves, in peft's format, to `adapter` beside it."""
+        assert isinstance(model, TokenLM)
+        hours = float(self.data.lengths.sum()) / model.config.frame_rate / 3600
+        facts = {"hours_of_codes": round(hours, 2), "recordings": len(self.data.lengths)}
+        if self.config.lora.rank or self.config.adapter:
+            save_adapter(model, folder.parent / "adapter", self.config.init)
+        if self.config.export_as == "solfa":
+            merged(model).save(folder, facts, torch.float16)
+        else:
+            carried = inside(self.config.init)
+            assert carried is not None  # checked before training
+            save_transformers(merged(model), folder, carried)
+
+
+def _conditions(model: TokenLM, batch: LMBatch) -> Conditions:
+    """What the crops of a batch are told. Models that follow a melody are told of none: the null melody of the released ones."""
+    text = None if model.text is None else model.text(batch.ids, batch.mask)
+    melody = None if model.melody is None else model.melody.features([None] * len(batch.codes))
+    return model.fuse(text, melody, model.clap(*batch.clap) if model.clap is not None else None)

@@ -1,0 +1,48 @@
+"""What a model plays while it is trained: sound files of fixed prompts with fixed seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from solfa.audio.io import Audio, write
+from solfa.codecs.codec import Codec, Codes
+from solfa.lm.generate import generate
+from solfa.lm.guidance import conditions_for
+from solfa.lm.model import TokenLM
+from solfa.lm.patterns import separate
+from solfa.lm.sampling import USUAL, SamplingOptions
+
+
+@torch.no_grad()
+def write_samples(
+    model: TokenLM,
+    codec: Codec,
+    prompts: Sequence[str],
+    seconds: float,
+    folder: Path,
+    options: SamplingOptions = USUAL,
+) -> list[Path]:
+    """Play each prompt, told and guided, into `folder`/sample-N.wav; prompt N has the seed N. Gives the files."""
+    samples = max(1, round(seconds * codec.sample_rate))
+    told = conditions_for(model, prompts, options)
+    frames, seeds = -(-samples // codec.hop), range(len(prompts))
+    codes = generate(model, told, frames, seeds=seeds, options=options)  # [B, K, T]
+    files = []
+    for number, (row, prompt) in enumerate(zip(codes.cpu(), prompts, strict=True)):
+        files.append(folder / f"sample-{number}.wav")
+        write(files[-1], _played(row[None], model, codec, samples))
+        files[-1].with_suffix(".txt").write_text(prompt + "\n", encoding="utf-8")
+    return files
+
+
+def _played(codes: Tensor, model: TokenLM, codec: Codec, samples: int) -> Audio:
+    """The sound of codes [1, K, T]; of a stereo model over a mono codec, of both channels."""
+    apart = model.config.channels == 2 and codec.channels == 1
+    sides = torch.cat(separate(codes)) if apart else codes
+    shape = codec.name, codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
+    sound = codec.decode(Codes(sides, *shape, (samples,) * len(sides))).samples
+    return Audio(sound.transpose(0, 1).contiguous() if apart else sound, codec.sample_rate)

@@ -1,0 +1,124 @@
+"""A MusicGen checkpoint and a folder of music: one command, a lower loss, and a model that transformers loads."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from solfa.audio.io import Audio, info, read, write
+from solfa.checkpoint import CheckpointError
+from solfa.cli.app import run
+from solfa.lm.lora import load_adapter, merged
+from solfa.lm.registry import load_lm
+from solfa.music import TextToMusic
+from solfa.train.code_cache import FOLDER
+from solfa.train.loop import train
+from solfa.train.metrics import read_metrics
+from solfa.train.recipe import load_recipe
+
+Make = Callable[[], Path]
+TINY = ["--steps=25", "--learning-rate=1e-2", "--warmup=2", "--ema=0.8", "--batch=3", "--frames=20", "--precision=float32",
+        "--log-every=5", "--evaluate-every=none", "--save-every=none", "--device=cpu", "--prompt-seconds=0.2"]  # fmt: skip
+WALTZ, MARCH = "a slow waltz for piano", "fast march"
+
+
+@pytest.fixture(scope="module")
+def my_music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("my_music")
+    for i in range(6):
+        time = np.arange(4800) / 8000
+        hertz = (220, 660)[i % 2] * 2 ** (i / 12)
+        tone = 0.4 * np.sin(2 * np.pi * hertz * time) * (1 + np.sin(2 * np.pi * (2, 9)[i % 2] * time)) / 2
+        write(folder / f"{i}.wav", Audio(torch.tensor(tone, dtype=torch.float32)[None, None], 8000))
+        (folder / f"{i}.txt").write_text((WALTZ, MARCH)[i % 2])
+    return folder
+
+
+def losses(folder: Path) -> tuple[float, float]:
+    """Of the first steps and of the last."""
+    lines = [line["lm/loss"] for line in read_metrics(folder) if line["split"] == "train"]
+    return lines[0], lines[-1]
+
+
+@torch.no_grad()
+def same_logits(folder: Path) -> None:
+    """A folder gives the same in transformers and here, told and untold."""
+    from transformers import MusicgenForConditionalGeneration, T5Tokenizer
+
+    hf, ours = MusicgenForConditionalGeneration.from_pretrained(folder).eval(), load_lm(folder)
+    ids = T5Tokenizer.from_pretrained(folder)([WALTZ], return_tensors="pt").input_ids
+    mask = torch.stack([torch.ones_like(ids[0]), torch.zeros_like(ids[0])])
+    codes = torch.randint(0, 33, (2, 4, 9), generator=torch.Generator().manual_seed(3))
+    steps = codes[:, :, :-1].reshape(8, -1)
+    theirs = hf(input_ids=ids.expand(2, -1), attention_mask=mask, decoder_input_ids=steps).logits
+    mine = ours(codes, ours.describe([WALTZ, None]))
+    torch.testing.assert_close(mine, theirs.view(mine.shape), rtol=1e-4, atol=1e-4)
+
+
+def command(recipe: str, folder: Path, my_music: Path, init: Path, *more: str) -> None:
+    fields: list[Any] = [f"--task.train={my_music}", f"--task.init={init}", *TINY, *more]
+    assert run(["train", recipe, "-o", str(folder), "--quiet", *fields]) == 0
+
+
+def test_all_weights(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
+    command("musicgen", tmp_path / "run", my_music, tiny_musicgen(), "--task.prompts", f"{WALTZ}, {MARCH}")
+    assert len(list(my_music.glob(f"{FOLDER}/*/*.solfa"))) == 6
+    first, last = losses(tmp_path / "run")
+    assert last < 0.75 * first, (first, last)
+    same_logits(tmp_path / "run" / "model")
+    before, after = load_lm(tiny_musicgen()), load_lm(tmp_path / "run" / "model")
+    assert not torch.equal(before.head.linear.weight, after.head.linear.weight)  # type: ignore[union-attr, arg-type]
+    sample = tmp_path / "run" / "eval" / "step-25" / "sample-1.wav"
+    assert info(sample).samples == 1600
+    music = TextToMusic.load(tmp_path / "run" / "model")
+    heard = music.generate(MARCH, duration=0.2, seed=1)
+    assert heard.samples.shape == (1, 1, 1600)
+    np.testing.assert_allclose(heard.samples[0].numpy(), read(sample).samples[0].numpy(), atol=2e-2)
+
+
+def test_adapters(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
+    """Only adapters are trained and kept; the model in the run has them in its weights; training goes on from them."""
+    more = ["--task.lora.rank=4", "--steps=40", "--save-every=20", "--train.keep=2"]
+    command("musicgen:lora", tmp_path / "run", my_music, tiny_musicgen(), *more)
+    first, last = losses(tmp_path / "run")
+    assert last < 0.9 * first, (first, last)
+    same_logits(tmp_path / "run" / "model")
+    model = load_lm(tiny_musicgen())
+    load_adapter(model, tmp_path / "run" / "adapter")
+    found = load_lm(tmp_path / "run" / "model")
+    for (name, ours), stored in zip(merged(model).named_parameters(), found.parameters(), strict=True):
+        torch.testing.assert_close(stored, ours, msg=name)
+    torch.testing.assert_close(found.embedding.weight, load_lm(tiny_musicgen()).embedding.weight, rtol=0, atol=0)
+    states = sum(path.stat().st_size for path in (tmp_path / "run" / "step-000040").iterdir())
+    whole = sum(4 * p.numel() for p in found.parameters())
+    trained = sum(4 * p.numel() for p in model.parameters() if p.requires_grad)
+    assert states < 4 * trained + 40_000 and trained < whole, "frozen weights are not in the states"
+    adapter = tmp_path / "run" / "adapter" / "adapter_model.safetensors"
+    unbroken = adapter.read_bytes()
+    (tmp_path / "run" / "latest").write_text("step-000020\n")
+    shutil.rmtree(tmp_path / "run" / "step-000040")
+    adapter.unlink()
+    command("musicgen:lora", tmp_path / "run", my_music, tiny_musicgen(), *more, "--resume")
+    assert adapter.read_bytes() == unbroken, "resumed bit for bit"
+    more = [f"--task.adapter={tmp_path / 'run' / 'adapter'}", "--steps=5"]
+    command("musicgen:lora", tmp_path / "more", my_music, tiny_musicgen(), *more)
+    assert losses(tmp_path / "more")[0] < first, "it began where the other ended"
+
+
+def test_a_run_does_not_go_on_from_another_base(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
+    """States hold adapters only, so what they were added to must be what it was."""
+    base = tmp_path / "base"
+    shutil.copytree(tiny_musicgen(), base)
+    command("musicgen:lora", tmp_path / "run", my_music, base, "--task.lora.rank=2", "--steps=2")
+    tensors = load_file(base / "model.safetensors")
+    tensors["decoder.lm_heads.0.weight"] += 1
+    save_file(tensors, base / "model.safetensors", metadata={"format": "pt"})
+    fields = [f"--task.train={my_music}", f"--task.init={base}", *TINY, "--task.lora.rank=2", "--steps=3"]
+    recipe = load_recipe("musicgen:lora", fields)
+    with pytest.raises(CheckpointError, match="the weights that are not trained were others"):
+        train(recipe.task, recipe.train, tmp_path / "run", resume=True, quiet=True)
