@@ -105,7 +105,7 @@ def held_out(data: Path, config: Any, count: int) -> list[tuple[torch.Tensor, st
     items = []
     for entry in read_manifest(data / "manifest.jsonl")[:count]:
         with TokenFile(data / "codes" / f"{Path(entry.audio).stem}.solfa") as file:
-            codes = file.read(stop=config.crop_frames, codebooks=config.codebooks)
+            codes = file.read(stop=min(file.frames, config.crop_frames), codebooks=config.codebooks)
         items.append((torch.from_numpy(codes.astype("int64")), entry.text))
     return items
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from solfa.lm.model import Conditions, FlatHead, TokenLM
 from solfa.lm.patterns import NOTHING, make_pattern
 from solfa.lm.sampling import USUAL, SamplingOptions, generators, guided, probabilities
-from solfa.nn.transformer import Block, Transformer, _joined, rotations, sinusoids, turned
+from solfa.nn.transformer import Block, Transformer, joined, rotations, sinusoids, turned
 
 LEAST = 256  # places that the smallest graph hears
 _TINY = torch.finfo(torch.float32).tiny
@@ -106,15 +106,15 @@ class StaticWriter:
             turns = self.table.index_select(1, self.place)
         mask = (self.ahead[:heard] <= self.place)[None, None, None]
         for layer, block in enumerate(_blocks(transformer)):
-            q, k, v = block._split(block.qkv(block.norm_self(x)), 3)
+            q, k, v = block.split(block.qkv(block.norm_self(x)), 3)
             keys, values = self.past[layer]
             keys.index_copy_(2, self.place, turned(k, turns))
             values.index_copy_(2, self.place, v)
             mixed = F.scaled_dot_product_attention(turned(q, turns), keys[:, :, :heard], values[:, :, :heard], mask)
-            x = x + block.out(_joined(mixed))
+            x = x + block.out(joined(mixed))
             if block.cross and self.memory:
-                x = x + block._listen(x, *self.memory[layer], self.mask)
-            x = x + block._feed(x)
+                x = x + block.listen(x, *self.memory[layer], self.mask)
+            x = x + block.feed(x)
         return transformer.norm(x)
 
     def heard(self, place: int) -> int:

@@ -182,20 +182,20 @@ class Block(nn.Module):
         self.cross = config.cross
 
     def forward(self, x: Tensor, heard: Tensor | None, mask: Tensor | None, turns: Tensor | None) -> Tensor:
-        q, k, v = self._split(self.qkv(self.norm_self(x)), 3)
+        q, k, v = self.split(self.qkv(self.norm_self(x)), 3)
         q, k = turned(q, turns), turned(k, turns)
         drop = self.dropout if self.training else 0.0
-        x = x + self._drop(self.out(_joined(attend_causally(q, k, v, drop))))
+        x = x + self._drop(self.out(joined(attend_causally(q, k, v, drop))))
         if self.cross and heard is not None:
-            x = x + self._drop(self._listen(x, *self.memory(heard), mask))
-        return x + self._drop(self._feed(x))
+            x = x + self._drop(self.listen(x, *self.memory(heard), mask))
+        return x + self._drop(self.feed(x))
 
     def advance(
         self, x: Tensor, states: Sequence[TransformerState], layer: int, turns: Sequence[Tensor] | None
     ) -> Tensor:
         """The same for steps that follow those in the states, whose buffers it writes."""
         sizes = [state.batch for state in states]
-        q, k, v = (part.split(sizes) for part in self._split(self.qkv(self.norm_self(x)), 3))
+        q, k, v = (part.split(sizes) for part in self.split(self.qkv(self.norm_self(x)), 3))
         mixed = []
         for i, state in enumerate(states):
             turn = None if turns is None else turns[i]
@@ -203,35 +203,35 @@ class Block(nn.Module):
             keys, values = state.keys[layer], state.values[layer]
             keys[:, :, start:end], values[:, :, start:end] = turned(k[i], turn), v[i]
             mixed.append(attend_to_past(turned(q[i], turn), keys[:, :, :end], values[:, :, :end]))
-        x = x + self.out(_joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
+        x = x + self.out(joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
         if self.cross and any(state.memory for state in states):
             x = x + self._listen_together(x, states, layer)
-        return x + self._feed(x)
+        return x + self.feed(x)
 
     def _listen_together(self, x: Tensor, states: Sequence[TransformerState], layer: int) -> Tensor:
-        (q,) = self._split(self.cross_q(self.norm_cross(x)), 1)
+        (q,) = self.split(self.cross_q(self.norm_cross(x)), 1)
         mixed = [
             attend(part, *state.memory[layer], state.mask) if state.memory else torch.zeros_like(part)
             for part, state in zip(q.split([state.batch for state in states]), states, strict=True)
         ]
-        return self.cross_out(_joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
+        return self.cross_out(joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
 
     def memory(self, heard: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of the memory: [B, H, L, d] each."""
-        keys, values = self._split(self.cross_kv(heard), 2)
+        keys, values = self.split(self.cross_kv(heard), 2)
         return keys, values
 
-    def _listen(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        (q,) = self._split(self.cross_q(self.norm_cross(x)), 1)
-        return self.cross_out(_joined(attend(q, keys, values, mask)))
+    def listen(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        (q,) = self.split(self.cross_q(self.norm_cross(x)), 1)
+        return self.cross_out(joined(attend(q, keys, values, mask)))
 
-    def _feed(self, x: Tensor) -> Tensor:
+    def feed(self, x: Tensor) -> Tensor:
         return self.down(F.gelu(self.up(self.norm_feed(x))))
 
     def _drop(self, x: Tensor) -> Tensor:
         return F.dropout(x, self.dropout) if self.training and self.dropout else x
 
-    def _split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
+    def split(self, x: Tensor, parts: int) -> tuple[Tensor, ...]:
         """[B, S, parts * D] into `parts` of [B, H, S, d]."""
         batch, steps, width = x.shape
         return x.view(batch, steps, parts, self.heads, width // parts // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
@@ -274,7 +274,7 @@ def attend_to_past(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return attend(q, k, v, torch.ones(steps, length, dtype=torch.bool, device=q.device).tril(length - steps))
 
 
-def _joined(x: Tensor) -> Tensor:
+def joined(x: Tensor) -> Tensor:
     """[B, H, S, d] to [B, S, D]."""
     return x.transpose(1, 2).flatten(2)
 

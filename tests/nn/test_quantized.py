@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from solfa.nn import quantized
 from solfa.nn.decoding import PackedLinear, TorchLinear, compiled_for
+from solfa.nn.kernels import threads
 from solfa.nn.quantized import (
     GROUP,
     PRECISIONS,
@@ -40,7 +41,7 @@ def test_unpacked_is_close(outputs: int, inputs: int, precision: Precision) -> N
     groups = torch.nn.functional.pad(weight, (0, -inputs % GROUP)).unflatten(1, (-1, GROUP)).abs().amax(2)
     steps = {
         "float32": torch.zeros(1),
-        "bfloat16": weight.abs() / 256,
+        "bfloat16": weight.abs() / 128,
         "int8": weight.abs().amax(1, keepdim=True) / 127,
         "int4": groups.repeat_interleave(GROUP, 1)[:, :inputs]
         / 8
@@ -56,15 +57,15 @@ def test_unpacked_is_close(outputs: int, inputs: int, precision: Precision) -> N
     inputs=sizes,
     rows=st.integers(1, 9),
     precision=st.sampled_from(PRECISIONS),
-    threads=st.integers(1, 3),
+    team=st.integers(1, 3),
 )
 def test_products_are_those_of_the_unpacked_matrix(
-    outputs: int, inputs: int, rows: int, precision: Precision, threads: int
+    outputs: int, inputs: int, rows: int, precision: Precision, team: int
 ) -> None:
     """With inputs rounded in groups for whole numbers. A value on the edge between two whole numbers may go either way: one step of it."""
     linear, x = PackedLinear(matrix(outputs, inputs), precision), matrix(rows, inputs, 1)
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(team)
     try:
         y = linear(x)
     finally:
@@ -91,6 +92,19 @@ def test_zeros_and_very_different_sizes(precision: Precision) -> None:
     small = x.clone()
     small[0, :64] = 0
     assert error.abs().max() < 40 and (linear(small) - small @ unpack(linear.matrix).T).abs().max() < 0.1
+
+
+@needs_compiler
+def test_without_openmp_python_threads_do_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    linear, x = PackedLinear(matrix(70, 64), "int8"), matrix(3, 64, 1)
+    expected = linear(x)
+    monkeypatch.setattr(threads, "openmp", lambda: None)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        assert all(torch.equal(linear(x), expected) for _ in range(20))
+    finally:
+        torch.set_num_threads(before)
 
 
 @needs_compiler

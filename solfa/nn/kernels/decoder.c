@@ -89,8 +89,8 @@ static void keep(char *at, int64_t half, int64_t capacity, int64_t size, int64_t
     }
 }
 
-/* scores [blocks * 16] of a query, already scaled. */
-static void score(const char *at, int64_t half, int64_t size, int64_t blocks, const float *query, float *scores) {
+/* scores [blocks * 16] of a query, already scaled. half is a constant where this is called, as in mix. */
+static inline __attribute__((always_inline)) void score(const char *at, int half, int64_t size, int64_t blocks, const float *query, float *scores) {
     for (int64_t first = 0; first < blocks; first += 4) {
         vec sums[4] = {0};
         int64_t count = blocks - first < 4 ? blocks - first : 4;
@@ -126,19 +126,23 @@ static void softmax(float *scores, int64_t length) {
 }
 
 /* out [size] = the values of a head by their shares; 64 of its channels at a time, then what is left. */
-static void mix(const char *at, int64_t half, int64_t capacity, int64_t size, int64_t length, const float *shares, float *out) {
+static inline __attribute__((always_inline)) void mix(const char *at, int half, int64_t capacity, int64_t size, int64_t length,
+                                                      const float *shares, float *out) {
     const uint16_t *halves = (const uint16_t *)at + capacity * size;
     const float *floats = (const float *)at + capacity * size;
     int64_t i = 0;
     for (; i + 64 <= size; i += 64) {
         vec sums[4] = {0};
-        for (int64_t t = 0; t < length; t++)
-            for (int j = 0; j < 4; j++)
-                if (!half) sums[j] += shares[t] * *(loose *)(floats + t * size + i + 16 * j);
-                else {
-                    ints pairs = *(loose_ints *)(halves + t * size + i + 32 * (j / 2));
-                    sums[j] += shares[t] * (vec)(j % 2 ? pairs & (int32_t)0xffff0000 : pairs << 16);
-                }
+        for (int64_t t = 0; t < length; t++) {
+            if (half) {
+                ints one = *(loose_ints *)(halves + t * size + i), two = *(loose_ints *)(halves + t * size + i + 32);
+                sums[0] += shares[t] * (vec)(one << 16);
+                sums[1] += shares[t] * (vec)(one & (int32_t)0xffff0000);
+                sums[2] += shares[t] * (vec)(two << 16);
+                sums[3] += shares[t] * (vec)(two & (int32_t)0xffff0000);
+            } else
+                for (int j = 0; j < 4; j++) sums[j] += shares[t] * *(loose *)(floats + t * size + i + 16 * j);
+        }
         for (int j = 0; j < 4; j++)
             for (int n = 0; n < 16; n++) out[half ? i + 32 * (j / 2) + 2 * n + j % 2 : i + 16 * j + n] = sums[j][n];
     }
@@ -155,9 +159,16 @@ static void attend(const Decoder *d, const Cache *cache, int64_t layer, int64_t 
     const char *at = head_of(cache, d, layer, head);
     float scale = 1.0f / sqrtf((float)size);
     for (int64_t i = 0; i < size; i++) query[i] *= scale;
-    score(at, d->half, size, (length + 15) / 16, query, scores);
-    softmax(scores, length);
-    mix(at, d->half, cache->capacity, size, length, scores, out);
+    int64_t blocks = (length + 15) / 16, room = cache->capacity;
+    if (d->half) {
+        score(at, 1, size, blocks, query, scores);
+        softmax(scores, length);
+        mix(at, 1, room, size, length, scores, out);
+    } else {
+        score(at, 0, size, blocks, query, scores);
+        softmax(scores, length);
+        mix(at, 0, room, size, length, scores, out);
+    }
 }
 
 /* Pairs (i, i + size / 2), turned by cosines and sines [2, size / 2]. */
