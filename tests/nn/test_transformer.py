@@ -1,8 +1,8 @@
 """The decoder transformer: in steps as at once, from each of its forms; what the memory's mask and a memory of zeros do.
 
 Tolerances. float32 forms differ by the order of sums: 1e-5 on outputs of size one (the last norm makes them so), some twenty times what is
-seen. bfloat16 keeps 8 bits of each weight, 2^-8 relative at most: root mean square below 0.01. int8 rounds weights and inputs to 1/254 of the
-largest in a group, about 1/80 of their spread: below 0.03. int4 has 16 values for a group's weights: below 0.25.
+seen. bfloat16 keeps 8 bits of each weight, 2^-8 relative at most: root mean square below 0.01. int8 rounds weights and inputs to 1/254 of
+the largest in a group, about 1/80 of their spread: below 0.03. int4 has 16 values for a group's weights: below 0.25.
 """
 
 from __future__ import annotations
