@@ -1,10 +1,11 @@
 """The numbers of solfa-music's card: does the music have the instrument, tempo, key, mode and metre that were asked for?
 
-    python bench/music.py --data data/music --out data/music/generated [--model solfa-music] [--items 96] [--fit-items 600]
+    make music-data && python bench/music.py [--model solfa-music] [--data data/music] [--items 96] [--fit-items 600]
 
 For pieces of DATA/test (which the model never heard) a prompt is written that says all five; the model plays it, with the piece's number as
-seed, into OUT. `solfa eval generation DATA/test OUT --fit DATA/train --codec solfa-24khz --codebooks 4` then listens, and prints the shares
-beside those of the true recordings, of the true ones through the codec, and of shuffled prompts; and the Fréchet distances.
+seed, into OUT (DATA/generated). `solfa eval generation DATA/test OUT --fit DATA/train --codec solfa-24khz --codebooks 4` then listens, and
+prints the shares beside those of the true recordings, of the true ones through the codec, and of shuffled prompts; and the Fréchet
+distances.
 """
 
 from __future__ import annotations
@@ -37,8 +38,8 @@ def asked(entry: Entry) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, default=Path("data/music"))
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--model", default="solfa-music")
     parser.add_argument("--items", type=int, default=96)
     parser.add_argument("--fit-items", type=int, default=600)
@@ -46,9 +47,17 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, default=3.0)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    entries = read_manifest(options.data / "test" / NAME)[: options.items]
-    music = TextToMusic.load(options.model)
-    (options.out / "audio").mkdir(parents=True, exist_ok=True)
+    test, out = options.data / "test", options.out or options.data / "generated"
+    if not (test / NAME).is_file():
+        print(f"left out: {test} is not there, make music-data makes it")
+        return
+    try:
+        music = TextToMusic.load(options.model)
+    except ValueError as error:
+        print(f"left out: {error}")
+        return
+    entries = read_manifest(test / NAME)[: options.items]
+    (out / "audio").mkdir(parents=True, exist_ok=True)
     made, begin = [], time.perf_counter()
     for start in range(0, len(entries), BATCH):
         some = entries[start : start + BATCH]
@@ -57,12 +66,12 @@ def main() -> None:
         sounds = music.generate(prompts, options.duration, seeds, options=sampling)
         for entry, prompt, sound in zip(some, prompts, sounds, strict=True):
             path = f"audio/{entry.id}.flac"
-            sound.save(options.out / path)
+            sound.save(out / path)
             made.append(Entry(entry.id, path, prompt, entry.attributes))
     seconds = time.perf_counter() - begin
-    write_manifest(options.out / NAME, made)
+    write_manifest(out / NAME, made)
     print(f"{len(made)} prompts, {options.duration:g} s each, in {seconds:.0f} s", flush=True)
-    places = [str(options.data / "test"), str(options.out), "--fit", str(options.data / "train")]
+    places = [str(test), str(out), "--fit", str(options.data / "train")]
     listen = ["--fit-items", str(options.fit_items), "--codec", music.codec.name, "-j", str(options.jobs)]
     books = ["--codebooks", str(music.model.config.codebooks)]
     sys.exit(subprocess.run([sys.executable, "-m", "solfa", "eval", "generation", *places, *listen, *books]).returncode)

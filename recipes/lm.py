@@ -7,10 +7,7 @@ It has the shape of `solfa-music`. What it learns it learns from that folder alo
 `musicgen` begins with a model that has heard 20,000 hours.
 """
 
-from solfa.lm.conditioners.text import ByteTextConfig
-from solfa.lm.model import LMConfig
-from solfa.lm.patterns import delay
-from solfa.nn.transformer import TransformerConfig
+from solfa.lm.solfa_music import solfa_music
 from solfa.train.captions import CaptionConfig
 from solfa.train.config import TrainConfig
 from solfa.train.lm import LMTaskConfig
@@ -18,20 +15,8 @@ from solfa.train.recipe import Recipe
 
 
 def lm() -> Recipe:
-    """12 million weights, crops of ten seconds."""
-    model = LMConfig(
-        "my-music",
-        codec="solfa-24khz",
-        sample_rate=24_000,
-        frame_rate=50.0,
-        transformer=TransformerConfig(width=256, layers=8, heads=4),
-        codebooks=4,
-        codebook_size=1024,
-        pattern=delay(4),
-        text=ByteTextConfig(width=192, layers=2, heads=6, hidden=384),
-        crop_frames=500,
-    )
-    task = LMTaskConfig(model, ("my_music",), batch=16, frames=500, captions=CaptionConfig(instruments=True))
+    """11 million weights, crops of ten seconds."""
+    task = LMTaskConfig(solfa_music("my-music"), ("my_music",), batch=16, frames=500, captions=CaptionConfig(instruments=True))
     train = TrainConfig(
         steps=5_000,
         learning_rate=3e-3,

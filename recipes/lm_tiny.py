@@ -3,6 +3,8 @@
 solfa train lm_tiny -o runs/lm_tiny --task.train my_music/
 """
 
+from dataclasses import replace
+
 from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.model import LMConfig
 from solfa.lm.patterns import delay, parallel
@@ -42,8 +44,6 @@ def lm_tiny() -> Recipe:
 
 def depth() -> Recipe:
     """The same with a transformer over the codebooks of a frame instead of a delay."""
-    from dataclasses import replace
-
     recipe = lm_tiny()
     assert isinstance(recipe.task, LMTaskConfig) and recipe.task.model is not None
     shape = replace(

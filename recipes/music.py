@@ -8,9 +8,7 @@ Its domain is chosen so that it is learned: one or two instruments, pieces of ab
 """
 
 from solfa.lm.conditioners.text import ByteTextConfig
-from solfa.lm.model import LMConfig
-from solfa.lm.patterns import delay
-from solfa.nn.transformer import TransformerConfig
+from solfa.lm.solfa_music import solfa_music
 from solfa.train.caption_encoder import CaptionEncoderConfig
 from solfa.train.captions import CaptionConfig
 from solfa.train.config import TrainConfig
@@ -18,28 +16,14 @@ from solfa.train.lm import LMTaskConfig
 from solfa.train.recipe import Recipe
 
 TRAIN, VALID = ("data/music/train/manifest.jsonl",), ("data/music/valid/manifest.jsonl",)
-TEXT = ByteTextConfig(width=192, layers=2, heads=6, hidden=384)
 CAPTIONS = CaptionConfig(merge=0.1, instruments=True)
-WIDTH = 256
 MATRICES = "*block*[!s].weight"  # of both transformers, but not T5's table of distances
 
 
 def music() -> Recipe:
     """11 million weights; a step takes 3.5 s on one core that has bfloat16."""
-    model = LMConfig(
-        "solfa-music",
-        codec="solfa-24khz",
-        sample_rate=24_000,
-        frame_rate=50.0,
-        transformer=TransformerConfig(width=WIDTH, layers=8, heads=4),
-        codebooks=4,
-        codebook_size=1024,
-        pattern=delay(4),
-        text=TEXT,
-        crop_frames=500,
-    )
     task = LMTaskConfig(
-        model,
+        solfa_music(),
         TRAIN,
         VALID,
         batch=12,
@@ -70,7 +54,9 @@ def music() -> Recipe:
 
 def text() -> Recipe:
     """The model's caption encoder."""
-    task = CaptionEncoderConfig(TEXT, WIDTH, TRAIN, VALID, captions=CAPTIONS)
+    shape = solfa_music()
+    assert isinstance(shape.text, ByteTextConfig)
+    task = CaptionEncoderConfig(shape.text, shape.transformer.width, TRAIN, VALID, captions=CAPTIONS)
     train = TrainConfig(
         steps=1_000,
         learning_rate=4e-3,

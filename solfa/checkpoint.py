@@ -81,7 +81,7 @@ def save(
             save_file(ready, temporary / WEIGHTS_NAME)
         except SafetensorError as error:
             raise CheckpointError(f"{folder}: cannot write {WEIGHTS_NAME}: {error}") from error
-        hashes = {"config_sha256": _config_hash(kind, config), "sha256": _file_hash(temporary / WEIGHTS_NAME)}
+        hashes = {"config_sha256": _config_hash(kind, config), "sha256": file_hash(temporary / WEIGHTS_NAME)}
         document = {"format": FORMAT, "version": VERSION, **text, **hashes}
         written = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
         (temporary / CONFIG_NAME).write_text(written, encoding="utf-8")
@@ -106,7 +106,7 @@ def load(folder: str | Path, kind: str | None = None, *, verify: bool = True) ->
     if verify:
         if _config_hash(document["kind"], document["config"]) != document["config_sha256"]:
             raise CheckpointError(f"{folder / CONFIG_NAME}: kind or config was changed after it was written")
-        actual = _file_hash(weights)
+        actual = file_hash(weights)
         if actual != document["sha256"]:
             raise CheckpointError(f"{weights}: damaged, sha256 is {actual} where {document['sha256']} was written")
     try:
@@ -255,6 +255,12 @@ def _check_replaceable(folder: Path) -> None:
         raise CheckpointError(f"{folder}: holds other files and no checkpoint; name a new folder")
 
 
+def misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[str]:
+    """Names of tensors that one has and the other has not, or in another shape; sorted."""
+    wrong = [name for name in ours.keys() & theirs.keys() if ours[name].shape != theirs[name].shape]
+    return sorted([*wrong, *(ours.keys() ^ theirs.keys())])
+
+
 def _check_header(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -283,7 +289,8 @@ def _refuse_nan(tensors: Mapping[str, Tensor], where: str) -> None:
             raise CheckpointError(f"{where}: tensor {name!r} holds NaN")
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path) -> str:
+    """sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 WEIGHTS = Path(__file__).resolve().parent / "weights"
 LICENCE = "Apache-2.0"
@@ -30,3 +30,22 @@ def list_shipped(kind: str | None = None) -> list[Shipped]:
             size = (folder / "model.safetensors").stat().st_size
             found.append(Shipped(folder.name, document["kind"], folder, size, document))
     return found
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+Released = TypeVar("Released", bound=_Named)
+
+
+def resolve(name: str | Path, released: Released | None) -> Path | Released | None:
+    """What a name stands for: the folder of a checkpoint of the package, or the released model that was found by it, if any.
+
+    A model's name wins over a folder that is called so, ./ before it says the folder; a hub repository's name does not.
+    """
+    folder = WEIGHTS / name
+    if folder.parent == WEIGHTS and (folder / "config.json").is_file():
+        return folder
+    return released if released and (name == released.name or not Path(name).exists()) else None

@@ -27,7 +27,11 @@ def integrated_loudness(samples: np.ndarray | torch.Tensor, sample_rate: int) ->
         raise ValueError(f"samples of shape {list(np.shape(samples))}: [S] or [C, S], S at least 1")
     if sample_rate < 8000:
         raise ValueError(f"sample rate {sample_rate}: at least 8000 Hz")
-    power = _block_power(signal, sample_rate)  # [blocks]
+    return gated_loudness(_block_power(signal, sample_rate))
+
+
+def gated_loudness(power: np.ndarray) -> float:
+    """Loudness in LUFS, at least FLOOR, of the blocks that both gates let through; power: weighted mean square of each, [blocks]."""
     loud = power[_lufs(power) > FLOOR]
     if not len(loud):
         return FLOOR

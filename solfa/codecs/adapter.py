@@ -14,7 +14,6 @@ have.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -164,10 +163,8 @@ def load_adapter(name: str | Path, *, fetch: bool = True) -> TransformersCodec:
     weights = folder / checkpoint.WEIGHTS_NAME
     if not weights.is_file():
         raise ValueError(f"{name}: holds no {checkpoint.WEIGHTS_NAME}, and weights are read from safetensors only")
-    with weights.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
     label = folder.name if Path(name).is_dir() else str(name)
-    return TransformersCodec(_load_model(folder, document["model_type"]), label, digest)
+    return TransformersCodec(_load_model(folder, document["model_type"]), label, checkpoint.file_hash(weights))
 
 
 def _folder(name: str, fetch: bool) -> Path:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from solfa.codecs.weights import released
 from solfa.codecs.weights.released import Released, find, on_disk
 from solfa.foreign import hub
-from solfa.shipped import LICENCE, WEIGHTS, Shipped, list_shipped
+from solfa.shipped import LICENCE, Shipped, list_shipped, resolve
 
 if TYPE_CHECKING:
     from solfa.codecs.codec import Codec
@@ -23,9 +23,7 @@ class CodecEntry:
     """A codec that `load_codec` knows by name."""
 
     name: str
-    folder: (
-        Path | None
-    )  # where its weights are: a checkpoint, a hub snapshot or an original file; None if not on this machine
+    folder: Path | None  # where its weights are: a checkpoint, a hub snapshot or an original file; None if not here
     sample_rate: int  # Hz
     channels: int
     codebooks: int
@@ -108,13 +106,7 @@ def describe(name: str) -> dict[str, Any]:
 
 
 def _known(name: str | Path) -> Path | Released | None:
-    """What a name stands for: a folder in the package, or a released model. A name wins over a folder that is called so, ./ before it
-    says the folder; a hub repository's name does not."""
-    folder = WEIGHTS / name
-    if folder.parent == WEIGHTS and (folder / hub.CONFIG).is_file():
-        return folder
-    found = find(str(name))
-    return found if found and (name == found.name or not Path(name).exists()) else None
+    return resolve(name, find(str(name)))
 
 
 def _load_folder(folder: Path, device: str) -> Codec:
@@ -200,5 +192,5 @@ def _size(path: Path | None) -> int | None:
     """Bytes of the weights in a folder, or of a file."""
     if path is None or not path.exists():
         return None
-    weights = hub.weights_in(path) if path.is_dir() else path
-    return weights.stat().st_size if weights else None
+    files = hub.weight_files(path) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files) or None

@@ -215,10 +215,8 @@ def load_vqvae(folder: str | Path) -> VQVAE:
     if count > MAX_PARAMETERS:
         raise ValueError(f"{folder}: its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")
     model = VQVAE(config, stored.weights_hash)
-    ours = {name: tensor.shape for name, tensor in model.state_dict().items() if not name.endswith(SUMS)}
-    theirs = {name: tensor.shape for name, tensor in stored.tensors.items()}
-    wrong = sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
-    if wrong:
+    ours = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(SUMS)}
+    if wrong := checkpoint.misfits(ours, stored.tensors):
         raise ValueError(f"{folder}: {len(wrong)} tensors do not fit the configuration, {wrong[0]} the first")
     tensors = {
         name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.tensors.items()

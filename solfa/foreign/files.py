@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,11 +13,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from solfa.checkpoint import file_hash
+
 _BLOB = re.compile(r"[0-9a-f]{64}")  # the hub's cache keeps large files under their sha256
 MAX_STRUCTURE = 64 << 20  # bytes of an archive that describe its tensors
 
 
-def read_weights(paths: Sequence[Path], keep: Callable[[str], bool]) -> dict[str, Tensor]:
+def read_weights(paths: Sequence[Path], keep: Callable[[str], bool] = lambda name: True) -> dict[str, Tensor]:
     """The tensors of one or more files, .safetensors or of torch.save, whose names `keep` wants. Raises ValueError as below."""
     found: dict[str, Tensor] = {}
     for path in paths:
@@ -91,8 +92,7 @@ def check_hash(path: Path, known: str | None = None) -> None:
 @lru_cache(maxsize=256)
 def _sha256(path: Path, size: int, time: int) -> str:
     """Of a file as it was at that time: several gigabytes are read for their language model, for their codec and for their T5."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_hash(path)
 
 
 def _reason(error: Exception) -> str:

@@ -18,11 +18,6 @@ INDEX = ".index.json"  # after either name: weights in several files
 MAX_INDEX = 16 << 20  # bytes
 
 
-def weights_in(folder: Path) -> Path | None:
-    """The one file of weights in a folder."""
-    return next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-
-
 def weight_files(folder: Path) -> list[Path]:
     """All files of weights in a folder: one, or those that an index names; none where one of them is missing."""
     for name in WEIGHTS:

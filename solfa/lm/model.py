@@ -311,11 +311,7 @@ def with_weights(config: LMConfig, tensors: Mapping[str, Tensor], where: str) ->
     """
     with torch.device("meta"):
         model = TokenLM(config)
-    shapes = {name: weight.shape for name, weight in model.named_parameters()}
-    wrong = sorted(shapes.keys() ^ tensors.keys()) or sorted(
-        name for name in shapes if shapes[name] != tensors[name].shape
-    )
-    if wrong:
+    if wrong := checkpoint.misfits(dict(model.named_parameters()), tensors):
         raise ValueError(
             f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from solfa.foreign import hub
 from solfa.lm.weights import released
 from solfa.lm.weights.released import Released
-from solfa.shipped import LICENCE, WEIGHTS, Shipped, list_shipped
+from solfa.shipped import LICENCE, Shipped, list_shipped, resolve
 
 if TYPE_CHECKING:
     from solfa.lm.model import TokenLM
@@ -106,13 +106,7 @@ def describe_lm(name: str | Path) -> dict[str, Any]:
 
 
 def _known(name: str | Path) -> Path | Released | None:
-    """What a name stands for: a folder in the package, or a released model. A name wins over a folder that is called so, ./ before it
-    says the folder; a hub repository's name does not."""
-    folder = WEIGHTS / name
-    if folder.parent == WEIGHTS and (folder / hub.CONFIG).is_file():
-        return folder
-    found = released.find(str(name))
-    return found if found and (name == found.name or not Path(name).exists()) else None
+    return resolve(name, released.find(str(name)))
 
 
 def _layout(folder: Path) -> str | None:

@@ -47,7 +47,7 @@ class CodeCache:
 
     def fresh(self, audio: Path) -> bool:
         """Whether the codes of a recording are there, of this codec and of the sound as it is now."""
-        return all(self._fits(target, _source(audio)) for target in self.targets(audio))
+        return audio.is_file() and all(self._fits(target, _source(audio)) for target in self.targets(audio))
 
     def fill(self, recordings: Sequence[Recording], device: str = "cpu") -> set[Path]:
         """Encode what is missing; gives the sound files that there are codes of, and warns of the others, with their number.
@@ -55,16 +55,15 @@ class CodeCache:
         Processes that train together share the work, each encodes every n-th file. Raises ValueError where the folder cannot be written.
         """
         rank, world = group_rank()
-        missing = [each for each in recordings if not each.audio.is_file() or not self.fresh(each.audio)]
+        missing = [each for each in recordings if not self.fresh(each.audio)]
         problems = self._encode_all(missing[rank::world], device) if missing else {}
         group_wait()
-        kept = {each.audio for each in recordings if each.audio.is_file() and self.fresh(each.audio)}
-        bad = [each.audio for each in recordings if each.audio not in kept]
+        bad = [each.audio for each in missing if not self.fresh(each.audio)]
         if bad and rank == 0:
             named = "; ".join(f"{path}: {problems.get(path, 'not encoded')}" for path in bad[:NAMED])
             more = f"; and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
             warnings.warn(f"{len(bad)} of {len(recordings)} recordings are skipped: {named}{more}", stacklevel=2)
-        return kept
+        return {each.audio for each in recordings} - set(bad)
 
     def _encode_all(self, recordings: Sequence[Recording], device: str) -> dict[Path, str]:
         """Encodes each; gives what is wrong with those that cannot be."""

@@ -33,9 +33,7 @@ class TrainConfig:
     muon: str | None = None  # names (a glob) of the weight matrices that Muon moves; AdamW moves all else
     warmup: int = 0  # steps of linear warm-up
     floor: float = 0.0  # where the cosine ends, as a fraction of the peak; 1.0 is a constant rate
-    gamma: float | None = (
-        None  # the rate is multiplied by it after every step, down to the floor, instead of following the cosine
-    )
+    gamma: float | None = None  # instead of the cosine: a factor of the rate after every step, down to the floor
     clip: float | tuple[float, ...] | None = 1.0  # largest global norm of a phase's gradient
     accumulate: int = 1  # shards of a batch that are computed one after the other
     parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: each holds all weights, or its share of them (FSDP2)

@@ -162,6 +162,8 @@ class LMTask:
         text.encoder.requires_grad_(not config.freeze_text)
 
     def _make_guesses(self) -> AttributeGuesses:
+        if self.model.text is None:
+            raise ValueError("guess is for models that read text: this one reads none")
         classes = classes_of([self.data.said(i) for i in range(len(self.data.lengths))])
         if not classes:
             raise ValueError("guess: no attributes (key, bpm, genre, instrument ...) are told of the recordings")

@@ -118,6 +118,7 @@ class _Trainer:
             self.record.write(self.state.step, self.state.seconds, kind.__name__)
 
     def train(self) -> TrainResult:
+        """Steps until the last one, a signal or the time's end; then a state and an evaluation."""
         reason = "finished"
         with self.progress, _signals() as caught:
             self._greet()
@@ -203,7 +204,7 @@ class _Trainer:
         if self.world.leads or self.twin is not None:
             tensors = self.state.tensors(keep=self.world.leads)
         if self.world.leads:
-            self.state.write(self.run, self.config.keep, tensors)
+            self.state.save(self.run, self.config.keep, tensors)
             self.record.write(self.state.step, self.state.seconds)
         self.saved_at = time.monotonic()
         self.world.wait()

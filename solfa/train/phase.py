@@ -125,7 +125,6 @@ class Phase:
         return optimizer_tensors(self.optimizer, self.trainable)
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
-        parameters = {f"{name}/": parameter for name, parameter in self.trainable.items()}
-        owners = {path: parameters.get(path[: path.rfind("/") + 1]) for path in tensors}
+        owners = {path: self.trainable.get(path.rpartition("/")[0]) for path in tensors}
         tensors = {path: t if (own := owners[path]) is None else divided_as(t, own) for path, t in tensors.items()}
         load_optimizer_tensors(self.optimizer, self.trainable, tensors, self.name)

@@ -67,12 +67,8 @@ class TrainingState:
         gathered = ((key, whole(value)) for key, value in found.items())
         return {key: value.cpu() if value is not found[key] else value for key, value in gathered if keep}
 
-    def save(self, run: Path, keep: int) -> Path:
-        """Write `step-N`, then point `latest` at it, then remove all but the newest `keep`."""
-        return self.write(run, keep, self.tensors())
-
-    def write(self, run: Path, keep: int, tensors: dict[str, Tensor]) -> Path:
-        """The same for tensors that have been gathered."""
+    def save(self, run: Path, keep: int, tensors: dict[str, Tensor]) -> Path:
+        """Write `step-N` with what `tensors` gave, then point `latest` at it, then remove all but the newest `keep`."""
         numbers = {
             "step": self.step,
             "seconds": self.seconds,

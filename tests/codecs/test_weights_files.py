@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from solfa.codecs.weights import released
-from solfa.codecs.weights.files import read_safetensors, read_torch
+from solfa.codecs.weights.files import read_torch
 from solfa.codecs.weights.released import Released
+from solfa.foreign.files import read_safetensors
 
 
 class Payload:

@@ -41,7 +41,6 @@ def test_the_cache_has_a_model_when_all_its_files_are_there(snapshot: Path) -> N
         assert hub.cached(REPO) is None
     put(snapshot, SHARDS[0])
     assert hub.cached(REPO) == snapshot and hub.weight_files(snapshot) == [snapshot / shard for shard in SHARDS]
-    assert hub.weights_in(snapshot) is None  # no one file
 
 
 def test_what_is_missing_is_fetched(snapshot: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
 from solfa.lm import cuda_graph
-from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.cuda_graph import GraphWriter, StaticWriter
 from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
-from solfa.lm.model import Conditions, LMConfig, TokenLM
+from solfa.lm.model import Conditions, TokenLM
 from solfa.lm.patterns import NOTHING, PatternConfig, delay, flatten, parallel
 from solfa.lm.sampling import SamplingOptions
-from solfa.nn.transformer import TransformerConfig
 
-
-def made(pattern: PatternConfig, positions: str = "sinusoidal", depth: bool = False) -> TokenLM:
-    torch.manual_seed(0)
-    shape = TransformerConfig(32, 2, 2, positions=positions)  # type: ignore[arg-type]
-    over = TransformerConfig(32, 1, 2, cross=False) if depth else None
-    text = ByteTextConfig(16, 1, 2, 32)
-    return TokenLM(LMConfig("t", "c", 8000, 50.0, shape, 3, 40, pattern, depth=over, text=text, crop_frames=40)).eval()
+Make = Callable[..., TokenLM]
 
 
 @pytest.mark.parametrize("pattern", [delay(3), parallel(3), flatten(3)])
@@ -30,34 +24,34 @@ def made(pattern: PatternConfig, positions: str = "sinusoidal", depth: bool = Fa
     "options", [SamplingOptions(top_k=20), SamplingOptions(top_p=0.8, guidance=1), SamplingOptions(temperature=0)]
 )
 def test_the_static_step_writes_what_generate_writes(
-    monkeypatch: pytest.MonkeyPatch, pattern: PatternConfig, positions: str, options: SamplingOptions
+    make_lm: Make, monkeypatch: pytest.MonkeyPatch, pattern: PatternConfig, positions: str, options: SamplingOptions
 ) -> None:
     monkeypatch.setattr(cuda_graph, "LEAST", 8)  # several sizes of what is heard
-    model = made(pattern, positions)
+    model = make_lm(pattern, positions=positions)
     conditions, ways = conditions_for(model, ["a", "bc d"], options), 1 if options.guidance == 1 else 2
     expected = generate(model, conditions, 11, seeds=[3, 4], options=options)
     assert torch.equal(StaticWriter(model, conditions, 11, [3, 4], options, ways=ways).write(), expected)
 
 
-def test_known_codes_are_kept() -> None:
-    model = made(delay(3))
-    conditions, known = conditions_for(model, ["a"]), torch.randint(0, 40, (1, 3, 4))
+def test_known_codes_are_kept(make_lm: Make) -> None:
+    model = make_lm(delay(3))
+    conditions, known = conditions_for(model, ["a"]), torch.randint(0, 32, (1, 3, 4))
     known[0, 1, 2] = NOTHING
     codes = StaticWriter(model, conditions, 9, [3], known=known, ways=2).write()
     assert torch.equal(codes[:, :, :4].where(known != NOTHING, -torch.ones(())), known.float())
-    assert codes.min() >= 0 and codes.max() < 40
+    assert codes.min() >= 0 and codes.max() < 32
 
 
-def test_what_does_not_fit_in_one_graph() -> None:
+def test_what_does_not_fit_in_one_graph(make_lm: Make) -> None:
     with pytest.raises(ValueError, match="one head matrix"):
-        StaticWriter(made(parallel(3), depth=True), Conditions(), 4, [1])
+        StaticWriter(make_lm(parallel(3), depth=True), Conditions(), 4, [1])
     with pytest.raises(ValueError, match="no prefix"):
-        StaticWriter(made(delay(3)), Conditions(prefix=torch.zeros(1, 2, 32)), 4, [1])
+        StaticWriter(make_lm(delay(3)), Conditions(prefix=torch.zeros(1, 2, 16)), 4, [1])
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
-def test_recorded_as_played() -> None:
-    model = made(delay(3)).cuda()
+def test_recorded_as_played(make_lm: Make) -> None:
+    model = make_lm(delay(3)).cuda()
     conditions = conditions_for(model, ["a", "b"])
     expected = StaticWriter(model, conditions, 20, [3, 4], ways=2).write()
     assert torch.equal(GraphWriter(model, conditions, 20, [3, 4], ways=2).write(), expected)

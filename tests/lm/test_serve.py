@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.fast import FastLM, fast_lm
 from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
-from solfa.lm.model import LMConfig, TokenLM
+from solfa.lm.model import TokenLM
 from solfa.lm.patterns import NOTHING, PatternConfig, delay, flatten, parallel
 from solfa.lm.sampling import SamplingOptions
 from solfa.lm.serve import Batch
-from solfa.nn.transformer import TransformerConfig
 
 OPTIONS = SamplingOptions(top_k=20)
 WINDOW = 12
+Make = Callable[..., TokenLM]
 
 
-def made(pattern: PatternConfig, depth: TransformerConfig | None = None, precision: str = "float32") -> FastLM:
-    torch.manual_seed(0)
-    text = ByteTextConfig(16, 1, 2, 32)
-    shape = TransformerConfig(32, 2, 2)
-    config = LMConfig("t", "c", 8000, 50.0, shape, 3, 40, pattern, depth=depth, text=text, crop_frames=WINDOW)
-    return fast_lm(TokenLM(config).eval(), precision)
-
-
-MODEL = made(delay(3))
+@pytest.fixture(scope="module")
+def lm(make_lm: Make) -> FastLM:
+    return fast_lm(make_lm(delay(3), crop=WINDOW))
 
 
 def alone(lm: FastLM, prompt: Prompt) -> Tensor:
@@ -41,7 +36,7 @@ def alone(lm: FastLM, prompt: Prompt) -> Tensor:
 
 
 def beginning(frames: int) -> Tensor | None:
-    return torch.arange(3 * frames).view(1, 3, frames) % 40 if frames else None
+    return torch.arange(3 * frames).view(1, 3, frames) % 32 if frames else None
 
 
 Prompt = tuple[str | None, int, int, int]  # text, seed, frames, frames that are known
@@ -80,31 +75,31 @@ def served(lm: FastLM, plan: list[tuple[Prompt, int, int | None]]) -> list[Tenso
 
 @settings(max_examples=15, deadline=None)
 @given(plan=plans)
-def test_each_prompt_gets_what_it_gets_alone(plan: list[tuple[Prompt, int, int | None]]) -> None:
-    for (prompt, _, leaves), codes in zip(plan, served(MODEL, plan), strict=True):
-        expected = alone(MODEL, prompt)
+def test_each_prompt_gets_what_it_gets_alone(lm: FastLM, plan: list[tuple[Prompt, int, int | None]]) -> None:
+    for (prompt, _, leaves), codes in zip(plan, served(lm, plan), strict=True):
+        expected = alone(lm, prompt)
         assert leaves is not None or codes.shape == expected.shape
         assert torch.equal(codes, expected[:, :, : codes.shape[2]])
 
 
 @pytest.mark.parametrize(
     ("pattern", "depth"),
-    [(parallel(3), None), (flatten(3), None), (parallel(3), TransformerConfig(32, 1, 2, cross=False))],
+    [(parallel(3), False), (flatten(3), False), (parallel(3), True)],
 )
-def test_other_patterns_and_the_depth_head(pattern: PatternConfig, depth: TransformerConfig | None) -> None:
-    lm = made(pattern, depth)
+def test_other_patterns_and_the_depth_head(make_lm: Make, pattern: PatternConfig, depth: bool) -> None:
+    lm = fast_lm(make_lm(pattern, depth=depth, crop=WINDOW))
     plan = [(("a", 1, 9, 0), 0, None), (("b c", 2, 5, 2), 2, None), ((None, 3, 14, 0), 3, None)]
     for (prompt, _, _), codes in zip(plan, served(lm, plan), strict=True):
         assert torch.equal(codes, alone(lm, prompt))
 
 
-def test_the_model_is_asked_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_model_is_asked_once_a_step(lm: FastLM, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     advance = FastLM.advance
     monkeypatch.setattr(FastLM, "advance", lambda self, c, s: (sizes.append(len(c)), advance(self, c, s))[1])
-    batch = Batch(MODEL)
+    batch = Batch(lm)
     for seed in range(3):
-        batch.join(conditions_for(MODEL, ["x"], OPTIONS), 8, seeds=[seed], options=OPTIONS)
+        batch.join(conditions_for(lm, ["x"], OPTIONS), 8, seeds=[seed], options=OPTIONS)
     batch.step()
     assert sizes == [2, 2, 2]  # each prompt's own beginning: the first column
     for _ in range(4):
@@ -112,17 +107,17 @@ def test_the_model_is_asked_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None
     assert sizes[3:] == [6] * 4
 
 
-def test_in_torch_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_torch_the_same(make_lm: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solfa.nn.decoding.library", lambda: None)
-    lm = made(delay(3))
+    lm = fast_lm(make_lm(delay(3), crop=WINDOW))
     plan = [(("a", 1, 9, 0), 0, None), (("b c", 2, 15, 2), 2, None)]
     for (prompt, _, _), codes in zip(plan, served(lm, plan), strict=True):
         assert torch.equal(codes, alone(lm, prompt))
 
 
-def test_what_is_not_legal() -> None:
-    batch = Batch(MODEL, most=3)
-    conditions = conditions_for(MODEL, ["x"], OPTIONS)
+def test_what_is_not_legal(lm: FastLM) -> None:
+    batch = Batch(lm, most=3)
+    conditions = conditions_for(lm, ["x"], OPTIONS)
     ticket = batch.join(conditions, 4, seeds=[1], options=OPTIONS)
     with pytest.raises(ValueError, match="2 of 3 rows are taken"):
         batch.join(conditions, 4, seeds=[1], options=OPTIONS)
@@ -133,4 +128,4 @@ def test_what_is_not_legal() -> None:
     with pytest.raises(ValueError, match="at least one frame"):
         batch.join(conditions, 0, seeds=[1], options=OPTIONS)
     with pytest.raises(ValueError, match="most is 0"):
-        Batch(MODEL, most=0)
+        Batch(lm, most=0)

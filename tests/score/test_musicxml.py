@@ -161,6 +161,7 @@ def test_grace_notes_take_no_time_and_dynamics_count():
 
 
 def packed(document_bytes, container=None, name="score.xml"):
+    """The same bytes at any time of day: the archive's names carry no date."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         if container is not False:
@@ -168,8 +169,8 @@ def packed(document_bytes, container=None, name="score.xml"):
                 container
                 or f'<container xmlns="urn:x"><rootfiles><rootfile full-path="{name}"/></rootfiles></container>'
             )
-            archive.writestr("META-INF/container.xml", text)
-        archive.writestr(name, document_bytes)
+            archive.writestr(zipfile.ZipInfo("META-INF/container.xml"), text, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo(name), document_bytes, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

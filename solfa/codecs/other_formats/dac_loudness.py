@@ -12,9 +12,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from solfa.audio.loudness import convolve, impulse_response
+from solfa.audio.loudness import convolve, gated_loudness, impulse_response
 
-FLOOR = -70.0  # LUFS
 BLOCK, OVERLAP, LEAST = 0.4, 0.75, 0.5  # seconds, share, seconds
 WEIGHTS = (1.0, 1.0, 1.0, 1.41, 1.41)  # by channel
 
@@ -37,16 +36,7 @@ def dac_loudness(samples: np.ndarray, sample_rate: int) -> float:
         filtered = convolve(filtered, _response(sample_rate))
         energy = np.concatenate([[0.0], np.cumsum(np.square(filtered))])
         power += weight * (energy[np.minimum(starts + size, whole)] - energy[np.minimum(starts, whole)])
-    power /= BLOCK * sample_rate
-    loud = power[_lufs(power) > FLOOR]
-    if not len(loud):
-        return FLOOR
-    gated = loud[_lufs(loud) > _lufs(loud.mean()) - 10]
-    return max(FLOOR, float(_lufs(gated.mean())))
-
-
-def _lufs(power: np.ndarray) -> np.ndarray:
-    return -0.691 + 10 * np.log10(np.maximum(power, 1e-30))
+    return gated_loudness(power / (BLOCK * sample_rate))
 
 
 @lru_cache(maxsize=8)

@@ -105,41 +105,17 @@ def encodec_of_audiocraft(text: Any, where: str) -> VQVAEConfig:
 def dac_of_transformers(document: Any, where: str) -> VQVAEConfig:
     """Of the config.json of a DacModel."""
     fields = Fields(document, where)
-    width = fields.number("encoder_hidden_size", 64)
-    down = fields.strides("downsampling_ratios", (2, 4, 8, 8))
-    return _dac(
-        where,
-        sample_rate=fields.number("sampling_rate", 16_000, 768_000),
-        widths=(width, fields.number("decoder_hidden_size", 1536)),
-        down=down,
-        up=fields.strides("upsampling_ratios", down[::-1]),
-        latent_dim=fields.number("hidden_size", width * 2 ** len(down)),
-        books=(
-            fields.number("n_codebooks", 9, 1024),
-            fields.number("codebook_size", 1024, 1 << 20),
-            fields.number("codebook_dim", 8),
-        ),
-    )
+    rate, down = fields.number("sampling_rate", 16_000, 768_000), fields.strides("downsampling_ratios", (2, 4, 8, 8))
+    up = fields.strides("upsampling_ratios", down[::-1])
+    return _dac(fields, where, rate, down, up, ("encoder_hidden_size", "decoder_hidden_size", "hidden_size"))
 
 
 def dac_of_original(kwargs: Any, where: str) -> VQVAEConfig:
     """Of the arguments that a file of the `dac` package keeps of its model."""
     fields = Fields(kwargs, where)
-    width = fields.number("encoder_dim", 64)
-    down = fields.strides("encoder_rates", (2, 4, 8, 8))
-    return _dac(
-        where,
-        sample_rate=fields.number("sample_rate", 44_100, 768_000),
-        widths=(width, fields.number("decoder_dim", 1536)),
-        down=down,
-        up=fields.strides("decoder_rates", (8, 8, 4, 2)),
-        latent_dim=fields.number("latent_dim", width * 2 ** len(down)),
-        books=(
-            fields.number("n_codebooks", 9, 1024),
-            fields.number("codebook_size", 1024, 1 << 20),
-            fields.same("codebook_dim", 8),
-        ),
-    )
+    rate, down = fields.number("sample_rate", 44_100, 768_000), fields.strides("encoder_rates", (2, 4, 8, 8))
+    up = fields.strides("decoder_rates", (8, 8, 4, 2))
+    return _dac(fields, where, rate, down, up, ("encoder_dim", "decoder_dim", "latent_dim"))
 
 
 def _encodec(
@@ -171,28 +147,27 @@ def _segment(fields: Fields, rate: int) -> SegmentConfig | None:
 
 
 def _dac(
-    where: str,
-    *,
-    sample_rate: int,
-    widths: tuple[int, int],
-    down: tuple[int, ...],
-    up: tuple[int, ...],
-    latent_dim: int,
-    books: tuple[int, int, int],
+    fields: Fields, where: str, rate: int, down: tuple[int, ...], up: tuple[int, ...], widths: tuple[str, str, str]
 ) -> VQVAEConfig:
-    """widths: of the encoder's first convolution and the decoder's. books: codebooks, their size and width."""
-    if widths[1] % 2 ** len(up):
-        raise ValueError(f"{where}: the decoder's {widths[1]} channels cannot be halved {len(up)} times")
+    """widths: what the fields are called that say the channels of the encoder's first convolution, the decoder's, and the latents."""
+    encoder, decoder = fields.number(widths[0], 64), fields.number(widths[1], 1536)
+    latent_dim = fields.number(widths[2], encoder * 2 ** len(down))
+    if decoder % 2 ** len(up):
+        raise ValueError(f"{where}: the decoder's {decoder} channels cannot be halved {len(up)} times")
     base = dac_44khz()
     assert base.seanet is not None and base.decoder is not None
-    codebooks, size, dim = books
     config = replace(
         base,
-        sample_rate=sample_rate,
+        sample_rate=rate,
         latent_dim=latent_dim,
-        seanet=replace(base.seanet, dimension=latent_dim, n_filters=widths[0], ratios=down[::-1]),
-        decoder=replace(base.decoder, dimension=latent_dim, n_filters=widths[1] // 2 ** len(up), ratios=up),
-        quantizer=replace(base.quantizer, codebooks=codebooks, codebook_size=size, dim=dim),
+        seanet=replace(base.seanet, dimension=latent_dim, n_filters=encoder, ratios=down[::-1]),
+        decoder=replace(base.decoder, dimension=latent_dim, n_filters=decoder // 2 ** len(up), ratios=up),
+        quantizer=replace(
+            base.quantizer,
+            codebooks=fields.number("n_codebooks", 9, 1024),
+            codebook_size=fields.number("codebook_size", 1024, 1 << 20),
+            dim=fields.same("codebook_dim", 8),  # the original may have one for each codebook
+        ),
     )
     assert config.seanet is not None and config.decoder is not None
     _check_width(where, config.seanet)

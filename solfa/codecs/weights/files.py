@@ -5,15 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from solfa.codecs.weights.released import known_hash
 from solfa.foreign import files
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """See `solfa.foreign.files`."""
-    return files.read_safetensors(path)
 
 
 def read_torch(path: Path) -> Any:

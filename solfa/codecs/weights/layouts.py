@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solfa.checkpoint import read_json
+from solfa.checkpoint import misfits, read_json
 from solfa.codecs.vqvae import MAX_PARAMETERS, VQVAE, VQVAEConfig
 from solfa.codecs.weights import configs, dac_keys, encodec_keys, released
-from solfa.codecs.weights.files import read_safetensors, read_torch
+from solfa.codecs.weights.files import read_torch
 from solfa.codecs.weights.released import Released, find, obtain
 from solfa.codecs.weights.weight_norm import DIRECTION, LENGTH
 from solfa.foreign import hub
-from solfa.foreign.files import plain_tensors
+from solfa.foreign.files import plain_tensors, read_weights
 
 _NAMES_IN_FOLDERS = ("compression_state_dict.bin", "weights.pth", "dac/weights.pth")
 _TRAINING = ("._codebook.initted", "._codebook.cluster_size", "._codebook.embed_avg")
@@ -46,12 +46,11 @@ def config_of(folder: Path) -> VQVAEConfig:
 
 def load_transformers(folder: Path) -> VQVAE:
     """The codec in a folder as `save_pretrained` of transformers writes it. Raises ValueError where anything does not fit."""
-    config, path = config_of(folder), hub.weights_in(folder)
-    if path is None:
+    config, paths = config_of(folder), hub.weight_files(folder)
+    if not paths:
         raise ValueError(f"{folder}: holds none of {', '.join(hub.WEIGHTS)}")
-    stored = read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     rename = _TRANSFORMERS["dac" if config.decoder is not None else "encodec"][1]
-    return build(config, rename(plain_tensors(stored, path)), str(path))
+    return build(config, rename(plain_tensors(read_weights(paths), paths[0])), str(paths[0]))
 
 
 def of_transformers(document: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> VQVAE:
@@ -129,15 +128,13 @@ def weights_hash(tensors: Mapping[str, Tensor], config: VQVAEConfig) -> str:
 
 
 def _misfits(config: VQVAEConfig, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Tensors that the configuration does not ask for, or asks for in another shape, or that are missing."""
+    """Those that the configuration does not ask for, or asks for in another shape, or that are missing."""
     with torch.device("meta"):
-        model = VQVAE(config)
-    count = sum(tensor.numel() for tensor in model.state_dict().values())
+        ours = VQVAE(config).state_dict()
+    count = sum(tensor.numel() for tensor in ours.values())
     if count > MAX_PARAMETERS:
         raise ValueError(f"a configuration that asks for {count} numbers, more than {MAX_PARAMETERS}")
-    ours = {name: tensor.shape for name, tensor in model.state_dict().items()}
-    theirs = {name: tensor.shape for name, tensor in tensors.items()}
-    return sorted(name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name))
+    return misfits(ours, tensors)
 
 
 def _preset_for(tensors: Mapping[str, Tensor], path: Path) -> VQVAEConfig:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from solfa.checkpoint import read_json
+from solfa.checkpoint import misfits, read_json
 from solfa.foreign import hub
 from solfa.foreign.fields import Fields
 from solfa.foreign.files import read_weights
@@ -145,11 +145,7 @@ def build_encoder(document: Any, tensors: Mapping[str, Tensor], where: str) -> T
     tensors = dict(tensors)
     tied = tensors.pop("encoder.embed_tokens.weight", None)
     tensors.setdefault("shared.weight", tied if tied is not None else torch.empty(0))
-    ours = {name: parameter.shape for name, parameter in encoder.named_parameters()}
-    wrong = sorted(
-        name for name in ours.keys() | tensors.keys() if name not in tensors or ours.get(name) != tensors[name].shape
-    )
-    if wrong:
+    if wrong := misfits(dict(encoder.named_parameters()), tensors):
         raise ValueError(f"{where}: {len(wrong)} tensors of the text encoder do not fit, {wrong[0]} the first")
     encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False, assign=True)
     encoder.set_input_embeddings(encoder.shared)
