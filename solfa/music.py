@@ -16,6 +16,7 @@ from torch import Tensor
 
 from solfa.audio.io import Audio
 from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.sides import encode_sides, join_sides
 from solfa.codecs.stream import DecodeStream
 from solfa.lm.fast import fast_lm
 from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window_and_stride
@@ -36,10 +37,9 @@ Seeds = int | Sequence[int]
 class Wishes(TypedDict, total=False):
     """What else music can be asked for.
 
-    options: how codes are drawn. melody: a recording whose melody is to be followed, from its beginning and round
-    again, for models that hear one. after: a recording to
-    continue: the result begins with it, as the codec plays it, up to its last whole frame. progress: called with the frames that are
-    done, and all.
+    options: how codes are drawn. melody: a recording whose melody is to be followed, from its beginning and round again, for models that
+    hear one. after: a recording to continue: the result begins with it, as the codec plays it, up to its last whole frame. progress:
+    called with the frames that are done, and all.
     """
 
     options: SamplingOptions
@@ -280,8 +280,7 @@ class TextToMusic:
             raise ValueError(f"a batch of {audio.samples.shape[0]} recordings: one is needed")
         books = self.model.config.codebooks // (2 if self.stereo else 1)
         if self.stereo:  # each channel is a recording to the codec
-            pair = audio.samples.expand(-1, 2, -1) if audio.channels == 1 else audio.samples
-            codes = self.codec.encode(Audio(pair.transpose(0, 1).contiguous(), audio.sample_rate), codebooks=books)
+            codes = encode_sides(self.codec, audio, books)
             tokens = interleave(codes.tokens[:1], codes.tokens[1:])
         else:
             codes = self.codec.encode(audio, codebooks=books)
@@ -297,7 +296,7 @@ class TextToMusic:
         rows = torch.cat(separate(tokens)) if self.stereo else tokens
         sound = self.codec.decode(self._packed(rows, samples)).samples  # [B, C, S], or of a stereo model [2B, 1, S]
         if self.stereo:
-            sound = torch.cat(sound.chunk(2), 1)
+            sound = join_sides(sound)
         return [Audio(row[None].contiguous(), self.sample_rate) for row in sound]
 
     def _codes(self, tokens: Tensor, samples: int) -> Codes:

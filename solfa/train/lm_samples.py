@@ -10,6 +10,7 @@ from torch import Tensor
 
 from solfa.audio.io import Audio, write
 from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.sides import join_sides
 from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
 from solfa.lm.model import TokenLM
@@ -45,4 +46,4 @@ def _played(codes: Tensor, model: TokenLM, codec: Codec, samples: int) -> Audio:
     sides = torch.cat(separate(codes)) if apart else codes
     shape = codec.name, codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
     sound = codec.decode(Codes(sides, *shape, (samples,) * len(sides))).samples
-    return Audio(sound.transpose(0, 1).contiguous() if apart else sound, codec.sample_rate)
+    return Audio(join_sides(sound) if apart else sound, codec.sample_rate)
