@@ -132,11 +132,12 @@ class Muffled:
 
 def test_analysers_are_fitted_on_the_codecs_sound_too(folders, monkeypatch, capsys):
     from solfa.cli import eval_generation
+    from solfa.tokenize_audio import adherence
 
     muffled = Muffled()
     monkeypatch.setattr(eval_generation.load, "codec", lambda name, device: muffled)
     monkeypatch.setattr(eval_generation.load, "checked_codec", lambda name, device, codebooks=None: Latent())
-    monkeypatch.setattr(eval_generation, "_latents", lambda codec, audio: np.arange(6.0).reshape(3, 2))
+    monkeypatch.setattr(adherence, "_latents", lambda codec, audio: np.arange(6.0).reshape(3, 2))
     reference, fit = folders
     found = report(capsys, reference, reference, "--fit", fit, "--codec", "muffled", "--codebooks", "1")
     assert found["settings"]["fitted_on"] == 36 and found["settings"]["codebooks"] == 1
