@@ -16,7 +16,8 @@ from solfa.train.recipe import Recipe
 
 def lm() -> Recipe:
     """11 million weights, crops of ten seconds."""
-    task = LMTaskConfig(solfa_music("my-music"), ("my_music",), batch=16, frames=500, captions=CaptionConfig(instruments=True))
+    captions = CaptionConfig(instruments=True)
+    task = LMTaskConfig(solfa_music("my-music", crop_frames=500), ("my_music",), batch=16, frames=500, captions=captions)
     train = TrainConfig(
         steps=5_000,
         learning_rate=3e-3,

@@ -8,8 +8,8 @@ from solfa.lm.patterns import delay
 from solfa.nn.transformer import TransformerConfig
 
 
-def solfa_music(name: str = "solfa-music") -> LMConfig:
-    """11 million weights over four codebooks of `solfa-24khz`, ten seconds at a time; captions are read byte by byte."""
+def solfa_music(name: str = "solfa-music", crop_frames: int = 250) -> LMConfig:
+    """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte."""
     return LMConfig(
         name,
         codec="solfa-24khz",
@@ -20,5 +20,5 @@ def solfa_music(name: str = "solfa-music") -> LMConfig:
         codebook_size=1024,
         pattern=delay(4),
         text=ByteTextConfig(width=192, layers=2, heads=6, hidden=384),
-        crop_frames=500,
+        crop_frames=crop_frames,
     )

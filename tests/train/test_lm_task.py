@@ -237,6 +237,6 @@ def test_the_recipes_are_as_they_say() -> None:
     assert load_recipe("musicgen", ["--train", "mine", "--lora.rank=16"]).task.lora.rank == 16  # type: ignore[attr-defined]
     tiny = load_recipe("lm_tiny:depth").task.model  # type: ignore[attr-defined]
     assert tiny.depth is not None
-    music, text = load_recipe("music").task, load_recipe("music:text").task
+    music, text = load_recipe("music:start").task, load_recipe("music:text").task
     assert (music.model.text, music.model.transformer.width) == (text.text, text.width)  # type: ignore[attr-defined]
     assert load_recipe("lm").task.captions.instruments  # type: ignore[attr-defined]
