@@ -28,6 +28,7 @@ __all__ = ["MAX_SECONDS", "MidiError", "read_midi", "write_midi"]
 
 MAX_SECONDS = 24 * 3600.0
 MAX_PEDALS = 1 << 20  # a pedal counts for all parts of its channel, so a small file could ask for very many
+MAX_DELTA = 0x0FFFFFFF  # ticks; what a variable-length number of four bytes holds
 DRUM_CHANNEL = 9
 _MELODIC = [channel for channel in range(16) if channel != DRUM_CHANNEL]
 _MAJOR = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
@@ -190,7 +191,8 @@ def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
     """The score as a Standard MIDI File of format 1, also written to `path` (whole or not at all) if one is given.
 
     Times are rounded to the nearest tick of the score's grid. Pedals of one part that overlap are joined. The same
-    score gives the same bytes. Raises MidiError for more parts than 128 ports hold (1920 melodic, 128 drums).
+    score gives the same bytes. Raises MidiError for more parts than 128 ports hold (1920 melodic, 128 drums), and for two
+    events of a track more than 268,435,455 ticks apart (78 hours at 120 and 480 ticks): its numbers end there.
     """
     clock = TempoMap.of(score.tempi, score.ticks_per_beat)
     file = mido.MidiFile(type=1, ticks_per_beat=score.ticks_per_beat, charset="utf-8")
@@ -256,6 +258,8 @@ def _deltas(events: list[tuple[int, Any]]) -> Any:
     track, now = mido.MidiTrack(), 0
     for tick, message in events:
         message.time = tick - now
+        if message.time > MAX_DELTA:
+            raise MidiError(f"{message.time} ticks without an event: a MIDI file can say at most {MAX_DELTA}")
         now = tick
         track.append(message)
     return track

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solfa.score import KeySignature, Metre, Pedal
-from solfa.score.musicxml import MusicXmlError, read_musicxml
+from solfa.score.musicxml.read import MusicXmlError, read_musicxml
 
 
 def listed(

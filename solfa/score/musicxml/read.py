@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from xml.etree.ElementTree import Element
 
-from solfa.score.musicxml_file import MAX_BYTES, MusicXmlError, read_tree
+from solfa.score.musicxml.file import MAX_BYTES, MusicXmlError, read_tree
 from solfa.score.note import Note
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 from solfa.score.tempo import TempoMap, microseconds
@@ -44,7 +44,7 @@ class _Staff:
     now: Fraction = Fraction(0)
     chord_onset: Fraction = Fraction(0)
     notes: list[list] = field(default_factory=list)  # [onset, offset, pitch, velocity]
-    tied: dict[int, list] = field(default_factory=dict)  # pitch to the note that waits for its continuation
+    tied: dict[int, dict[str, list]] = field(default_factory=dict)  # pitch to voice to the note that is to go on
     pedal_down: Fraction | None = None
     pedals: list[tuple[Fraction, Fraction]] = field(default_factory=list)
 
@@ -90,8 +90,18 @@ def _read(data: bytes) -> Score:
             staff = staves.setdefault(key, _Staff(name=key))
             staff.now = staff.chord_onset = start
             longest = max(longest, _measure(staff, measure, start, line))
+        if start == 0 and row and row[0][1].get("implicit") == "yes":
+            _upbeat(line, longest)
         start = longest
     return _score(list(staves.values()), line, start)
+
+
+def _upbeat(line: _Line, length: Fraction) -> None:
+    """Where the first bar is not counted and shorter than its metre: a bar of its own length, and the metre begins after it."""
+    whole = length / 4
+    first = next((metre for metre in line.metres if metre[0] == 0), None)
+    if first is not None and 0 < whole < Fraction(first[1], first[2]) and whole.denominator in (1, 2, 4, 8, 16, 32, 64):
+        line.metres = {(Fraction(0), whole.numerator, whole.denominator): None, (length, *first[1:]): None}
 
 
 def _rows(root: Element) -> list[list[tuple[str, Element]]]:
@@ -178,8 +188,9 @@ def _note(staff: _Staff, element: Element) -> None:
     if pitch is None or element.find("rest") is not None or element.find("cue") is not None:
         return
     ties = {tie.get("type") for tie in element.iterfind("tie")}
-    before = staff.tied.get(pitch)
-    if "stop" in ties and before is not None and before[1] == onset:
+    voice = (element.findtext("voice") or "").strip()
+    before = _tied(staff, pitch, voice, onset) if "stop" in ties else None
+    if before is not None:
         before[1] = onset + length
         note = before
     else:
@@ -187,10 +198,19 @@ def _note(staff: _Staff, element: Element) -> None:
         loud = staff.velocity if dynamics is None else int(_number(dynamics, "dynamics") * 90 / 100)
         note = [onset, onset + length, pitch, min(127, max(1, loud))]
         staff.notes.append(note)
+    waiting = staff.tied.setdefault(pitch, {})
+    waiting.pop(voice, None)
     if "start" in ties:
-        staff.tied[pitch] = note
-    else:
-        staff.tied.pop(pitch, None)
+        waiting[voice] = note
+
+
+def _tied(staff: _Staff, pitch: int, voice: str, onset: Fraction) -> list | None:
+    """The note that goes on here: of its own voice, else the last of another, as a tie may go from voice to voice."""
+    waiting = staff.tied.get(pitch, {})
+    for name in (voice, next(reversed(waiting), voice)):
+        if name in waiting and waiting[name][1] == onset:
+            return waiting.pop(name)
+    return None
 
 
 def _pitch(staff: _Staff, element: Element) -> int | None:

@@ -1,0 +1,1 @@
+"""From seconds to a sheet: beats, metre, grid, key, voices and hands."""

@@ -1,0 +1,1 @@
+"""The sheet: notes in beats and voices, from which notations are written."""
