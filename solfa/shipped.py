@@ -46,6 +46,7 @@ def resolve(name: str | Path, released: Released | None) -> Path | Released | No
     A model's name wins over a folder that is called so, ./ before it says the folder; a hub repository's name does not.
     """
     folder = WEIGHTS / name
-    if folder.parent == WEIGHTS and (folder / "config.json").is_file():
+    plain = str(name) == Path(name).name  # ./name is no name; a Path has lost its ./
+    if plain and folder.parent == WEIGHTS and (folder / "config.json").is_file():
         return folder
     return released if released and (name == released.name or not Path(name).exists()) else None

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 import solfa
-from solfa.codecs.registry import WEIGHTS, list_codecs
+from solfa.codecs.registry import list_codecs
 from solfa.eval.codec import log_mel_distance, si_sdr
+from solfa.shipped import WEIGHTS
 
 DEMO = Path(solfa.__file__).parent / "assets" / "demo.flac"
 
@@ -22,6 +23,13 @@ def test_what_ships_is_small_and_has_its_card() -> None:
     for folder in WEIGHTS.iterdir():
         assert (folder / "model.safetensors").stat().st_size <= 20_000_000
         assert (folder / "README.md").read_text().startswith(f"# {folder.name}")
+
+
+def test_a_path_is_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert solfa.load_codec("solfa-24khz").codebooks == 8
+    with pytest.raises(ValueError, match="solfa-24khz"):
+        solfa.load_codec("./solfa-24khz")  # there is no such folder
 
 
 def test_the_shipped_codec_is_the_one_described(codec: solfa.Codec) -> None:
