@@ -10,6 +10,7 @@ from cyclopts import App
 from solfa.cli import load, report
 from solfa.cli.eval_codebooks import codebooks as eval_codebooks
 from solfa.cli.eval_generation import generation as eval_generation
+from solfa.cli.eval_transcription import transcription as eval_transcription
 from solfa.cli.inputs import AUDIO_SUFFIXES, Input, expand
 
 if TYPE_CHECKING:
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 
 app = App(
     name="eval",
-    help="Measure codecs, their codebooks, and generated music\n\nExample: solfa eval codec clips/ --codec solfa-24khz",
+    help="Measure codecs, their codebooks, generated music, and transcriptions\n\nExample: solfa eval codec clips/ --codec solfa-24khz",
     help_format="plaintext",
 )
 app.command(eval_codebooks, name="codebooks")
 app.command(eval_generation, name="generation")
+app.command(eval_transcription, name="transcription")
 
 
 @app.command
