@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from solfa.score.midi import write_midi as write_midi
     from solfa.score.note import Note as Note
     from solfa.score.score import Score as Score
+    from solfa.transcriber import Transcriber as Transcriber
 
 _HOMES = {
     "Audio": "solfa.audio.io",
@@ -33,6 +34,7 @@ _HOMES = {
     "load_codec": "solfa.codecs.registry",
     "SamplingOptions": "solfa.lm.sampling",
     "TextToMusic": "solfa.music",
+    "Transcriber": "solfa.transcriber",
     "Note": "solfa.score.note",
     "Score": "solfa.score.score",
     "read_midi": "solfa.score.midi",

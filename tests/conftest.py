@@ -54,3 +54,54 @@ def tiny_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[
         return folder / "codec", folder / "lm"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_notes(
+    tmp_path_factory: pytest.TempPathFactory, tiny_music: Callable[..., tuple[Path, Path]]
+) -> Callable[..., tuple[Path, Path]]:
+    """tiny_notes(events=True, **fields): folders of that codec and of a transcriber of it with random weights, sharp enough to hear
+    something in anything. events: whether it has a decoder. fields: others of its TranscriberConfig."""
+    codec, _ = tiny_music()
+
+    def make(events: bool = True, **fields: object) -> tuple[Path, Path]:
+        import torch
+
+        from solfa.codecs.vqvae import load_vqvae
+        from solfa.transcription.config import TranscriberConfig
+        from solfa.transcription.model import TokenTranscriber
+        from solfa.transcription.vocabulary import solfa_events
+
+        folder = tmp_path_factory.mktemp("notes")
+        config = {
+            "name": "tiny-notes",
+            "codec": "tiny",
+            "weights_hash": load_vqvae(codec).weights_hash,
+            "sample_rate": 8000,
+            "frame_rate": 50.0,
+            "codebooks": 3,
+            "codebook_size": 16,
+            "width": 16,
+            "heads": 2,
+            "encoder_layers": 2,
+            "conv_layers": 1,
+            "kernel": 3,
+            "channels": 4,
+            "pitch_layers": 1,
+            "segment_frames": 25,
+            "lowest": 48,
+            "highest": 72,
+            "decoder_layers": 1 if events else 0,
+            "vocabulary": solfa_events() if events else None,
+        }
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.manual_seed(0)
+            model = TokenTranscriber(TranscriberConfig(**(config | fields)))  # type: ignore[arg-type]
+            for weight in model.parameters():
+                if weight.ndim > 1:
+                    weight *= 3
+            model.frame_head.bias[0] = 0.0  # onsets are not rare
+            model.save(folder / "notes")
+        return codec, folder / "notes"
+
+    return make

@@ -32,8 +32,9 @@ ROOMS: dict[str, set[str]] = {
     "tokenize_audio": {"codecs", "data", "audio", "eval"},  # eval: what codes cost in quality
     "train": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "music": FLOOR_1 | FLOOR_2 | FLOOR_3,
-    "cli": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "studio"},
-    "studio": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music"},
+    "transcriber": FLOOR_1 | FLOOR_2 | FLOOR_3,
+    "cli": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "transcriber", "studio"},
+    "studio": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "transcriber"},
     "__main__": {"cli"},
 }
 MAX_LINES = 400

@@ -1,7 +1,8 @@
-"""What `encode` and `decode` share: many files in, one file out for each, in parallel, and a word on every failure."""
+"""What `encode`, `decode` and `transcribe` share: many files in, one file out for each, in parallel, and a word on every failure."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from solfa.cli.inputs import Input, expand, with_targets
 from solfa.cli.jobs import check_jobs, run_jobs
@@ -13,11 +14,23 @@ def plan(arguments: Sequence[str], *, into: Path | None, reads: Sequence[str], w
     return with_targets(expand(arguments, reads), into, writes)
 
 
-def convert(label: str, planned: Sequence[Input], work: Callable[[Input], str], *, overwrite: bool, jobs: int) -> int:
+def _told(item: Input, remark: str) -> None:
+    out(f"{item.path} -> {item.target}  {remark}")
+
+
+def convert(
+    label: str,
+    planned: Sequence[Input],
+    work: Callable[[Input], Any],
+    *,
+    overwrite: bool,
+    jobs: int,
+    tell: Callable[[Input, Any], None] = _told,
+) -> int:
     """Runs `work`, which writes an input's target and gives a remark, on each input; returns the exit code.
 
-    Lines come in the order of the inputs: `source -> target  remark` on stdout, `source: reason` on stderr. A target
-    that is there is left alone, and said so, unless `overwrite`.
+    Lines come in the order of the inputs: `source -> target  remark` on stdout (or what `tell` makes of a result),
+    `source: reason` on stderr. A target that is there is left alone, and said so, unless `overwrite`.
     """
     check_jobs(jobs)
     failed = skipped = 0
@@ -35,7 +48,7 @@ def convert(label: str, planned: Sequence[Input], work: Callable[[Input], str], 
         for outcome in run_jobs(_Job(work), ready, jobs=jobs):
             bar.advance(1, detail=outcome.item.path.name)
             if outcome.error is None:
-                out(f"{outcome.item.path} -> {outcome.item.target}  {outcome.result}")
+                tell(outcome.item, outcome.result)
             else:
                 failed += 1
                 fail(str(outcome.item.path), outcome.error)
@@ -47,10 +60,10 @@ def convert(label: str, planned: Sequence[Input], work: Callable[[Input], str], 
 class _Job:
     """`work`, once the target's folder is there. (A class, as a closure does not travel to another process.)"""
 
-    def __init__(self, work: Callable[[Input], str]) -> None:
+    def __init__(self, work: Callable[[Input], Any]) -> None:
         self.work = work
 
-    def __call__(self, item: Input) -> str:
+    def __call__(self, item: Input) -> Any:
         assert item.target is not None
         item.target.parent.mkdir(parents=True, exist_ok=True)
         return self.work(item)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 PURPOSES = {  # of the kinds of checkpoint that are no codecs
     "code-lm": "smaller token files of {codec} (solfa encode --lm)",
     "lm": "music from text, as codes of {codec}",
+    "transcriber": "notes of recordings, from codes of {codec} (solfa transcribe)",
 }
 
 

@@ -196,13 +196,16 @@ class Codec(nn.Module, ABC):
         sound = (torch.from_numpy(block) for block in blocks(path))
         return self._codes([self._encode_item(sound, info(path).sample_rate, k)])
 
-    def encode_blocks(self, parts: Iterable[Tensor], codebooks: int | None = None) -> Iterator[Tensor]:
-        """Blocks of samples [C, n], of any lengths, at the codec's rate, to blocks of codes [k, t].
+    def encode_blocks(
+        self, parts: Iterable[Tensor], codebooks: int | None = None, sample_rate: int | None = None
+    ) -> Iterator[Tensor]:
+        """Blocks of samples [C, n], of any lengths, to blocks of codes [k, t]: those of `encode` and `encode_file`.
 
-        The codes do not depend on how the samples were cut into blocks. Memory is bounded, whatever the length.
+        sample_rate: of the samples, where it is not the codec's. The codes do not depend on how the samples were cut into blocks. Memory
+        is bounded, whatever the length.
         """
         k = self.check_codebooks(codebooks)
-        yield from (block.tokens for block in self.encode_parts(self._fit_channels(parts), k))
+        yield from (block.tokens for block in self.encode_parts(self._fit(parts, sample_rate or self.sample_rate), k))
 
     def decode(self, codes: Codes, codebooks: int | None = None) -> Audio:
         """Sound of the codes: samples [B, C, S], as many as went in (shorter items are followed by zeros).
@@ -261,15 +264,9 @@ class Codec(nn.Module, ABC):
         """Parts of one recording at any rate to its codes."""
         size = 0
 
-        def sound() -> Iterator[Tensor]:
-            resampler = make_resampler(self.resampler, rate, self.sample_rate, self.channels)
-            for part in self._fit_channels(parts):
-                yield torch.from_numpy(resampler.push(part.numpy())) if rate != self.sample_rate else part
-            yield torch.from_numpy(resampler.flush())
-
         def counted() -> Iterator[Tensor]:
             nonlocal size
-            for part in sound():
+            for part in self._fit(parts, rate):
                 size += part.shape[-1]
                 yield part
 
@@ -281,6 +278,13 @@ class Codec(nn.Module, ABC):
             if len(tokens) == MERGED:
                 tokens = [torch.cat(tokens, -1)]
         return _Item(torch.cat(tokens, -1), scales, size)
+
+    def _fit(self, parts: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
+        """Parts of any rate and channels in the codec's."""
+        resampler = make_resampler(self.resampler, rate, self.sample_rate, self.channels)
+        for part in self._fit_channels(parts):
+            yield torch.from_numpy(resampler.push(part.numpy())) if rate != self.sample_rate else part
+        yield torch.from_numpy(resampler.flush())
 
     def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         first = True

@@ -87,10 +87,11 @@ class TransformerState:
 class Transformer(nn.Module):
     """The decoder's blocks. Input and output are vectors [B, S, D]."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, form: type[Block] | None = None) -> None:
+        """form: of the blocks, where it is not `Block`."""
         super().__init__()
         self.config = config
-        self.blocks: nn.ModuleList = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.blocks: nn.ModuleList = nn.ModuleList((form or Block)(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
         self.checkpointed = False  # recompute each block in the backward pass: less memory, more time
         for layer, block in enumerate(self.blocks, 1):

@@ -1,0 +1,237 @@
+"""A transcriber of codec tokens: an encoder over the codes of a segment, frame outputs beside it, and a decoder that writes events.
+
+The roles are MT3's (Gardner et al., 2021, arXiv 2111.03017), whose encoder hears a spectrogram: here it hears a codec's codes, its latents,
+or the hidden states of a language model, 50 times a second where MT3 has 125. What MT3 has not are the frame outputs (Hawthorne et al.,
+2018, arXiv 1710.11153): they are read alone, without the decoder, or say what the decoder may write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from solfa import checkpoint
+from solfa.nn.gated import GatedTransformer
+from solfa.nn.transformer import Memory, TransformerState
+from solfa.transcription.config import TranscriberConfig
+from solfa.transcription.frames import DRUMS, FrameOutputs, Programs
+from solfa.transcription.front import INSTRUMENTS, Encoder, Front
+from solfa.transcription.heads import FrameHead, ProgramHead
+
+KIND = "transcriber"
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the encoder makes of segments. Where `mask` is False there is no sound, and nothing there means anything."""
+
+    memory: Tensor  # [B, T, W]
+    mask: Tensor | None  # [B, T] bool; None: all is sound
+    frames: FrameOutputs  # logits [B, T, P]
+    pitches: Tensor  # [B, C, T, pitches] the map that the frame outputs and the instruments are read from
+    hint: Tensor | None = None  # [B, 129] bool
+
+    def rows(self, chosen: Tensor) -> Heard:
+        """Of rows [n] of the batch, as they are named: they may be left out, and stand twice."""
+        mask, hint = (None if part is None else part[chosen] for part in (self.mask, self.hint))
+        return Heard(self.memory[chosen], mask, self.frames.map(lambda x: x[chosen]), self.pitches[chosen], hint)
+
+
+@dataclass(frozen=True)
+class EventState:
+    """The past of events that are written step by step. Its buffers are written in place: it is good for one continuation."""
+
+    transformer: TransformerState
+
+    @property
+    def position(self) -> int:
+        """How many ids have been read."""
+        return self.transformer.position
+
+    def rows(self, chosen: Tensor, memory: bool = True) -> EventState:
+        """A copy of rows [n] of the batch, as they are named: for a beam, or to go on with those that have not ended.
+
+        memory: False where every row hears already what the row that takes its place hears: that is then not copied.
+        """
+        old = self.transformer
+
+        def past(part: Tensor) -> Tensor:  # [B, H, capacity, d]; what was not written yet is not copied
+            copy = part.new_empty(len(chosen), *part.shape[1:])
+            copy[:, :, : old.position] = part[:, :, : old.position][chosen]
+            return copy
+
+        keys, values = (tuple(past(part) for part in each) for each in (old.keys, old.values))
+        if not memory:
+            return EventState(replace(old, keys=keys, values=values))
+        heard = tuple((keys[chosen], values[chosen]) for keys, values in old.memory)
+        mask = None if old.mask is None else old.mask[chosen]
+        return EventState(replace(old, keys=keys, values=values, memory=heard, mask=mask))
+
+
+class TokenTranscriber(nn.Module):
+    """Notes and events of codes. `encode` hears segments; `start` and `advance` write events step by step, `forward` reads all at once."""
+
+    def __init__(self, config: TranscriberConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.front = Front(config)
+        self.encoder = Encoder(config)
+        self.frame_head = FrameHead(config)
+        self.program_head = ProgramHead(config)
+        if config.vocabulary is not None:
+            self.events = nn.Embedding(config.vocabulary.size, config.width)
+            self.decoder = GatedTransformer(config.transformer)
+            self.head = nn.Linear(
+                config.width, config.vocabulary.size, bias=False
+            )  # not the embedding again, as in T5.1.1
+            nn.init.normal_(self.head.weight, 0.0, config.width**-0.5)
+
+    @property
+    def device(self) -> torch.device:
+        return self.encoder.norm.weight.device
+
+    def encode(
+        self,
+        source: Tensor,
+        lengths: Tensor | Sequence[int] | None = None,
+        hint: Tensor | None = None,
+        codebooks: int | None = None,
+    ) -> Heard:
+        """Hear segments: codes [B, K, T] (int64) or vectors [B, D, T], as the configuration says, with a row's frames behind one another.
+
+        lengths: frames of each row, 1 to T; what follows them is padding, codes of any legal value, and is not heard. hint: [B, 129] bool,
+        the programs that play and whether drums do; a row of none, as None, tells nothing. codebooks: read the first so many of the
+        codes only, which may then be as few. Raises ValueError for a source of another kind or shape, for codes that do not exist, and
+        for lengths and hints that do not fit.
+        """
+        self.front.check(source, codebooks)
+        batch, _, frames = source.shape
+        if frames == 0:
+            raise ValueError("a segment of 0 frames: at least one is heard")
+        mask, hint = self._mask(lengths, batch, frames), self._checked(hint, batch)
+        source = source.to(self.device)
+        memory = self.encoder(self.front(source, hint, codebooks), mask)
+        pitches, outputs = self.frame_head(memory, mask)
+        return Heard(memory, mask, outputs, pitches, hint)
+
+    def _mask(self, lengths: Tensor | Sequence[int] | None, batch: int, frames: int) -> Tensor | None:
+        if lengths is None:
+            return None
+        counts = torch.as_tensor(lengths, dtype=torch.int64)
+        if counts.shape != (batch,) or not bool(((counts >= 1) & (counts <= frames)).all()):
+            raise ValueError(f"lengths {counts.tolist()}: {batch} are needed, each from 1 to {frames}")
+        return (torch.arange(frames) < counts.cpu()[:, None]).to(self.device)
+
+    def _checked(self, hint: Tensor | None, batch: int) -> Tensor | None:
+        if hint is None:
+            return None
+        if not self.config.hints:
+            raise ValueError(f"{self.config.name} takes no hint of what plays")
+        if hint.shape != (batch, INSTRUMENTS) or hint.dtype != torch.bool:
+            raise ValueError(f"a hint of {hint.dtype} {tuple(hint.shape)}: it must be bool [{batch}, {INSTRUMENTS}]")
+        return hint.to(self.device)
+
+    def programs(self, heard: Heard, rows: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
+        """Logits [n, 129] of the instruments of notes that begin at these rows, frames and columns of the outputs, int64 [n] each.
+
+        The last is drums. The hint was heard by the encoder; it rules nothing out here, as it does in `instruments`.
+        """
+        return self.program_head(heard.memory, heard.pitches, rows, frames, columns)
+
+    @torch.no_grad()
+    def instruments(self, heard: Heard, rows: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
+        """The likeliest programs [n], of those of the row's hint where it has one; 128 is drums.
+
+        A model with columns for drums takes no pitch for one, and no drum for a pitch.
+        """
+        logits, kinds = self.programs(heard, rows, frames, columns).float(), self.config.columns
+        legal = torch.ones_like(logits, dtype=torch.bool)
+        if kinds.count > kinds.pitched:
+            legal[:, DRUMS] = False
+        if heard.hint is not None:
+            told = legal & heard.hint[rows]
+            legal = torch.where(told.any(1, keepdim=True), told, legal)
+        chosen = logits.masked_fill(~legal, float("-inf")).argmax(1)
+        return torch.where(columns >= kinds.pitched, DRUMS, chosen)
+
+    def naming(self, heard: Heard, row: int = 0, first: int = 0) -> Programs:
+        """What names the instruments of a row's notes in `frame_notes` and `FrameReader.push`; their piece begins at frame `first` here."""
+
+        def programs(frames: np.ndarray, columns: np.ndarray) -> np.ndarray:
+            places = (
+                torch.from_numpy(each).to(self.device) for each in (np.full_like(frames, row), frames + first, columns)
+            )
+            return self.instruments(heard, *places).cpu().numpy()
+
+        return programs
+
+    def forward(
+        self,
+        source: Tensor,
+        ids: Tensor | None = None,
+        lengths: Tensor | Sequence[int] | None = None,
+        hint: Tensor | None = None,
+        codebooks: int | None = None,
+    ) -> tuple[Tensor | None, Heard]:
+        """Logits [B, L, V] of what follows each of the ids [B, L], and what was heard; without ids, None and what was heard.
+
+        A sequence begins with the vocabulary's `pad`, as T5's do: [pad, first event, ...] is read, [first event, ..., eos] is written.
+        What follows a sequence in its row changes nothing before it. The rest is as in `encode`.
+        """
+        heard = self.encode(source, lengths, hint, codebooks)
+        if ids is None:
+            return None, heard
+        self._check_events()
+        return self.head(self.decoder(self.events(ids), Memory(heard.memory, heard.mask))), heard
+
+    def start(self, heard: Heard, capacity: int) -> EventState:
+        """The state before the first of at most `capacity` ids, the first `pad` among them."""
+        self._check_events()
+        return EventState(self.decoder.start(len(heard.memory), capacity, Memory(heard.memory, heard.mask)))
+
+    def advance(self, ids: Tensor, state: EventState) -> tuple[Tensor, EventState]:
+        """The next ids [B, S] read, `pad` the very first: logits [B, S, V] of what follows each. The state that was given is used up."""
+        hidden, transformer = self.decoder.advance(self.events(ids), state.transformer)
+        return self.head(hidden), EventState(transformer)
+
+    def _check_events(self) -> None:
+        if self.config.vocabulary is None:
+            raise ValueError(f"{self.config.name} writes no events: it has frame outputs only")
+
+    def start_from(self, vectors: Sequence[Tensor]) -> None:
+        """Begin with the codec's own vectors of its codes, [N, C] of each codebook: see `Front.start_from`."""
+        self.front.start_from(vectors)
+
+    def save(
+        self, folder: str | Path, metadata: dict[str, Any] | None = None, dtype: torch.dtype = torch.float32
+    ) -> None:
+        """Write a checkpoint folder, its weights in `dtype`."""
+        tensors = {name: weight.detach().to("cpu", dtype) for name, weight in self.named_parameters()}
+        checkpoint.save(folder, KIND, asdict(self.config), tensors, metadata=metadata)
+
+
+def load_transcriber_model(folder: str | Path, device: str = "cpu") -> TokenTranscriber:
+    """The model of a checkpoint folder, in float32, ready to hear. CheckpointError or ValueError where it is missing, damaged or another's.
+
+    Its configuration and the shapes of its tensors are compared before any memory is taken for the model.
+    """
+    loaded = checkpoint.load(folder, KIND)
+    config = checkpoint.config_from_dict(TranscriberConfig, loaded.config, where=str(folder))
+    with torch.device("meta"):
+        model = TokenTranscriber(config)
+    if wrong := checkpoint.misfits(dict(model.named_parameters()), loaded.tensors):
+        raise ValueError(
+            f"{folder}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
+        )
+    ready = {name: tensor.float() for name, tensor in loaded.tensors.items()}
+    for name, tensor in ready.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{folder}: tensor {name!r} holds NaN or infinity")
+    model.load_state_dict(ready, assign=True)
+    return model.eval().to(device)
