@@ -28,12 +28,17 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "encode": ("solfa.cli.encode:encode", "Recordings to token files: WAV, FLAC, MP3, OGG -> .solfa"),
     "decode": ("solfa.cli.decode:decode", "Token files to recordings: .solfa, .ecdc, .dac -> WAV, FLAC"),
     "generate": ("solfa.cli.generate:generate", "Music from a description: text -> WAV, FLAC, .solfa"),
+    "transcribe": (
+        "solfa.cli.transcribe:transcribe",
+        "Recordings and token files to notes: MIDI, ABC, MusicXML, SVG, JSON",
+    ),
     "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec or a model"),
     "models": ("solfa.cli.models:models", "The codecs and models that can be named"),
     "export": ("solfa.cli.export:export", "A codec's networks as ONNX files"),
     "synth": ("solfa.cli.synth:synth", "Composed scores, rendered: audio, captions, notes"),
+    "dataset": ("solfa.cli.dataset:dataset", "Published datasets of recordings with notes: what a download holds"),
     "train": ("solfa.cli.train:train", "Run a training recipe"),
-    "eval": ("solfa.cli.eval:app", "Measure codecs, their codebooks, and generated music"),
+    "eval": ("solfa.cli.eval:app", "Measure codecs, their codebooks, generated music, and transcriptions"),
     "demo": ("solfa.cli.demo:demo", "A recording to tokens and back, and a page that plays and shows it"),
 }
 HELP = {"--help", "-h"}
