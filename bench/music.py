@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from solfa.data.composer.theory import MINOR_MODES
-from solfa.data.composer.words import FLATS, GENRE_NOUNS, SHARP_MAJOR, SHARP_MINOR, SHARPS, instrument_names
+from solfa.data.composer.words import GENRE_NOUNS, instrument_names, tonic_name
 from solfa.data.manifest import NAME, Entry, read_manifest, write_manifest
 from solfa.lm.sampling import SamplingOptions
 from solfa.music import TextToMusic
@@ -28,11 +28,9 @@ BATCH = 8
 def asked(entry: Entry) -> str:
     """ "playful waltz for violin and piano in G major, 3/4, 140 bpm": the same wording for all, the first name of every instrument."""
     a = entry.attributes
-    minor = a["mode"] in MINOR_MODES
-    notes = SHARPS if a["tonic"] in (SHARP_MINOR if minor else SHARP_MAJOR) else FLATS
     names = list(dict.fromkeys(instrument_names(voice["program"])[0] for voice in a["instruments"]))
     players = f"solo {names[0]}" if len(names) == 1 else f"{names[0]} and {names[1]}"
-    key = f"{notes[a['tonic']]} {'minor' if minor else 'major'}"
+    key = f"{tonic_name(a['tonic'], a['mode'])} {'minor' if a['mode'] in MINOR_MODES else 'major'}"
     return f"{a['mood']} {GENRE_NOUNS[a['genre']][0]} for {players} in {key}, {a['metre'][0]}/{a['metre'][1]}, {a['tempo']} bpm"
 
 

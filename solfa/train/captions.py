@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from solfa.data.composer.instruments import INSTRUMENTS
+from solfa.data.composer.words import tonic_name
 
-NOTES = ("C", "D flat", "D", "E flat", "E", "F", "F sharp", "G", "A flat", "A", "B flat", "B")
 CAPTIONS = ("text", "description", "caption", "prompt")  # fields that hold one caption
 LISTS = ("captions", "descriptions", "texts")  # fields that hold several
 # Fields that are told as "name: value": composed pieces' names beside MusicGen's, then fields that are told as they are called.
@@ -76,7 +76,7 @@ def in_words(attributes: Mapping[str, Any], instruments: bool = False) -> dict[s
     words = {}
     tonic, mode = attributes.get("tonic"), attributes.get("mode")
     if isinstance(tonic, int) and isinstance(mode, str):
-        words["key"] = f"{NOTES[tonic % 12]} {mode}"
+        words["key"] = f"{tonic_name(tonic % 12, mode)} {mode}"
     elif text := as_text(attributes.get("key")):
         words["key"] = text
     for name, told in TOLD:

@@ -9,7 +9,7 @@ from typing import Any
 from solfa.data.composer import words
 from solfa.data.composer.attributes import Attributes
 from solfa.data.composer.genres import GENRES
-from solfa.data.composer.theory import MINOR_MODES, SCALES
+from solfa.data.composer.theory import SCALES
 
 
 class Facts:
@@ -88,8 +88,7 @@ class Facts:
         tonic, mode = self.data["tonic"], self.data["mode"]
         if not self.voices or tonic is None or mode not in SCALES or not self._first("key"):
             return None
-        sharp = tonic in (words.SHARP_MINOR if mode in MINOR_MODES else words.SHARP_MAJOR)
-        note = (words.SHARPS if sharp else words.FLATS)[tonic]
+        note = words.tonic_name(tonic, mode)
         if self.chance(0.4):
             note = note.replace(" sharp", "#").replace(" flat", "b")
         return f"{note} {self.pick(words.MODE_NAMES[mode])}".strip()

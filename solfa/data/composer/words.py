@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from solfa.data.composer.instruments import INSTRUMENTS
+from solfa.data.composer.theory import MINOR_MODES
 
 GENRE_NOUNS: dict[str, tuple[str, ...]] = {
     "waltz": ("waltz", "waltz", "waltz tune"),
@@ -94,10 +95,10 @@ MODE_NAMES: dict[str, tuple[str, ...]] = {
     "mixolydian": ("mixolydian", "Mixolydian mode", "Mixolydian"), "major pentatonic": ("major pentatonic", "major"),
     "minor pentatonic": ("minor pentatonic", "minor"), "blues": ("", "blues"),
 }  # fmt: skip
-SHARPS = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B")
-FLATS = ("C", "D flat", "D", "E flat", "E", "F", "G flat", "G", "A flat", "A", "B flat", "B")
+_SHARPS = ("C", "C sharp", "D", "D sharp", "E", "F", "F sharp", "G", "G sharp", "A", "A sharp", "B")
+_FLATS = ("C", "D flat", "D", "E flat", "E", "F", "G flat", "G", "A flat", "A", "B flat", "B")
 # Which of the twelve notes are better spelled sharp, by whether the mode is minor.
-SHARP_MINOR, SHARP_MAJOR = frozenset({1, 3, 6, 8}), frozenset({6})
+_SHARP_MINOR, _SHARP_MAJOR = frozenset({1, 3, 6, 8}), frozenset({6})
 
 KIT_WORDS: dict[int, tuple[str, ...]] = {
     0: ("drums", "drum kit", "acoustic drums"), 8: ("drums", "drum kit", "room drums"),
@@ -136,6 +137,12 @@ _SYNONYMS: dict[int, tuple[str, ...]] = {
     108: ("thumb piano", "mbira"), 110: ("folk fiddle",), 114: ("steel pans",), 116: ("taiko",),
 }  # fmt: skip
 _EFFECTS = range(120, 128)
+
+
+def tonic_name(tonic: int, mode: str) -> str:
+    """A tonic (pitch class) in words, spelled as it is in keys of that mode: "E flat", "C sharp"."""
+    sharp = tonic in (_SHARP_MINOR if mode in MINOR_MODES else _SHARP_MAJOR)
+    return (_SHARPS if sharp else _FLATS)[tonic]
 
 
 def instrument_names(program: int) -> tuple[str, ...]:
