@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.codecs.codec import Codec
@@ -45,6 +45,8 @@ def start_lm(
     config = model.config
     found = _codec(codec, init, config.codec)
     _check_codec(config, found)
+    if init is None:
+        model.config = replace(config, weights_hash=found.weights_hash)  # the codes are this codec's, and no other's
     if init is None and init_codec:
         if not isinstance(found, VQVAE):
             raise ValueError(f"init_codec: {config.codec} shows no code vectors; set it to false")

@@ -231,6 +231,11 @@ def test_what_cannot_be_is_said(music: Music, fields: dict[str, Any], message: s
         LMTask(configured(music, **fields))
 
 
+def test_a_new_model_knows_its_codec(music: Music) -> None:
+    task = LMTask(configured(music, model=replace(music[1], weights_hash="")))
+    assert task.model.config.weights_hash == load_codec(music[0]).weights_hash
+
+
 def test_the_recipes_are_as_they_say() -> None:
     large = load_recipe("musicgen:large")
     assert (large.train.clip, large.task.condition_dropout, large.task.model.transformer.width) == (3.0, 0.2, 2048)  # type: ignore[attr-defined]
