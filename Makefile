@@ -17,7 +17,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test test-reference lint types bench codec-data music-data clean
+.PHONY: help demo test test-reference lint types bench codec-data music-data notes-data clean
 
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
+	@echo "make notes-data    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB), in data/notes"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -70,6 +71,23 @@ music-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/test --items 128 --seed 42 $(MUSIC)
 	for part in train valid test; do \
 		$(BIN)/solfa encode data/music/$$part/audio -o data/music/$$part/codes --codebooks 4 --coding packed -j $(JOBS) || exit 1; done
+
+# What a transcriber hears: all instruments with a pitch (112 to 127 are noises), rooms, noise and detuning, by two soundfonts; drums apart.
+# Drills are every key, soft and loud. Held out: other pieces by the same soundfonts (valid), and by one that training never hears (test).
+NOTES := --soundfont $(SF2)/FluidR3_GM.sf2 --soundfont $(SF2)/MuseScore_General_Full.sf2
+PITCHED := --programs 0-111,114
+PIANO := "solo,piano arpeggios,alberti piano,block-chord piano,nocturne piano,stride piano"
+notes-data: $(VENV)/.core
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/scores --items 2000 --seed 60 --seconds 10 30 $(PITCHED) $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/solos --items 800 --seed 61 --seconds 10 20 $(PITCHED) --textures solo,duo --balance $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/piano --items 1000 --seed 62 --seconds 10 30 --programs 0-3 --textures $(PIANO) $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/drums --items 500 --seed 63 --seconds 10 30 --exclude-programs 112-113,115-127 $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/drills --items 800 --seed 64 --seconds 10 20 --kind drills $(PITCHED) $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/keys --items 700 --seed 65 --seconds 10 20 --kind drills --programs 0-5 $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/valid --items 96 --seed 66 --seconds 10 14 --exclude-programs 112-113,115-127 $(NOTES)
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/test --items 96 --seed 67 --seconds 10 14 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2
+	for part in scores solos piano drums drills keys valid test; do \
+		$(BIN)/solfa encode data/notes/$$part/audio -o data/notes/$$part/codes --coding packed -j $(JOBS) || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

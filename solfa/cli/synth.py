@@ -17,7 +17,7 @@ def synth(
     items: int | None = None,
     seed: int = 0,
     jobs: report.Jobs = 1,
-    kind: Literal["scores", "sounds", "speech"] = "scores",
+    kind: Literal["scores", "drills", "sounds", "speech"] = "scores",
     seconds: tuple[float, float] | None = None,
     source: Annotated[str | None, Parameter(name="--from")] = None,
     instruments: Literal["keep", "vary"] = "keep",
@@ -64,7 +64,8 @@ def synth(
     jobs
         Processes; 0 is one a core.
     kind
-        scores are composed pieces; sounds are noise, tones, drums and synthesizer lines; speech needs espeak-ng or flite.
+        scores are composed pieces; drills are notes of any pitch, length and loudness, to train transcribers on; sounds are noise,
+        tones, drums and synthesizer lines; speech needs espeak-ng or flite.
     seconds
         The shortest and the longest piece; 10 60 by default.
     source
@@ -174,7 +175,7 @@ def _check(kind: str, source: str | None, played: bool, cut: bool, timed: bool) 
         raise report.UsageError("--seconds does not go with --from: see --max-seconds")
     if source is not None and kind != "scores":
         raise report.UsageError(f"--kind {kind} does not go with --from")
-    if kind != "scores" and played:
+    if kind not in ("scores", "drills") and played:
         raise report.UsageError(f"--soundfont, --renderer and programs do not go with --kind {kind}")
 
 

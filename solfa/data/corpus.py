@@ -23,7 +23,7 @@ from solfa.data.programs import restrict, vary
 from solfa.data.render import excerpt
 from solfa.data.synth import Settings, draw_renderer, rendered
 from solfa.score.midi import read_midi
-from solfa.score.musicxml import read_musicxml
+from solfa.score.musicxml.read import read_musicxml
 from solfa.score.score import Score
 
 MIDI_SUFFIXES = (".mid", ".midi")

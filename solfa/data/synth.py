@@ -19,6 +19,7 @@ from solfa.data.composer.compose import compose
 from solfa.data.composer.describe import observed
 from solfa.data.composer.instruments import KITS, suited
 from solfa.data.domain import EVERYTHING, Domain, textures_of
+from solfa.data.drills import drill
 from solfa.data.effects import RenderOptions, apply_effects, draw_effects
 from solfa.data.manifest import Entry
 from solfa.data.programs import Presets, nearest, parse_presets, restrict
@@ -28,17 +29,17 @@ from solfa.data.sounds.sound import make_sound
 from solfa.data.sounds.speech import choose_engines, make_speech
 from solfa.score.score import Score
 
-KINDS = ("scores", "sounds", "speech")
+KINDS = ("scores", "drills", "sounds", "speech")
 _CHOICES = ("domain", "balanced", "accompaniment", "steady", "captions")
-LENGTHS = {"scores": (4.0, 120.0), "sounds": (0.5, 120.0), "speech": (0.5, 120.0)}  # seconds that can be asked for
+LENGTHS = {"scores": (4.0, 120.0), "drills": (4.0, 120.0), "sounds": (0.5, 120.0), "speech": (0.5, 120.0)}  # seconds that can be asked for
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a folder's bytes depend on, beside how many items there are.
 
-    kind: "scores", "sounds" or "speech". seconds: range of an item's length. soundfonts: paths, one is drawn for an item; none takes the
-    system's. renderer: "auto", "fluidsynth" or "tinysoundfont". programs, exclude: presets that may sound, see `parse_presets`.
+    kind: "scores", "drills", "sounds" or "speech". seconds: range of an item's length. soundfonts: paths, one is drawn for an item;
+    none takes the system's. renderer: "auto", "fluidsynth" or "tinysoundfont". programs, exclude: what may sound, see `parse_presets`.
     valid, test: shares (0 to 1) of the items that go into these splits; the rest is "train". options: see `RenderOptions`.
     Of scores alone: domain, what is composed. balanced: every program that can play a tune leads equally often. accompaniment: the
     programs for all parts but the lead (which it is not, where there is a choice). steady: no rubato. captions: how many
@@ -103,6 +104,8 @@ class Settings:
             self.accompanying(presets)
             if self.kind == "scores":
                 draw_attributes(self, presets, random.Random(0))  # raises where nothing can be drawn
+            elif self.kind == "drills":
+                drill(random.Random(0), 4.0, presets)
         return replace(self, soundfonts=fonts, renderer=choose_backend(self.renderer))
 
     def to_dict(self) -> dict[str, Any]:
@@ -141,6 +144,9 @@ def synthesize(
     if settings.kind == "scores":
         settings = settings.resolved()
         make = ComposedItem(settings)
+    elif settings.kind == "drills":
+        settings = settings.resolved()
+        make = DrillItem(settings)
     elif settings.kind == "speech":
         make = SpeechItem(settings, choose_engines())
     else:
@@ -175,6 +181,21 @@ class ComposedItem:
         # A stream of their own: however many there are, the rest of the item stays as it is.
         more = further_captions(told, settings.captions - 1, random.Random(f"{settings.seed}/captions/{index}"))
         return replace(made, entry=replace(made.entry, extra=made.entry.extra | {"captions": more}))
+
+
+@dataclass(frozen=True)
+class DrillItem:
+    """Item `index` of drills: notes to hear, not to listen to."""
+
+    settings: Settings
+
+    def __call__(self, index: int) -> Made:
+        settings = self.settings
+        rng = random.Random(f"{settings.seed}/drills/{index}")
+        renderer = draw_renderer(settings, rng)
+        presets = settings.presets.within(renderer.soundfont)
+        score = drill(rng, rng.uniform(*settings.seconds), presets)
+        return rendered(settings, item_id(index), str(index), score, renderer, rng, "", {})
 
 
 def draw_renderer(settings: Settings, rng: random.Random) -> Renderer:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import torch
 
-from solfa.audio.io import Audio, AudioError, read
-from solfa.codecs.codec import Codec
+from solfa.audio.io import AudioError, read
+from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.sides import encode_sides
 from solfa.codecs.token_file import TokenFile, TokenFileError, write_tokens
 from solfa.train.distributed import group_rank, group_wait
 from solfa.train.progress import Progress
@@ -47,7 +48,11 @@ class CodeCache:
 
     def fresh(self, audio: Path) -> bool:
         """Whether the codes of a recording are there, of this codec and of the sound as it is now."""
-        return audio.is_file() and all(self._fits(target, _source(audio)) for target in self.targets(audio))
+        return audio.is_file() and all(self._fits(target, self.source(audio)) for target in self.targets(audio))
+
+    def source(self, audio: Path) -> str:
+        """What the codes are made of: another one than theirs, and they are made anew."""
+        return file_stamp(audio)
 
     def fill(self, recordings: Sequence[Recording], device: str = "cpu") -> set[Path]:
         """Encode what is missing; gives the sound files that there are codes of, and warns of the others, with their number.
@@ -89,20 +94,20 @@ class CodeCache:
         return problems
 
     def _encode(self, audio: Path) -> None:
-        source, targets = _source(audio), self.targets(audio)
+        source, targets = self.source(audio), self.targets(audio)
         targets[0].parent.mkdir(parents=True, exist_ok=True)
-        if self.apart:
-            sound = read(audio)
-            if sound.channels > 2:
-                raise ValueError(f"{sound.channels} channels: a stereo model hears 1 or 2")
-            sides = sound.samples.expand(-1, 2, -1).transpose(0, 1).contiguous()  # [2, 1, S]
-            codes = self.codec.encode(Audio(sides, sound.sample_rate), codebooks=self.codebooks)
-        else:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*channels of the input are averaged")  # of every file
-                codes = self.codec.encode_file(audio, self.codebooks)
+        codes = self.encoded(audio)
         for item, target in enumerate(targets):
-            write_tokens(target, codes, item=item, metadata={SOURCE: source})
+            # Packed: files that are read at every start are not worth the time of the adaptive coding.
+            write_tokens(target, codes, item=item, coding="packed", metadata={SOURCE: source})
+
+    def encoded(self, audio: Path) -> Codes:
+        """The codes of a recording, an item a target. Raises ValueError for sound that cannot be encoded."""
+        if self.apart:
+            return encode_sides(self.codec, read(audio), self.codebooks)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*channels of the input are averaged")  # of every file
+            return self.codec.encode_file(audio, self.codebooks)
 
     def _fits(self, target: Path, source: str) -> bool:
         if not target.is_file():
@@ -125,6 +130,7 @@ def pick_codec_device(name: str) -> str:
     return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
 
 
-def _source(audio: Path) -> str:
+def file_stamp(audio: Path) -> str:
+    """Size and time of a file."""
     status = audio.stat()
     return f"{status.st_size} {status.st_mtime_ns}"

@@ -1,0 +1,209 @@
+"""The task of the transcriber: from the codes of a recording to its notes, frame by frame and as events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from solfa.data.mixing import MixOptions
+from solfa.train.prefetch import move
+from solfa.train.task import Loss
+from solfa.train.transcriber_batch import Crop, TranscriberBatch, make_batch
+from solfa.train.transcriber_data import Reading, Take, read_data
+from solfa.train.transcriber_loss import LossWeights, event_loss, frame_losses, program_loss
+from solfa.train.transcriber_score import score_takes
+from solfa.train.transcriber_start import start_transcriber
+from solfa.transcription.config import TranscriberConfig
+from solfa.transcription.frames import FrameOptions
+from solfa.transcription.model import TokenTranscriber
+
+VALID_BATCH = 16
+
+
+@dataclass(frozen=True)
+class TranscriberTaskConfig:
+    """What a transcriber is trained on.
+
+    model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`. Crops are of its segment's length.
+    train, valid: manifests with notes, folders of sound with MIDI files, or datasets, see `find_pieces`; how they are split stands at
+        `read_data`.
+    batch: crops a step over all shards. alpha: a place of n seconds is drawn from as often as n^alpha says beside the others: 1 as long as
+        they are, 0 all alike (MT3 has 0.3, of numbers of examples); within a place every second is as likely as any other.
+    sustain: notes end as they are heard: under the pedal when it comes up. Without, when the key does.
+    augment: variants of each recording beside itself, encoded once and kept; augmentation: what is drawn for them.
+    codebook_dropout: the share of steps that are given the first 1 to K - 1 codebooks only (all numbers alike), so that one model reads
+        any bitrate. hint: the share of crops that are told what plays, of a model that can be told.
+    longest_events: tokens of a crop at most; what is beyond is cut, and that is said.
+    weights: of the losses. init: a transcriber to go on from, a name or a folder; its shape is then taken. codec: where its codec is, if
+        not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
+    valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
+    valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, likewise.
+    cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
+    """
+
+    model: TranscriberConfig | None = None
+    train: tuple[str, ...] = ()
+    valid: tuple[str, ...] = ()
+    batch: int = 16
+    seed: int = 0
+    alpha: float = 1.0
+    sustain: bool = True
+    augment: int = 0
+    augmentation: MixOptions = MixOptions()  # noqa: RUF009  (frozen)
+    codebook_dropout: float = 0.0
+    hint: float = 0.25
+    longest_events: int = 1024
+    weights: LossWeights = LossWeights()  # noqa: RUF009
+    init: str | None = None
+    codec: str | None = None
+    init_codec: bool = True
+    valid_items: int = 64
+    hold_out: int = 20
+    valid_codebooks: tuple[int, ...] = ()
+    thresholds: tuple[float, ...] = ()
+    cache: str | None = None
+    encode_on: Literal["auto", "cpu", "cuda"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("batch", 1), ("valid_items", 1), ("longest_events", 2), ("hold_out", 2), ("augment", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be at least {least}")
+        for name in ("alpha", "codebook_dropout", "hint"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
+        for threshold in self.thresholds:
+            if not 0 < threshold <= 1:
+                raise ValueError(f"thresholds are {self.thresholds}: each must lie above 0 and be at most 1")
+
+    def build(self) -> TranscriberTask:
+        return TranscriberTask(self)
+
+
+class TranscriberTask:
+    """Trains a `TokenTranscriber` by its frame outputs, the instruments of notes and, where it has a decoder, its events."""
+
+    name = "transcriber"
+
+    def __init__(self, config: TranscriberTaskConfig) -> None:
+        self.config = config
+        self.start = start_transcriber(config.model, config.init, config.codec, config.init_codec)
+        self.model = self.start.model
+        self._check_codebooks()
+        reading = Reading(
+            self.start.codec,
+            self.model.config.codebooks,
+            config.sustain,
+            config.augment,
+            config.augmentation,
+            config.seed,
+            config.cache,
+            config.encode_on,
+        )
+        data = read_data(config.train, config.valid, reading, config.hold_out, config.valid_items)
+        self.takes, self.valid = data.train, data.valid
+        self._shares = np.cumsum(shares(self.takes, config.alpha))
+
+    def _check_codebooks(self) -> None:
+        shape = self.model.config
+        if self.config.codebook_dropout and (shape.codebooks == 1 or shape.source == "trunk"):
+            raise ValueError(
+                f"codebook_dropout is {self.config.codebook_dropout}: {shape.name} reads {shape.codebooks} codebooks"
+                + (" through a language model, which needs them all" if shape.source == "trunk" else "")
+            )
+        most = 0 if shape.source == "trunk" else shape.codebooks
+        for count in self.config.valid_codebooks:
+            if not 1 <= count <= most:
+                raise ValueError(f"valid_codebooks are {self.config.valid_codebooks}: legal are 1 to {most}")
+
+    def phases(self) -> dict[str, nn.Module]:
+        return {"transcriber": self.model}
+
+    def batch(self, step: int, rank: int, world: int) -> TranscriberBatch:
+        c, shape = self.config, self.model.config
+        rng = np.random.default_rng([c.seed, step])  # of the whole step, whatever its shards are
+        dropped, fewer = rng.random() < c.codebook_dropout, int(rng.integers(1, max(2, shape.codebooks)))
+        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
+        crops = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
+        return make_batch(crops, shape, fewer if dropped else shape.codebooks, c.longest_events)
+
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.takes) - 1)
+        take = self.takes[index]
+        start = int(rng.integers(0, max(1, take.frames - self.model.config.segment_frames + 1)))
+        return Crop(take, start, bool(rng.random() < self.config.hint))
+
+    def loss(self, phase: str, batch: TranscriberBatch, step: int) -> Loss:
+        losses = self._losses(self.model, batch)
+        return Loss(self.config.weights.total(losses), {name: value.detach() for name, value in losses.items()})
+
+    def _losses(self, model: TokenTranscriber, batch: TranscriberBatch) -> dict[str, Tensor]:
+        weights, shape, targets = self.config.weights, model.config, batch.targets
+        source = self.start.source(batch.codes)
+        codebooks = batch.codes.shape[1] if shape.source == "codes" else None
+        written = None
+        if batch.ids is not None and weights.events:
+            assert shape.vocabulary is not None  # where there are ids there is one
+            pad = shape.vocabulary.pad
+            before = torch.cat([torch.full_like(batch.ids[:, :1], pad), batch.ids[:, :-1]], 1)
+            written, heard = model(source, before, batch.lengths, batch.hint, codebooks)
+        else:
+            heard = model.encode(source, batch.lengths, batch.hint, codebooks)
+        losses = frame_losses(heard.frames, targets, batch.real, weights.positive)
+        if weights.program:
+            pitched = targets.cells[:, 2] < shape.columns.pitched
+            row, frame, column = targets.cells[pitched].unbind(1)
+            losses["program"] = program_loss(model.programs(heard, row, frame, column), targets.program[pitched])
+        if written is not None and batch.asked is not None:
+            losses["events"] = event_loss(written, batch.asked, pad)
+        return losses
+
+    def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
+        """Losses on held-out segments, and how good the notes of the frame outputs are, see `score_takes`.
+
+        onset_f1_k2: with two codebooks; onset_f1_at_0.4: with another threshold of onsets.
+        """
+        assert isinstance(model, TokenTranscriber)
+        values, most = self._valid_losses(model), model.config.codebooks
+        source = None if model.config.source == "codes" else self.start.source
+        values |= score_takes(model, self.valid, most, source)
+        for count in self.config.valid_codebooks:
+            again = score_takes(model, self.valid, count, source)
+            values |= {f"{name}_k{count}": value for name, value in again.items()}
+        for onset in self.config.thresholds:
+            again = score_takes(model, self.valid, most, source, FrameOptions(onset=onset))
+            values[f"onset_f1_at_{onset:g}"] = again.get("onset_f1", 0.0)
+        return values
+
+    def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:
+        """Of the segments of all held-out recordings, told nothing; means over batches by their crops."""
+        size, shape = model.config.segment_frames, model.config
+        crops = [Crop(take, start) for take in self.valid for start in range(0, take.frames, size)]
+        sums: dict[str, float] = {}
+        for first in range(0, len(crops), VALID_BATCH):
+            some = crops[first : first + VALID_BATCH]
+            batch = make_batch(some, shape, shape.codebooks, self.config.longest_events)
+            losses = self._losses(model, move(batch, model.device))
+            losses = {"loss": self.config.weights.total(losses)} | {f"loss_{name}": v for name, v in losses.items()}
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(some) / len(crops)
+        return sums
+
+    def export(self, model: nn.Module, folder: Path) -> None:
+        assert isinstance(model, TokenTranscriber)
+        hours = sum(take.frames for take in self.takes) / model.config.frame_rate / 3600
+        facts = {"hours_of_codes": round(hours, 2), "recordings": len(self.takes), "variants": self.config.augment}
+        model.save(folder, facts, torch.float16)
+
+
+def shares(takes: list[Take], alpha: float) -> np.ndarray:
+    """How likely each take is drawn, summing to 1: places by their lengths to the power of alpha, and in a place each second alike."""
+    frames = np.array([take.frames for take in takes], np.float64)
+    place = np.array([take.place for take in takes])
+    lengths = np.bincount(place, frames)
+    wanted = np.where(lengths > 0, lengths**alpha, 0.0)
+    return frames / lengths[place] * (wanted / wanted.sum())[place]

@@ -1,0 +1,151 @@
+"""The data of a transcriber: places on disk to codes with notes, split into what is trained on and what is held out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from solfa.codecs.codec import Codec
+from solfa.data.mixing import MixOptions
+from solfa.score.score import Score
+from solfa.train.code_cache import CodeCache, pick_codec_device
+from solfa.train.code_source import Identity, read_codes
+from solfa.train.recordings import Recording
+from solfa.train.transcriber_notes import NoteTable, note_table
+from solfa.train.transcriber_places import Piece, find_pieces, read_scores, root_of
+from solfa.train.transcriber_variants import VariantCache, draw_variants
+
+Scored = tuple[Piece, Score]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How places are read: see `TranscriberTaskConfig` for the fields of the same names."""
+
+    codec: Codec
+    codebooks: int
+    sustain: bool = True
+    augment: int = 0
+    augmentation: MixOptions = MixOptions()  # noqa: RUF009  (frozen)
+    seed: int = 0
+    cache: str | None = None
+    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Take:
+    """A recording as a transcriber hears it, or a variant of one; `place` counts the places that it may be of."""
+
+    codes: np.ndarray  # [K, T] uint16
+    notes: NoteTable
+    place: int = 0
+
+    @property
+    def frames(self) -> int:
+        return self.codes.shape[1]
+
+
+@dataclass(frozen=True)
+class TranscriberData:
+    """Takes to train on, and held-out ones, without variants."""
+
+    train: list[Take]
+    valid: list[Take]
+
+
+def read_data(
+    train: Sequence[str], valid: Sequence[str], reading: Reading, hold_out: int = 20, valid_items: int = 64
+) -> TranscriberData:
+    """What folders and manifests hold, encoded where it is not yet, and its variants.
+
+    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (also val, dev,
+    test), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else every `hold_out`-th of
+    each place, at least one in all. Raises ValueError where nothing is left to train on, or codes are of another codec.
+    """
+    if not train:
+        raise ValueError("train is empty: name a folder of sound with MIDI files, or a manifest (.jsonl)")
+    found = [find_pieces(place) for place in train]
+    kept = [[each for each in pieces if each.recording.split in ("", "train")] for pieces in found]
+    if not any(kept):
+        raise ValueError(f"no recordings of the split 'train' in {list(train)}")
+    if valid:
+        there = [(place, find_pieces(place)) for place in valid]
+        held = [(place, [e for e in pieces if e.recording.held_out] or pieces) for place, pieces in there]
+    else:
+        held = [(p, [e for e in pieces if e.recording.held_out]) for p, pieces in zip(train, found, strict=True)]
+        if not any(pieces for _, pieces in held):
+            kept, out = _divided(kept, hold_out)
+            held = list(zip(train, out, strict=True))
+    validation = [take for place, pieces in _spread(held, valid_items) for take in _takes(place, pieces, reading)]
+    takes = [
+        take
+        for number, (place, pieces) in enumerate(zip(train, kept, strict=True))
+        for take in _takes(place, pieces, reading, reading.augment, number)
+    ]
+    for name, some in (("train", takes), ("valid", validation)):
+        if not some:
+            raise ValueError(f"{name}: no recording could be read")
+    return TranscriberData(takes, validation)
+
+
+def _divided(kept: list[list[Piece]], hold_out: int) -> tuple[list[list[Piece]], list[list[Piece]]]:
+    """Every `hold_out`-th piece over all places, at least one, evenly over all of them, is held out."""
+    total = sum(map(len, kept))
+    if total == 1:
+        warnings.warn("there is one recording: it is validated on, too, which tells little", stacklevel=3)
+        return kept, kept
+    count = max(1, total // hold_out)
+    out = {int(place) for place in (np.arange(count) + 0.5) * total / count}
+    train, held, number = [], [], 0
+    for pieces in kept:
+        places = range(number, number + len(pieces))
+        train.append([piece for i, piece in zip(places, pieces, strict=True) if i not in out])
+        held.append([piece for i, piece in zip(places, pieces, strict=True) if i in out])
+        number += len(pieces)
+    return train, held
+
+
+def _spread(held: list[tuple[str, list[Piece]]], count: int) -> list[tuple[str, list[Piece]]]:
+    """At most `count` pieces, evenly over all, so that every place has its share."""
+    total = sum(len(pieces) for _, pieces in held)
+    chosen = set(range(total)) if total <= count else {int((i + 0.5) * total / count) for i in range(count)}
+    numbers = iter(range(total))
+    return [(place, [piece for piece in pieces if next(numbers) in chosen]) for place, pieces in held]
+
+
+def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0, number: int = 0) -> list[Take]:
+    """The recordings of one place and their variants. Bad files are left out, and said."""
+    scored = read_scores(pieces)
+    cache = CodeCache(root_of(place), reading.codec, reading.codebooks, place=reading.cache)
+    waiting = [piece.recording for piece, _ in scored if piece.recording.codes is None]
+    device = pick_codec_device(reading.device)
+    ready = cache.fill(waiting, device) if waiting else set()
+    takes = []
+    for piece, score in scored:
+        recording = piece.recording
+        if recording.codes is not None or recording.audio in ready:
+            path = recording.codes or cache.targets(recording.audio)[0]
+            takes.append(_take(path, score, reading, number, piece.velocities))
+    for variant in range(variants):
+        takes += _varied(cache, scored, reading, variant, number)
+    return takes
+
+
+def _varied(cache: CodeCache, scored: list[Scored], reading: Reading, variant: int, number: int) -> list[Take]:
+    audio, scores = [piece.recording.audio for piece, _ in scored], [score for _, score in scored]
+    plans, varied = draw_variants(audio, scores, reading.augmentation, reading.seed, variant)
+    variants = VariantCache(cache, plans)
+    ready = variants.fill([Recording(path) for path in plans], pick_codec_device(reading.device))
+    known = all(piece.velocities for piece, _ in scored)  # a place's are; where they are not, no mixture has them
+    return [_take(variants.targets(p)[0], varied[p], reading, number, known) for p in plans if p in ready]
+
+
+def _take(path: Path, score: Score, reading: Reading, number: int, velocities: bool) -> Take:
+    codec = reading.codec
+    identity = Identity(codec.name, codec.weights_hash, codec.codebook_size)
+    notes = note_table(score, reading.sustain, velocities)
+    return Take(read_codes([path], reading.codebooks, identity), notes, number)

@@ -1,0 +1,97 @@
+"""A transcriber to train, new or one that is there already, with its codec, and what it reads of the codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from solfa.codecs.codec import Codec
+from solfa.codecs.registry import load_codec
+from solfa.codecs.vqvae import VQVAE
+from solfa.lm.model import TokenLM
+from solfa.lm.registry import load_lm
+from solfa.lm.trunk import trunk_states
+from solfa.train.code_lm import code_vectors
+from solfa.transcription.config import TranscriberConfig
+from solfa.transcription.model import TokenTranscriber
+from solfa.transcription.registry import load_transcriber
+
+
+@dataclass(frozen=True)
+class TranscriberStart:
+    """The model, its codec, and the language model whose hidden states it reads, where it does: that one is not trained."""
+
+    model: TokenTranscriber
+    codec: Codec
+    trunk: TokenLM | None = None
+
+    @torch.no_grad()
+    def source(self, codes: Tensor) -> Tensor:
+        """What the model reads of codes [B, k, T], k of them or fewer: themselves, or [B, D, T]."""
+        kind = self.model.config.source
+        if kind == "codes":
+            return codes
+        if kind == "latents":
+            assert isinstance(self.codec, VQVAE)  # checked at the start
+            return self.codec.quantizer.to(codes.device).decode(codes)
+        assert self.trunk is not None
+        return trunk_states(self.trunk.to(codes.device), codes)
+
+
+def start_transcriber(
+    shape: TranscriberConfig | None, init: str | None, codec: str | None, init_codec: bool
+) -> TranscriberStart:
+    """The model that `TranscriberTaskConfig` describes. Raises ValueError without shape and init, or where the codec does not fit."""
+    if init is None and shape is None:
+        raise ValueError("init is none: name a transcriber to go on from, or a shape (model) to begin anew")
+    model = load_transcriber(init) if init is not None else None
+    config = model.config if model is not None else shape
+    assert config is not None
+    found = load_codec(codec or config.codec)
+    _check_codec(config, found)
+    if model is None:
+        model = TokenTranscriber(replace(config, codec=found.name, weights_hash=found.weights_hash))
+        if init_codec and config.source == "codes":
+            if not isinstance(found, VQVAE):
+                raise ValueError(f"init_codec: {found.name} shows no code vectors; set it to false")
+            model.start_from(code_vectors(found, config.codebooks))
+    trunk = load_lm(config.trunk) if config.source == "trunk" else None
+    if trunk is not None:
+        _check_trunk(config, trunk)
+        trunk.requires_grad_(False).eval()
+    return TranscriberStart(model.train(), found.requires_grad_(False), trunk)
+
+
+def _check_codec(config: TranscriberConfig, codec: Codec) -> None:
+    """ValueError where the codec is not the model's."""
+    if config.weights_hash and codec.weights_hash != config.weights_hash:
+        raise ValueError(f"the codec {config.codec} is not that of the model: {codec.weights_hash[:12]}")
+    theirs = (config.sample_rate, config.frame_rate, config.codebook_size)
+    ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size)
+    if theirs != ours or config.codebooks > codec.codebooks:
+        raise ValueError(
+            f"{config.name} is for (sample rate, frame rate, codebook size) {theirs} and {config.codebooks} codebooks; "
+            f"{codec.name} has {ours} and {codec.codebooks}"
+        )
+    if codec.segment is not None:
+        raise ValueError(f"{codec.name} codes segment by segment: a transcriber needs frames that follow one another")
+    if config.source == "latents":
+        if not isinstance(codec, VQVAE):
+            raise ValueError(f"source is latents: {codec.name} shows none; set it to codes")
+        if codec.config.latent_dim != config.source_width:
+            raise ValueError(
+                f"source_width is {config.source_width}: the latents of {codec.name} are {codec.config.latent_dim} wide"
+            )
+
+
+def _check_trunk(config: TranscriberConfig, trunk: TokenLM) -> None:
+    """ValueError where the language model does not read the transcriber's codes."""
+    shape = trunk.config
+    facts = (shape.codec, shape.frame_rate, shape.codebook_size, shape.codebooks, shape.transformer.width)
+    wanted = (config.codec, config.frame_rate, config.codebook_size, config.codebooks, config.source_width)
+    if facts != wanted:
+        raise ValueError(
+            f"{config.trunk} has (codec, frame rate, codebook size, codebooks, width) {facts}, but {config.name} needs {wanted}"
+        )
