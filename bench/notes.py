@@ -1,10 +1,10 @@
 """Scoring transcriptions: how long it takes, beside mir_eval on the same notes.
 
-    python bench/notes.py [--sizes 1000 5000 20000] [--runs 5] [--peer-most 20000]
+    python bench/notes.py [--sizes 1000 5000 20000] [--runs 5] [--peer-most 5000]
 
 So many notes, ten a second on sixty pitches, and an estimate with their onsets 20 ms and their lengths 15 % off, a tenth of them missing
 and as many made up. Times are CPU seconds: the least of several runs of ours, one of mir_eval's. Ours begin with `Note` objects,
-mir_eval's with arrays. mir_eval compares all pairs, and 20,000 notes take it about 12 GB: --peer-most spares it more than there is room
+mir_eval's with arrays. mir_eval compares all pairs, and 20,000 notes take it about 12 GB: --peer-most 20000 measures them too, where there is room
 for. "equal" says whether all numbers are the same to the last bit.
 """
 
@@ -133,7 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="How long scoring takes.")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 5000, 20000])
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--peer-most", type=int, default=20000)
+    parser.add_argument("--peer-most", type=int, default=5000)
     arguments = parser.parse_args()
     print(f"{'notes':>6}  {'measure':28} {'ours s':>8} {'mir_eval s':>11} {'ratio':>7}  equal")
     for count in arguments.sizes:
