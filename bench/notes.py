@@ -4,8 +4,8 @@
 
 So many notes, ten a second on sixty pitches, and an estimate with their onsets 20 ms and their lengths 15 % off, a tenth of them missing
 and as many made up. Times are CPU seconds: the least of several runs of ours, one of mir_eval's. Ours begin with `Note` objects,
-mir_eval's with arrays. mir_eval compares all pairs, and 20,000 notes take it about 12 GB: --peer-most 20000 measures them too, where there is room
-for. "equal" says whether all numbers are the same to the last bit.
+mir_eval's with arrays. mir_eval compares all pairs, and 20,000 notes take it about 12 GB: --peer-most 20000 measures
+them too, where there is room. "equal" says whether all numbers are the same to the last bit.
 """
 
 import argparse
