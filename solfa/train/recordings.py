@@ -11,7 +11,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,23 +103,35 @@ def _small(path: Path) -> str:
         raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
 
 
+def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:
+    """The token file in `home`/codes of each of these sound files, where it is there: as `solfa encode` names it.
+
+    It is named by the file's stem. Where two files share one it says nothing of either, and they are encoded.
+    """
+    stems = [Path(name).stem for name in audio]
+    often = Counter(stems)
+    paths = [home / "codes" / f"{stem}.solfa" for stem in stems]
+    return [path if often[path.stem] == 1 and path.is_file() else None for path in paths]
+
+
 def _in_table(path: Path, instruments: bool) -> list[Recording]:
-    found = []
+    rows, audio = [], []
     for where, row in _rows(path):
         names = [row[name] for name in AUDIO if isinstance(row.get(name), str) and row[name]]
         if not names:
             raise ValueError(f"{where}: no sound file is named; one of {', '.join(AUDIO)} is needed")
-        codes = path.parent / "codes" / (Path(names[0]).stem + ".solfa")
-        split = row.get("split")
-        found.append(
-            Recording(
-                path.parent / names[0],
-                said_of(row, instruments),
-                split.strip().lower() if isinstance(split, str) else "",
-                codes if path.suffix == ".jsonl" and codes.is_file() else None,
-            )
+        rows.append(row)
+        audio.append(names[0])
+    codes = codes_beside(path.parent, audio) if path.suffix == ".jsonl" else [None] * len(audio)
+    return [
+        Recording(
+            path.parent / name,
+            said_of(row, instruments),
+            split.strip().lower() if isinstance(split := row.get("split"), str) else "",
+            there,
         )
-    return found
+        for row, name, there in zip(rows, audio, codes, strict=True)
+    ]
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -11,7 +11,7 @@ from solfa.data.readers import DATASETS, read_dataset
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Score, score_of_notes
-from solfa.train.recordings import SUFFIXES, Recording
+from solfa.train.recordings import SUFFIXES, Recording, codes_beside
 
 MIDI = (".mid", ".midi")
 NAMED = 5  # bad files that a message names
@@ -80,14 +80,11 @@ def root_of(place: str) -> Path:
 def _of_entries(entries: list[Entry], home: Path) -> tuple[list[Piece], int]:
     """Paths in the entries are relative to `home`."""
     found, without = [], 0
-    for entry in entries:
+    for entry, codes in zip(entries, codes_beside(home, [entry.audio for entry in entries]), strict=True):
         if entry.notes is None:
             without += 1
             continue
-        codes = home / "codes" / (Path(entry.audio).stem + ".solfa")
-        recording = Recording(
-            home / entry.audio, split=entry.split.strip().lower(), codes=codes if codes.is_file() else None
-        )
+        recording = Recording(home / entry.audio, split=entry.split.strip().lower(), codes=codes)
         notes = home / entry.notes if isinstance(entry.notes, str) else entry.notes
         found.append(Piece(recording, notes, entry.extra.get("velocities", True) is not False))
     return found, without

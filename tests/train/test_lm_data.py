@@ -174,6 +174,18 @@ def test_a_manifest_with_codes(folder: Path, codec: Codec) -> None:
     assert data.train.codes(0, 0, 99).shape == (3, 15) and data.train.codes(0, 4, 5).dtype == np.uint16
 
 
+def test_codes_of_a_name_that_two_files_share_are_nobodys(tmp_path: Path) -> None:
+    (tmp_path / "codes").mkdir()
+    for stem in ("mix", "solo"):
+        (tmp_path / "codes" / f"{stem}.solfa").touch()
+    lines = [
+        json.dumps({"id": name, "audio": name}) for name in ("1/mix.flac", "2/mix.flac", "2/solo.flac", "other.flac")
+    ]
+    (tmp_path / "manifest.jsonl").write_text("\n".join(lines))
+    found = [recording.codes for recording in find_recordings(tmp_path)]
+    assert found == [None, None, tmp_path / "codes" / "solo.solfa", None]
+
+
 def test_codes_of_another_codec_are_refused(folder: Path, codec: Codec) -> None:
     (folder / "codes").mkdir()
     codes = codec.encode_file(folder / "a.wav")
