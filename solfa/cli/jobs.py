@@ -105,10 +105,13 @@ def _one_pool(
         return [(item, _known(future)) for item, future in flying]
     finally:
         if flying:  # interrupted, or broken: let nobody work on
-            pool.shutdown(wait=False, cancel_futures=True)
+            for _, future in flying:
+                future.cancel()
             for process in multiprocessing.active_children():
                 process.terminate()
-        pool.shutdown()
+        # Once only, and waiting: the pool's thread must have ended before the interpreter's own end, which calls it by a pipe that the
+        # thread closes (a traceback then, now and then).
+        pool.shutdown(cancel_futures=True)
 
 
 def _known(future: "Future[Outcome[Item]]") -> Outcome[Item] | None:
