@@ -16,6 +16,7 @@ from torch import Tensor
 
 from solfa.audio.io import Audio
 from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.fits import check_fits
 from solfa.codecs.sides import encode_sides, join_sides
 from solfa.codecs.stream import DecodeStream
 from solfa.lm.fast import fast_lm
@@ -64,20 +65,7 @@ class TextToMusic:
         self.model, self.codec = model, codec
         self.stereo = config.channels == 2 and codec.channels == 1  # two channels' codes by turns, of a codec of one
         self.channels, self.sample_rate = (2 if self.stereo else codec.channels), codec.sample_rate
-        theirs = (config.sample_rate, config.frame_rate, config.codebook_size, config.channels)
-        ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size, self.channels)
-        if config.weights_hash and config.weights_hash != codec.weights_hash:
-            raise ValueError(
-                f"{config.name} writes codes of {config.codec} ({config.weights_hash[:12]}): "
-                f"the codec {codec.name} here has the weights {codec.weights_hash[:12]}"
-            )
-        if theirs != ours or config.codebooks > codec.codebooks * (2 if self.stereo else 1):
-            raise ValueError(
-                f"{config.name} writes codes of {config.codec}: {config.codebooks} codebooks and "
-                f"(sample rate, frame rate, codebook size, channels) = {theirs}; {codec.name} has {codec.codebooks} and {ours}"
-            )
-        if codec.segment is not None:
-            raise ValueError(f"{codec.name} codes segment by segment: music cannot be written in its codes")
+        check_fits(codec, config, config.channels)
 
     @classmethod
     def load(

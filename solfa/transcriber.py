@@ -20,12 +20,12 @@ from torch import Tensor
 from solfa.audio.io import Audio, blocks, info
 from solfa.audio.sinc import make_resampler
 from solfa.codecs.codec import Codec, Codes
+from solfa.codecs.fits import check_fits
 from solfa.codecs.stream import EncodeStream
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.token_format import MAGIC
 from solfa.data.composer.instruments import INSTRUMENTS
 from solfa.score.note import Note
-from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.decoding import USUAL, DecodingOptions
 from solfa.transcription.frames import FrameOptions
 from solfa.transcription.model import TokenTranscriber
@@ -69,7 +69,7 @@ class Transcriber:
         batch: segments at once; None: 8, but 1 where frames are heard on a CPU, which one segment keeps busy. Raises ValueError where the
         parts do not fit together.
         """
-        _check_codec(model.config, codec)
+        check_fits(codec, model.config)
         if (model.config.source == "trunk") != (trunk is not None):
             what = "none was handed in" if trunk is None else "it has no use for a trunk"
             raise ValueError(f"{model.config.name} hears {model.config.source}: {what}")
@@ -303,24 +303,6 @@ def _is_token_file(path: str | Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _check_codec(config: TranscriberConfig, codec: Codec) -> None:
-    """ValueError where the codec is not one whose codes the model reads."""
-    if config.weights_hash and config.weights_hash != codec.weights_hash:
-        raise ValueError(
-            f"{config.name} reads codes of {config.codec} ({config.weights_hash[:12]}): "
-            f"the codec {codec.name} here has the weights {codec.weights_hash[:12]}"
-        )
-    theirs = config.sample_rate, config.frame_rate, config.codebook_size
-    ours = codec.sample_rate, codec.frame_rate, codec.codebook_size
-    if theirs != ours or config.codebooks > codec.codebooks:
-        raise ValueError(
-            f"{config.name} reads codes of {config.codec}: {config.codebooks} codebooks and "
-            f"(sample rate, frame rate, codebook size) = {theirs}; {codec.name} has {codec.codebooks} and {ours}"
-        )
-    if codec.segment is not None:
-        raise ValueError(f"{codec.name} codes segment by segment: its frames do not follow one another")
-
-
 def _codec(place: str | Path | None, model: TokenTranscriber, device: str) -> Codec:
     """The codec of a model: from where the user says, or by its name. Only the user names folders and hub repositories."""
     from solfa.codecs.registry import list_codecs, load_codec
@@ -333,16 +315,12 @@ def _codec(place: str | Path | None, model: TokenTranscriber, device: str) -> Co
 def _trunk(place: str | Path | None, model: TokenTranscriber, device: str) -> Source:
     """The language model whose hidden states a model hears, as `_codec`."""
     from solfa.lm.registry import list_lms, load_lm
-    from solfa.lm.trunk import trunk_states
+    from solfa.lm.trunk import check_trunk, trunk_states
 
     if place is None:
         _check_name("language model", model.config.trunk, [entry.name for entry in list_lms()])
     trunk = load_lm(model.config.trunk if place is None else place, device)
-    if (
-        books := trunk.config.codebooks
-    ) != model.config.codebooks or trunk.config.transformer.width != model.config.source_width:
-        raise ValueError(f"{trunk.config.name} reads {books} codebooks and is {trunk.config.transformer.width} wide: "
-                         f"{model.config.name} needs {model.config.codebooks} and {model.config.source_width}")  # fmt: skip
+    check_trunk(trunk, model.config)
     return lambda codes: trunk_states(trunk, codes.to(trunk.device))
 
 

@@ -238,7 +238,7 @@ def test_what_does_not_fit_together_is_named(tiny_music: Folders) -> None:
     with pytest.raises(ValueError, match="no language model named 'nothing'"):
         TextToMusic.load("nothing")
     for fields in ({"sample_rate": 16_000}, {"frame_rate": 25.0}, {"codebook_size": 32}):
-        with pytest.raises(ValueError, match="writes codes of tiny: 3 codebooks"):
+        with pytest.raises(ValueError, match="is for codes of tiny: 3 codebooks"):
             TextToMusic.load(tiny_music(**fields)[1], codec=codec)
     with pytest.raises(ValueError, match="has the weights"):
         TextToMusic.load(tiny_music(weights_hash="0" * 64)[1], codec=codec)

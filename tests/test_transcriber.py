@@ -241,8 +241,8 @@ def test_sound_of_all_kinds(transcriber: Transcriber, tmp_path: Path) -> None:
 def test_what_does_not_fit_together(transcriber: Transcriber, tiny_notes: Folders, folders: tuple[Path, Path]) -> None:
     codec, config = transcriber.codec, transcriber.model.config
     for fields, words in (
-        ({"weights_hash": "1" * 64}, r"reads codes of tiny \(111111111111\): the codec tiny here has the weights"),
-        ({"frame_rate": 25.0}, r"= \(8000, 25.0, 16\); tiny has 4 and \(8000, 50.0, 16\)"),
+        ({"weights_hash": "1" * 64}, r"is for codes of tiny \(111111111111\): the codec tiny here has the weights"),
+        ({"frame_rate": 25.0}, r"= \(8000, 25.0, 16, 1\); tiny has 4 and \(8000, 50.0, 16, 1\)"),
         ({"codebooks": 5, "weights_hash": ""}, "5 codebooks"),
     ):
         model = transcriber.model

@@ -2,11 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor
 
 from solfa.lm.model import TokenLM
 from solfa.lm.patterns import make_pattern
+
+
+class Reader(Protocol):
+    """What a model that hears a trunk says of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def codec(self) -> str: ...
+
+    @property
+    def frame_rate(self) -> float: ...
+
+    @property
+    def codebook_size(self) -> int: ...
+
+    @property
+    def codebooks(self) -> int: ...
+
+    @property
+    def source_width(self) -> int: ...
+
+
+def check_trunk(trunk: TokenLM, reader: Reader) -> None:
+    """ValueError where a language model does not read the codes that a head hears through it, or is of another width."""
+    shape = trunk.config
+    facts = (shape.codec, shape.frame_rate, shape.codebook_size, shape.codebooks, shape.transformer.width)
+    wanted = (reader.codec, reader.frame_rate, reader.codebook_size, reader.codebooks, reader.source_width)
+    if facts != wanted:
+        raise ValueError(
+            f"{shape.name} has (codec, frame rate, codebook size, codebooks, width) {facts}, but {reader.name} needs {wanted}"
+        )
 
 
 @torch.no_grad()

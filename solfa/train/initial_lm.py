@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.codecs.codec import Codec
+from solfa.codecs.fits import check_fits
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.codecs.weights.layouts import of_transformers
@@ -44,7 +45,7 @@ def start_lm(
     model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
     config = model.config
     found = _codec(codec, init, config.codec)
-    _check_codec(config, found)
+    check_fits(found, config, config.channels)
     if init is None:
         model.config = replace(config, weights_hash=found.weights_hash)  # the codes are this codec's, and no other's
     if init is None and init_codec:
@@ -72,22 +73,3 @@ def _codec(place: str | None, init: str | None, name: str) -> Codec:
     if isinstance(carried, CodecInside):
         return of_transformers(carried.document, carried.tensors, carried.where)
     return load_codec(carried or place or name)
-
-
-def _check_codec(config: LMConfig, codec: Codec) -> None:
-    """ValueError where the codec is not the model's."""
-    if config.weights_hash and codec.weights_hash != config.weights_hash:
-        raise ValueError(f"the codec {config.codec} is not that of the model: {codec.weights_hash[:12]}")
-    apart = config.channels == 2 and codec.channels == 1
-    books = codec.codebooks * (2 if apart else 1)
-    theirs = (config.sample_rate, config.frame_rate, config.codebook_size)
-    ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size)
-    if theirs != ours or config.codebooks > books or (apart and config.codebooks % 2):
-        raise ValueError(
-            f"{config.name} is for (sample rate, frame rate, codebook size) {theirs} and {config.codebooks} codebooks; "
-            f"{codec.name} has {ours} and {books}"
-        )
-    if codec.segment is not None:
-        raise ValueError(
-            f"{codec.name} codes segment by segment: a language model needs frames that follow one another"
-        )

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from solfa.codecs.codec import Codec
+from solfa.codecs.fits import check_fits
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.lm.model import TokenLM
 from solfa.lm.registry import load_lm
-from solfa.lm.trunk import trunk_states
+from solfa.lm.trunk import check_trunk, trunk_states
 from solfa.train.code_lm import code_vectors
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.model import TokenTranscriber
@@ -50,7 +51,8 @@ def start_transcriber(
     config = model.config if model is not None else shape
     assert config is not None
     found = load_codec(codec or config.codec)
-    _check_codec(config, found)
+    check_fits(found, config)
+    _check_latents(config, found)
     if model is None:
         model = TokenTranscriber(replace(config, codec=found.name, weights_hash=found.weights_hash))
         if init_codec and config.source == "codes":
@@ -59,24 +61,13 @@ def start_transcriber(
             model.start_from(code_vectors(found, config.codebooks))
     trunk = load_lm(config.trunk) if config.source == "trunk" else None
     if trunk is not None:
-        _check_trunk(config, trunk)
+        check_trunk(trunk, config)
         trunk.requires_grad_(False).eval()
     return TranscriberStart(model.train(), found.requires_grad_(False), trunk)
 
 
-def _check_codec(config: TranscriberConfig, codec: Codec) -> None:
-    """ValueError where the codec is not the model's."""
-    if config.weights_hash and codec.weights_hash != config.weights_hash:
-        raise ValueError(f"the codec {config.codec} is not that of the model: {codec.weights_hash[:12]}")
-    theirs = (config.sample_rate, config.frame_rate, config.codebook_size)
-    ours = (codec.sample_rate, codec.frame_rate, codec.codebook_size)
-    if theirs != ours or config.codebooks > codec.codebooks:
-        raise ValueError(
-            f"{config.name} is for (sample rate, frame rate, codebook size) {theirs} and {config.codebooks} codebooks; "
-            f"{codec.name} has {ours} and {codec.codebooks}"
-        )
-    if codec.segment is not None:
-        raise ValueError(f"{codec.name} codes segment by segment: a transcriber needs frames that follow one another")
+def _check_latents(config: TranscriberConfig, codec: Codec) -> None:
+    """ValueError where the model reads latents that the codec does not have."""
     if config.source == "latents":
         if not isinstance(codec, VQVAE):
             raise ValueError(f"source is latents: {codec.name} shows none; set it to codes")
@@ -84,14 +75,3 @@ def _check_codec(config: TranscriberConfig, codec: Codec) -> None:
             raise ValueError(
                 f"source_width is {config.source_width}: the latents of {codec.name} are {codec.config.latent_dim} wide"
             )
-
-
-def _check_trunk(config: TranscriberConfig, trunk: TokenLM) -> None:
-    """ValueError where the language model does not read the transcriber's codes."""
-    shape = trunk.config
-    facts = (shape.codec, shape.frame_rate, shape.codebook_size, shape.codebooks, shape.transformer.width)
-    wanted = (config.codec, config.frame_rate, config.codebook_size, config.codebooks, config.source_width)
-    if facts != wanted:
-        raise ValueError(
-            f"{config.trunk} has (codec, frame rate, codebook size, codebooks, width) {facts}, but {config.name} needs {wanted}"
-        )

@@ -31,7 +31,7 @@ class TranscriberConfig:
 
     codec, weights_hash: whose codes it reads; sample_rate and frame_rate in Hz; codebooks: K, the first of the codec's.
     source: "codes" are integers [B, K, T], embedded and summed; "latents" the codec's vectors of them, "trunk" the hidden states of a
-    language model that reads them (trunk, trunk_hash: which), both [B, D, T]. source_width: D; of codes that of their embeddings, 0 for
+    language model that reads them (trunk: which), both [B, D, T]. source_width: D; of codes that of their embeddings, 0 for
     the model's width.
     width, heads, hidden: of encoder and decoder; hidden is that of the gated feed-forward layers, 0 for twice the width.
     encoder_layers: all have a convolution over `kernel` frames; those after the first `conv_layers` attend to the whole segment, too.
@@ -71,7 +71,6 @@ class TranscriberConfig:
     dropout: float = 0.0
     weights_hash: str = ""
     trunk: str = ""
-    trunk_hash: str = ""
 
     def __post_init__(self) -> None:
         for name, (least, most) in _LIMITS.items():
