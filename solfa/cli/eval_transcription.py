@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from solfa.eval.transcription import NoteErrors, TranscriptionScores
     from solfa.score.note import Note
 
-MIDI_SUFFIXES = (".mid", ".midi")
-NOTE_SUFFIXES = (".json", ".jsonl")
-SUFFIXES = MIDI_SUFFIXES + NOTE_SUFFIXES
+SUFFIXES = (".mid", ".midi", ".json", ".jsonl")  # of the files of folders, in which a score may stand beside its notes
 Pedal = Literal["off", "reference", "both"]
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
 
@@ -45,8 +43,9 @@ def transcription(
 ) -> int:
     """How well notes were transcribed: a file against its reference, or a folder against a folder
 
-    Files are MIDI (.mid, .midi) or notes (.json, .jsonl, one object a note). In folders, files belong together that have the same name and
-    place, whatever their suffix. A file without a partner is named and not scored, and the command then ends with 1.
+    Files are MIDI, notes (.json, .jsonl, one object a note), ABC or MusicXML; in folders MIDI and notes. There, files belong together
+    that have the same name and place, whatever their suffix. A file without a partner is named and not scored, and the command then
+    ends with 1.
 
     Scores go from 0 to 1, higher is better. First table, F1 a piece: onset (pitch, and onset within 50 ms), offset (and offset within
     20 % of the length, at least 50 ms), velocity (and velocity within 0.1 after a straight-line fit), frame (pitches sounding each 10
@@ -160,16 +159,10 @@ def _scored(
 
 
 def _notes(path: Path, pedal: bool) -> Sequence[Note]:
-    from solfa.score.midi import read_midi
-    from solfa.score.note_lines import read_note_lines
     from solfa.score.pedal import pedal_extended
+    from solfa.score.write import read_notes
 
-    suffix = path.suffix.lower()
-    if suffix in NOTE_SUFFIXES:
-        return read_note_lines(path)
-    if suffix not in MIDI_SUFFIXES:
-        raise ValueError(f"{path}: its name must end in {', '.join(SUFFIXES)}")
-    score = read_midi(path)
+    score = read_notes(path)
     return (pedal_extended(score) if pedal else score).notes
 
 

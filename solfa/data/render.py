@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from solfa.data.effects import PLAIN, Effects, RenderOptions, apply_effects, dra
 from solfa.data.programs import Presets, restrict
 from solfa.data.soundfont import SoundFont, find_soundfont
 from solfa.score.note import Note
+from solfa.score.pedal import pedal_extended
 from solfa.score.score import Part, Pedal, Score
 
 HIGHEST = 20000  # Hz: what the sounds of a soundfont hold, about
@@ -91,34 +93,25 @@ def play_rate(sample_rate: int) -> int:
 def events(score: Score, rate: int) -> list[Event]:
     """Keys down and up, sorted. Held by the pedal, a note sounds on until the pedal is up or its key is struck again."""
     found = []
-    for number, part in enumerate(score.parts):
-        pedals = [pedal for pedal in score.pedals if pedal.part == number]
-        for pitch, onset, offset, velocity in _sounding(part, pedals):
-            start = round(onset * rate)
-            found.append(Event(start, velocity, number, pitch))
-            found.append(Event(max(round(offset * rate), start + round(SHORTEST * rate)), 0, number, pitch))
+    for number, part in enumerate(pedal_extended(score).parts):
+        for note, offset in _cut(part):
+            start = round(note.onset * rate)
+            found.append(Event(start, note.velocity, number, note.pitch))
+            found.append(Event(max(round(offset * rate), start + round(SHORTEST * rate)), 0, number, note.pitch))
     return sorted(found)
 
 
-def _sounding(part: Part, pedals: list[Pedal]) -> list[tuple[int, float, float, int]]:
-    """(pitch, onset, offset, velocity) as heard."""
-    heard: dict[int, list[tuple[int, float, float, int]]] = {}
-    place = 0
-    for note in sorted(part.notes, key=lambda note: note.offset):
-        while place < len(pedals) and pedals[place].offset <= note.offset:
-            place += 1
-        held = place < len(pedals) and pedals[place].onset <= note.offset
-        offset = pedals[place].offset if held else note.offset
-        heard.setdefault(note.pitch, []).append((note.pitch, note.onset, offset, note.velocity))
-    out = []
-    for notes in heard.values():
-        notes.sort(key=lambda note: note[1:])
-        for one, following in zip(notes, [*notes[1:], None], strict=True):
+def _cut(part: Part) -> Iterator[tuple[Note, float]]:
+    """Each note and its end: a key is up before it is struck again."""
+    strokes: dict[int, list[Note]] = {}
+    for note in part.notes:
+        strokes.setdefault(note.pitch, []).append(note)
+    for notes in strokes.values():
+        for note, following in zip(notes, [*notes[1:], None], strict=True):
             if following is None:
-                out.append(one)
-            elif following[1] - one[1] > SHORTEST:  # else the same note twice: one is heard
-                out.append((one[0], one[1], min(one[2], following[1]), one[3]))
-    return out
+                yield note, note.offset
+            elif following.onset - note.onset > SHORTEST:  # else the same note twice: one is heard
+                yield note, min(note.offset, following.onset)
 
 
 def _channel(part: Part, rng: random.Random, options: RenderOptions) -> Channel:

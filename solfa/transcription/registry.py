@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from solfa.shipped import LICENCE, Shipped, list_shipped, resolve
 
@@ -59,16 +59,6 @@ def load_transcriber(name: str | Path = DEFAULT, device: str = "cpu") -> TokenTr
     from solfa.transcription.model import load_transcriber_model
 
     return load_transcriber_model(find_transcriber(name), device)
-
-
-def describe_transcriber(name: str | Path) -> dict[str, Any]:
-    """What is known of a transcriber: its kind, its configuration, where its weights are. Raises ValueError where there is none."""
-    from solfa.checkpoint import read_config
-
-    folder = find_transcriber(name)
-    document = read_config(folder)
-    facts = {key: document[key] for key in ("kind", "config", "metadata", "sha256")}
-    return {"folder": folder, **facts, "bytes": (folder / "model.safetensors").stat().st_size}
 
 
 def _folder(name: str | Path) -> Path | None:

@@ -135,7 +135,7 @@ def test_wrong_usage(tmp_path, capsys):
         ([file, file, "--tolerance", "-1"], 2, "0 to 10 seconds"),
         ([file, file, "--rate", "0"], 2, "frames a second"),
         ([file, file, "--pedal", "on"], 2, "--pedal"),
-        ([file, str(wave)], 1, "must end in .mid"),
+        ([file, str(wave)], 1, "no file of notes has this ending: legal are .mid"),
         ([str(tmp_path / "empty"), str(twice)], 1, "no file here ends in"),
         ([str(twice), str(twice)], 1, "have the same name"),
     ):

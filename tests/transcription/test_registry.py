@@ -13,7 +13,6 @@ import pytest
 from solfa import shipped
 from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.registry import (
-    describe_transcriber,
     find_transcriber,
     knows,
     list_transcribers,
@@ -45,8 +44,6 @@ def test_what_ships_has_a_name(weights: Path) -> None:
     )
     assert find_transcriber() == entry.folder == weights / "solfa-notes"
     assert load_transcriber().config.name == "tiny-notes"
-    described = describe_transcriber("solfa-notes")
-    assert (described["kind"], described["bytes"], described["metadata"]) == ("transcriber", size, {"steps": 1})
 
 
 def test_folders(weights: Path, make_transcriber: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,11 +76,6 @@ class Quantised:
     merged: int
 
 
-def to_sheet(source: Score | Iterable[Note], options: QuantiseOptions | None = None) -> Sheet:
-    """The sheet of a score or of loose notes; see `quantise`, which also says what was found."""
-    return quantise(source, options).sheet
-
-
 def quantise(source: Score | Iterable[Note], options: QuantiseOptions | None = None) -> Quantised:
     """Write notes down: beats, metre, key, a grid for every beat, hands, voices and readable lengths.
 

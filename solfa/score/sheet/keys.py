@@ -74,25 +74,6 @@ def _name(place: int) -> tuple[str, int]:
     return _FIFTHS[(place + 1) % 7], (place + 1) // 7
 
 
-class BarAccidentals:
-    """The accidentals that hold in a bar so far: what must be printed before the next note.
-
-    A new bar needs a new object. Accidentals hold for one letter in one octave, as in printed music and in ABC 2.1's default.
-    """
-
-    def __init__(self, sharps: int) -> None:
-        self._sharps = sharps
-        self._held: dict[tuple[str, int], int] = {}
-
-    def needed(self, name: Spelled) -> int | None:
-        """The alteration to print, 0 a natural; None where the signature or an earlier accidental already says it. Remembers it."""
-        place = (name.letter, name.octave)
-        if self._held.get(place, signature_alter(name.letter, self._sharps)) == name.alter:
-            return None
-        self._held[place] = name.alter
-        return name.alter
-
-
 # How well each degree above the tonic fits a key: D. Temperley's profiles from the Kostka-Payne corpus (Music and Probability, 2007).
 _PROFILES = {
     "major": (0.748, 0.060, 0.488, 0.082, 0.670, 0.460, 0.096, 0.715, 0.104, 0.366, 0.057, 0.400),

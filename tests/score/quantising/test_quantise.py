@@ -15,12 +15,16 @@ from solfa.data.composer.theory import bar_of
 from solfa.score import KeySignature, Metre, Note, Part, Score, TempoChange
 from solfa.score.midi import read_midi, write_midi
 from solfa.score.quantising.performed import performed_score
-from solfa.score.quantising.quantise import QuantiseOptions, quantise, to_sheet
+from solfa.score.quantising.quantise import QuantiseOptions, quantise
 from solfa.score.sheet.bars import bars
 from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice, sheet_score
 from solfa.score.tempo import TempoMap
 
 METRES = [(4, 4), (3, 4), (6, 8), (2, 4), (7, 8), (12, 8), (5, 4), (2, 2)]
+
+
+def to_sheet(score, options=None):
+    return quantise(score, options).sheet
 
 
 def facts(score):

@@ -5,7 +5,7 @@ from fractions import Fraction as F
 import pytest
 
 from solfa.score import Note
-from solfa.score.sheet.keys import BarAccidentals, Spelled, find_key, signature, signature_alter, spell, tonic_name
+from solfa.score.sheet.keys import Spelled, find_key, signature, signature_alter, spell, tonic_name
 from solfa.score.sheet.notation import Key
 
 KEYS = [Key(F(0), tonic, mode) for tonic in range(12) for mode in ("major", "minor")]
@@ -27,8 +27,8 @@ def test_every_pitch_keeps_its_number_and_every_scale_its_letters(key):
     assert (names[0].letter, names[0].alter) == tonic_name(key)
     # The natural scale needs no accidentals.
     natural = MAJOR if key.mode == "major" else (0, 2, 3, 5, 7, 8, 10)
-    bar = BarAccidentals(signature(key))
-    assert [bar.needed(spell(60 + key.tonic + step, key)) for step in natural] == [None] * 7
+    names = [spell(60 + key.tonic + step, key) for step in natural]
+    assert [name.alter for name in names] == [signature_alter(name.letter, signature(key)) for name in names]
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,6 @@ def test_what_the_signature_says():
     assert {signature_alter(letter, -7) for letter in "CDEFGAB"} == {-1}
     with pytest.raises(ValueError, match="'H'"):
         signature_alter("H", 0)
-
-
-def test_accidentals_hold_for_the_bar_and_the_octave():
-    bar = BarAccidentals(1)
-    sharp, natural = Spelled("F", 1, 4), Spelled("F", 0, 4)
-    needed = [bar.needed(name) for name in (sharp, natural, natural, Spelled("F", 0, 5), sharp, sharp)]
-    assert needed == [None, 0, None, 0, 1, None]
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.tonic} {key.mode}")
