@@ -100,7 +100,9 @@ def generation(
     ]
     if len(pairs) < 2:
         raise ValueError(f"{len(pairs)} generated recordings that can be read, with their references: at least two")
-    played = [(clip.wanted, heard.traces) for clip, heard in zip(unique, coded, strict=False) if heard is not None]
+    played = []
+    if coded:
+        played = [(clip.wanted, heard.traces) for clip, heard in zip(unique, coded, strict=True) if heard is not None]
     result = compare(analyser, pairs, [heard for heard in real.values() if heard is not None], played)
     result["settings"] = {
         "reference": str(reference), "generated": str(generated), "fit": str(fit),
