@@ -21,6 +21,7 @@ from solfa.audio.io import Audio, blocks, info
 from solfa.audio.sinc import make_resampler
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.fits import check_fits
+from solfa.codecs.played import played
 from solfa.codecs.stream import EncodeStream
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.token_format import MAGIC
@@ -74,7 +75,9 @@ class Transcriber:
             what = "none was handed in" if trunk is None else "it has no use for a trunk"
             raise ValueError(f"{model.config.name} hears {model.config.source}: {what}")
         self.model, self.codec, self.batch = model, codec, batch
-        self._source = self._latents if model.config.source == "latents" else trunk
+        self._source = {"codes": None, "latents": self._latents, "sound": self._sound, "trunk": trunk}[
+            model.config.source
+        ]
 
     @classmethod
     def load(
@@ -162,7 +165,11 @@ class Transcriber:
         config, seconds = self.model.config, account.frames / self.codec.frame_rate
         return Report(config.name, self.codec.name, mode, seconds, account)
 
-    def _latents(self, tokens: Tensor) -> Tensor:
+    def _sound(self, tokens: Tensor, lengths: list[int]) -> Tensor:
+        """What the codec plays of codes, as levels by pitch [B, D, T]."""
+        return played(self.codec, tokens, lengths)
+
+    def _latents(self, tokens: Tensor, lengths: list[int]) -> Tensor:
         """The codec's vectors [B, D, T] of codes [B, K, T]."""
         quantizer = getattr(self.codec, "quantizer", None)
         if quantizer is None:
@@ -321,7 +328,7 @@ def _trunk(place: str | Path | None, model: TokenTranscriber, device: str) -> So
         _check_name("language model", model.config.trunk, [entry.name for entry in list_lms()])
     trunk = load_lm(model.config.trunk if place is None else place, device)
     check_trunk(trunk, model.config)
-    return lambda codes: trunk_states(trunk, codes.to(trunk.device))
+    return lambda codes, lengths: trunk_states(trunk, codes.to(trunk.device))
 
 
 def _check_name(kind: str, name: str, names: list[str]) -> None:

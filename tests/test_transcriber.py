@@ -187,7 +187,7 @@ def test_a_model_of_a_language_model(tiny_notes: Folders, tiny_music: Folders, t
     transcriber = Transcriber.load(folder, codec=codec, trunk=lm)
     found = heard(transcriber, take, "frames")
     trunk = load_lm(lm)
-    same = Transcriber(transcriber.model, transcriber.codec, lambda codes: trunk_states(trunk, codes))
+    same = Transcriber(transcriber.model, transcriber.codec, lambda codes, lengths: trunk_states(trunk, codes))
     assert found.notes and heard(same, take, "frames").notes == found.notes
     with pytest.raises(ValueError, match="tiny-notes hears trunk: none was handed in"):
         Transcriber(transcriber.model, transcriber.codec)

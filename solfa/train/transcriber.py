@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ from solfa.train.transcriber_batch import Crop, TranscriberBatch, make_batch
 from solfa.train.transcriber_data import Reading, Take, read_data
 from solfa.train.transcriber_loss import LossWeights, event_loss, frame_losses, program_loss
 from solfa.train.transcriber_score import score_takes
+from solfa.train.transcriber_sound import SoundChanges, changed
 from solfa.train.transcriber_start import start_transcriber
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.frames import FrameOptions
@@ -39,6 +40,7 @@ class TranscriberTaskConfig:
     codebook_dropout: the share of steps that are given the first 1 to K - 1 codebooks only (all numbers alike), so that one model reads
         any bitrate. hint: the share of crops that are told what plays, of a model that can be told.
     longest_events: tokens of a crop at most; what is beyond is cut, and that is said.
+    sound: what is changed of crops, for models that hear sound.
     weights: of the losses. init: a transcriber to go on from, a name or a folder; its shape is then taken. codec: where its codec is, if
         not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
     valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
@@ -57,6 +59,7 @@ class TranscriberTaskConfig:
     augmentation: MixOptions = MixOptions()  # noqa: RUF009  (frozen)
     codebook_dropout: float = 0.0
     hint: float = 0.25
+    sound: SoundChanges = SoundChanges()  # noqa: RUF009
     longest_events: int = 1024
     weights: LossWeights = LossWeights()  # noqa: RUF009
     init: str | None = None
@@ -110,6 +113,8 @@ class TranscriberTask:
 
     def _check_codebooks(self) -> None:
         shape = self.model.config
+        if self.config.sound != SoundChanges() and not self._hears_sound:
+            raise ValueError(f"sound is {self.config.sound}: {shape.name} hears {shape.source}, of which nothing is changed")
         if self.config.codebook_dropout and (shape.codebooks == 1 or shape.source == "trunk"):
             raise ValueError(
                 f"codebook_dropout is {self.config.codebook_dropout}: {shape.name} reads {shape.codebooks} codebooks"
@@ -129,13 +134,26 @@ class TranscriberTask:
         dropped, fewer = rng.random() < c.codebook_dropout, int(rng.integers(1, max(2, shape.codebooks)))
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
         crops = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
-        return make_batch(crops, shape, fewer if dropped else shape.codebooks, c.longest_events)
+        batch = make_batch(crops, shape, fewer if dropped else shape.codebooks, c.longest_events)
+        if self._hears_sound and self.model.device.type == "cpu":  # a GPU does it faster than the thread that makes batches
+            return replace(batch, source=self._source(batch))
+        return batch
+
+    @property
+    def _hears_sound(self) -> bool:
+        return self.model.config.source == "sound"
+
+    def _source(self, batch: TranscriberBatch) -> Tensor:
+        """What the model reads of a batch."""
+        source = self.start.source(batch.codes, batch.lengths)
+        return changed(source, batch.changes) if batch.changes else source
 
     def _crop(self, rng: np.random.Generator) -> Crop:
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.takes) - 1)
         take = self.takes[index]
         start = int(rng.integers(0, max(1, take.frames - self.model.config.segment_frames + 1)))
-        return Crop(take, start, bool(rng.random() < self.config.hint))
+        told = bool(rng.random() < self.config.hint)
+        return Crop(take, start, told, self.config.sound.draw(rng) if self._hears_sound else None)
 
     def loss(self, phase: str, batch: TranscriberBatch, step: int) -> Loss:
         losses = self._losses(self.model, batch)
@@ -143,7 +161,7 @@ class TranscriberTask:
 
     def _losses(self, model: TokenTranscriber, batch: TranscriberBatch) -> dict[str, Tensor]:
         weights, shape, targets = self.config.weights, model.config, batch.targets
-        source = self.start.source(batch.codes)
+        source = self._source(batch) if batch.source is None else batch.source
         codebooks = batch.codes.shape[1] if shape.source == "codes" else None
         written = None
         if batch.ids is not None and weights.events:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from solfa.train.transcriber_data import Take
 from solfa.train.transcriber_notes import NoteTable
+from solfa.train.transcriber_sound import SoundChange
 from solfa.train.transcriber_targets import FrameTargets, frame_targets
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.events import encode_segment
@@ -24,11 +25,20 @@ NEAR = 0.05  # seconds around a crop: what is so near to it may be in it by roun
 
 @dataclass(frozen=True)
 class Crop:
-    """The frames of a recording from `start` on, as many as a segment has, or as there are. told: the model is told what plays."""
+    """The frames of a recording from `start` on, as many as a segment has, or as there are. told: the model is told what plays.
+
+    change: of its sound; the notes are transposed with it.
+    """
 
     take: Take
     start: int
     told: bool = False
+    change: SoundChange | None = None
+
+    def notes(self, start: float, end: float) -> NoteTable:
+        """What sounds between two times of the recording, in seconds."""
+        table = self.take.notes.crop(start, end)
+        return table if self.change is None else table.transposed(self.change.transpose)
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,8 @@ class TranscriberBatch:
     ids: Tensor | None = None  # [B, L] event tokens, padding behind them
     asked: Tensor | None = None  # [B, L] the same, padding where a token is not asked for
     hint: Tensor | None = None  # [B, 129] bool: the instruments that play; a row of none is told nothing
+    changes: tuple[SoundChange, ...] = ()  # one a row, of models that hear sound
+    source: Tensor | None = None  # [B, D, T] what is heard of the codes, where it was made ahead of time
 
     @property
     def real(self) -> Tensor:
@@ -63,7 +75,7 @@ def make_batch(crops: Sequence[Crop], config: TranscriberConfig, codebooks: int,
         lengths[row] = piece.shape[1]
         codes[row, :, : lengths[row]] = piece
         start = crop.start / rate
-        tables.append((crop.take.notes.crop(start - NEAR, start + frames / rate + NEAR), start))
+        tables.append((crop.notes(start - NEAR, start + frames / rate + NEAR), start))
     ids = _event_ids(tables, config, longest) if config.decoder_layers else None
     return TranscriberBatch(
         torch.from_numpy(codes),
@@ -72,6 +84,7 @@ def make_batch(crops: Sequence[Crop], config: TranscriberConfig, codebooks: int,
         ids,
         None if ids is None else _asked(ids, tables, config),
         _hints(crops, tables, frames / rate) if config.hints else None,
+        tuple(crop.change for crop in crops if crop.change is not None),
     )
 
 

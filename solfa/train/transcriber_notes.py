@@ -29,6 +29,12 @@ class NoteTable:
         """What sounds between two times: begins before `end` and has not ended by `start`. Times stay as they are."""
         return NoteTable(*(_between(rows, start, end) for rows in (self.rows, self.pedals)))
 
+    def transposed(self, semitones: int) -> NoteTable:
+        """All but the drums moved by so many; what no MIDI number stands for then is left out."""
+        rows = self.rows.copy()
+        rows["pitch"][~rows["drum"]] += semitones
+        return NoteTable(rows[(rows["pitch"] >= 0) & (rows["pitch"] <= 127)], self.pedals)
+
     def notes(self) -> list[Note]:
         """As `Note` objects, in order; velocities that are not known are 80."""
         return [Note(on, off, pitch, loud or UNKNOWN, *rest) for on, off, pitch, loud, *rest in self.rows.tolist()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from solfa.codecs.codec import Codec
 from solfa.codecs.fits import check_fits
+from solfa.codecs.played import played, played_width
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.lm.model import TokenLM
@@ -29,14 +31,16 @@ class TranscriberStart:
     trunk: TokenLM | None = None
 
     @torch.no_grad()
-    def source(self, codes: Tensor) -> Tensor:
-        """What the model reads of codes [B, k, T], k of them or fewer: themselves, or [B, D, T]."""
+    def source(self, codes: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
+        """What the model reads of codes [B, k, T], k of them or fewer: themselves, or [B, D, T]. lengths: frames that are there."""
         kind = self.model.config.source
         if kind == "codes":
             return codes
         if kind == "latents":
             assert isinstance(self.codec, VQVAE)  # checked at the start
             return self.codec.quantizer.to(codes.device).decode(codes)
+        if kind == "sound":
+            return played(self.codec.to(codes.device), codes, lengths)
         assert self.trunk is not None
         return trunk_states(self.trunk.to(codes.device), codes)
 
@@ -52,7 +56,7 @@ def start_transcriber(
     assert config is not None
     found = load_codec(codec or config.codec)
     check_fits(found, config)
-    _check_latents(config, found)
+    _check_source(config, found)
     if model is None:
         model = TokenTranscriber(replace(config, codec=found.name, weights_hash=found.weights_hash))
         if init_codec and config.source == "codes":
@@ -66,8 +70,12 @@ def start_transcriber(
     return TranscriberStart(model.train(), found.requires_grad_(False), trunk)
 
 
-def _check_latents(config: TranscriberConfig, codec: Codec) -> None:
-    """ValueError where the model reads latents that the codec does not have."""
+def _check_source(config: TranscriberConfig, codec: Codec) -> None:
+    """ValueError where the model reads latents that the codec does not have, or sound of another width."""
+    if config.source == "sound" and config.source_width != played_width(codec.sample_rate):
+        raise ValueError(
+            f"source_width is {config.source_width}: the sound of {codec.name} is {played_width(codec.sample_rate)} wide"
+        )
     if config.source == "latents":
         if not isinstance(codec, VQVAE):
             raise ValueError(f"source is latents: {codec.name} shows none; set it to codes")

@@ -7,6 +7,7 @@ from typing import Literal
 
 from solfa.nn.transformer import TransformerConfig
 from solfa.transcription.frames import Columns
+from solfa.transcription.harmonics import WINDOWS
 from solfa.transcription.vocabulary import Vocabulary
 
 MOST_WEIGHTS = 1 << 31
@@ -30,9 +31,9 @@ class TranscriberConfig:
     """A transcriber of a codec's codes.
 
     codec, weights_hash: whose codes it reads; sample_rate and frame_rate in Hz; codebooks: K, the first of the codec's.
-    source: "codes" are integers [B, K, T], embedded and summed; "latents" the codec's vectors of them, "trunk" the hidden states of a
-    language model that reads them (trunk: which), both [B, D, T]. source_width: D; of codes that of their embeddings, 0 for
-    the model's width.
+    source: "codes" are integers [B, K, T], embedded and summed; "latents" the codec's vectors of them, "sound" what the codec plays of
+    them, as levels by pitch (`audio.bands`), "trunk" the hidden states of a language model that reads them (trunk: which), all
+    [B, D, T]. source_width: D; of codes that of their embeddings, 0 for the model's width.
     width, heads, hidden: of encoder and decoder; hidden is that of the gated feed-forward layers, 0 for twice the width.
     encoder_layers: all have a convolution over `kernel` frames; those after the first `conv_layers` attend to the whole segment, too.
     decoder_layers: 0 for a model without events, of frame outputs only; else it writes `vocabulary`.
@@ -50,7 +51,7 @@ class TranscriberConfig:
     frame_rate: float
     codebooks: int
     codebook_size: int
-    source: Literal["codes", "latents", "trunk"] = "codes"
+    source: Literal["codes", "latents", "sound", "trunk"] = "codes"
     source_width: int = 0
     width: int = 256
     heads: int = 4
@@ -78,10 +79,12 @@ class TranscriberConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie between {least} and {most}")
         if not 0 < self.frame_rate <= self.sample_rate:
             raise ValueError(f"frame_rate is {self.frame_rate}: it must lie above 0, at most at the sample rate")
-        if self.source not in ("codes", "latents", "trunk"):
-            raise ValueError(f"source is {self.source!r}: it must be codes, latents or trunk")
+        if self.source not in ("codes", "latents", "sound", "trunk"):
+            raise ValueError(f"source is {self.source!r}: it must be codes, latents, sound or trunk")
         if self.source != "codes" and not self.source_width:
             raise ValueError(f"source_width is 0: {self.source} are vectors of a width")
+        if self.source == "sound" and self.source_width % WINDOWS:
+            raise ValueError(f"source_width is {self.source_width}: sound is heard through {WINDOWS} windows alike")
         if bool(self.trunk) != (self.source == "trunk"):
             raise ValueError(
                 f"trunk is {self.trunk!r}, source {self.source!r}: a trunk is named where it is the source, only"

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.frames import TENSORS, FrameOutputs
 from solfa.transcription.front import INSTRUMENTS
+from solfa.transcription.harmonics import Harmonics
 
 KERNEL = 5  # frames that a layer on the map sees
 OF_DRUMS = ("onset", "velocity", "shift")  # they do not last
@@ -31,8 +32,10 @@ class PitchLayer(nn.Module):
         self.time = nn.Conv2d(channels, channels, (KERNEL, 1), padding=(KERNEL // 2, 0))
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # [B, C, T, P]
-        y = F.gelu(x + x @ toeplitz(self.intervals) + self.bias)
-        return x + self.time(y if mask is None else y * mask[:, None, :, None])
+        y = F.gelu(x + x @ toeplitz(self.intervals) + self.bias.to(x.dtype))  # in bfloat16 all of the map is
+        y = y if mask is None else y * mask[:, None, :, None]
+        y = self.time(y.contiguous(memory_format=torch.channels_last))  # faster so, on a CPU twice as fast
+        return x + y.contiguous()
 
 
 def toeplitz(diagonals: Tensor) -> Tensor:
@@ -46,9 +49,11 @@ class FrameHead(nn.Module):
 
     def __init__(self, config: TranscriberConfig) -> None:
         super().__init__()
-        self.columns, self.channels = config.columns, config.channels
+        self.columns, self.channels, self.sound = config.columns, config.channels, config.source == "sound"
         pitched, drums = self.columns.pitched, self.columns.count - self.columns.pitched
         self.inward = nn.Linear(config.width, pitched * config.channels)
+        if config.source == "sound":
+            self.harmonics = Harmonics(config.source_width, config.channels, config.lowest, config.highest)
         self.layers = nn.ModuleList(PitchLayer(config.channels, pitched) for _ in range(config.pitch_layers))
         self.outward = nn.Conv2d(config.channels, len(TENSORS), 1, bias=False)
         self.bias = nn.Parameter(torch.tensor([[RARE.get(name, 0.0)] * pitched for name in TENSORS]))
@@ -57,9 +62,11 @@ class FrameHead(nn.Module):
             with torch.no_grad():
                 self.drums.bias.copy_(torch.tensor([RARE.get(name, 0.0) for name in OF_DRUMS]).repeat_interleave(drums))
 
-    def forward(self, memory: Tensor, mask: Tensor | None) -> tuple[Tensor, FrameOutputs]:
-        """The map [B, C, T, pitches] and the outputs; mask as of `Encoder.forward`."""
+    def forward(self, memory: Tensor, mask: Tensor | None, source: Tensor) -> tuple[Tensor, FrameOutputs]:
+        """The map [B, C, T, pitches] and the outputs; mask as of `Encoder.forward`. source: sound is laid on the map as it is, too."""
         x = self.inward(memory).unflatten(-1, (self.channels, -1)).transpose(1, 2).contiguous()
+        if self.sound:
+            x = x + self.harmonics(source)
         for layer in self.layers:
             x = layer(x, mask)
         found = dict(

@@ -117,7 +117,7 @@ class TokenTranscriber(nn.Module):
         mask, hint = self._mask(lengths, batch, frames), self._checked(hint, batch)
         source = source.to(self.device)
         memory = self.encoder(self.front(source, hint, codebooks), mask)
-        pitches, outputs = self.frame_head(memory, mask)
+        pitches, outputs = self.frame_head(memory, mask, source)
         return Heard(memory, mask, outputs, pitches, hint)
 
     def _mask(self, lengths: Tensor | Sequence[int] | None, batch: int, frames: int) -> Tensor | None:
@@ -126,6 +126,8 @@ class TokenTranscriber(nn.Module):
         counts = torch.as_tensor(lengths, dtype=torch.int64)
         if counts.shape != (batch,) or not bool(((counts >= 1) & (counts <= frames)).all()):
             raise ValueError(f"lengths {counts.tolist()}: {batch} are needed, each from 1 to {frames}")
+        if bool((counts == frames).all()):
+            return None
         return (torch.arange(frames) < counts.cpu()[:, None]).to(self.device)
 
     def _checked(self, hint: Tensor | None, batch: int) -> Tensor | None:

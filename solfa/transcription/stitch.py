@@ -34,7 +34,7 @@ from solfa.transcription.segments import PedalSpan, Segment
 
 OVERLAP = 10  # a segment has this part of itself as context on either side
 INSTRUMENTS = 129
-Source = Callable[[Tensor], Tensor]  # codes [B, K, T] to what the model hears of them
+Source = Callable[[Tensor, list[int]], Tensor]  # codes [B, K, T], and frames of each, to what the model hears of them
 Silent = Callable[[Tensor], bool]  # whether codes [K, t] are of digital silence
 
 
@@ -88,7 +88,7 @@ class Windows:
 class Hearing:
     """What a stitcher needs beside its options.
 
-    source: what makes of codes what the model hears (latents, hidden states), for models that do not hear codes. silent: see `Silent`.
+    source: what makes of codes what the model hears (latents, sound, hidden states), for those that do not hear codes. silent: `Silent`.
     instruments: those that play, General MIDI programs, 128 for drums; None is not known. codebooks: how many of the first are read, for
     codes of as many; None is as many as the model has. batch: segments that are heard at once.
     """
@@ -187,7 +187,7 @@ class Stitcher(ABC):
         lengths = [window.tokens.shape[1] for window in windows]
         source = torch.stack([F.pad(window.tokens, (0, size - window.tokens.shape[1])) for window in windows])
         if hearing.source is not None:
-            source = hearing.source(source)
+            source = hearing.source(source, lengths)
         hint = None
         if hearing.instruments is not None:
             hint = torch.zeros(len(windows), INSTRUMENTS, dtype=torch.bool)

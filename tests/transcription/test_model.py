@@ -174,11 +174,11 @@ def test_the_codecs_vectors_to_begin_with(make_transcriber: Make) -> None:
     assert 0.3 < model.front.embedding.weight.std() < 0.8
 
 
-@pytest.mark.parametrize("source", ["latents", "trunk"])
+@pytest.mark.parametrize("source", ["latents", "sound", "trunk"])
 def test_vectors_are_heard_and_have_gradients(make_transcriber: Make, source: str) -> None:
     fields = {"trunk": "solfa-music"} if source == "trunk" else {}
-    model = make_transcriber(source=source, source_width=10, **fields)
-    vectors = torch.randn(2, 10, FRAMES, requires_grad=True)
+    model = make_transcriber(source=source, source_width=300, **fields)
+    vectors = torch.randn(2, 300, FRAMES, requires_grad=True)
     logits, heard = model(vectors, ids_of(model, 2, 3), [FRAMES, 6])
     (logits.square().sum() + heard.frames.onset[1, :6].sum()).backward()
     assert vectors.grad is not None
@@ -316,7 +316,8 @@ GOOD = TranscriberConfig("notes", "codec", 24_000, 50.0, 8, 1024)
         ({"pitch_layers": -1}, "pitch_layers is -1"),
         ({"frame_rate": 0.0}, "frame_rate is 0.0"),
         ({"frame_rate": float("nan")}, "frame_rate is nan"),
-        ({"source": "sound"}, "source is 'sound'"),
+        ({"source": "score"}, "source is 'score'"),
+        ({"source": "sound", "source_width": 10}, "source_width is 10: sound is heard through 3 windows"),
         ({"source": "latents"}, "source_width is 0"),
         ({"source": "trunk", "source_width": 8}, "trunk is ''"),
         ({"trunk": "solfa-music"}, "a trunk is named where it is the source"),

@@ -215,7 +215,7 @@ def test_what_is_cut_is_counted(model: TokenTranscriber) -> None:
 def test_codes_become_what_the_model_hears(make_transcriber: MakeTranscriber) -> None:
     model = make_transcriber(source="latents", source_width=8)
     table = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
-    hearing = Hearing(source=lambda tokens: table[:, tokens[:, 0]].transpose(0, 1))
+    hearing = Hearing(source=lambda tokens, lengths: table[:, tokens[:, 0]].transpose(0, 1))
     assert all_of(FrameStitcher(model, PEAKS, hearing), codes(130))
     few = make_transcriber()
     notes = all_of(FrameStitcher(few, PEAKS, Hearing(codebooks=2)), codes(130)[:2])
