@@ -17,16 +17,18 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test test-reference lint types bench codec-data music-data notes-data clean
+.PHONY: help demo test test-faults test-reference lint types bench codec-data music-data notes-data notes-test clean
 
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
 	@echo "make test    lint, types and tests"
+	@echo "make test-faults    200 random kills of tokenizing runs, on every engine: nothing lost, nothing twice, the same bytes (an hour)"
 	@echo "make test-reference    our codecs against the original encodec and dac packages, in an environment of their own"
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
 	@echo "make notes-data    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB), in data/notes"
+	@echo "make notes-test    real pieces to test it on (63 excerpts, 30 minutes), in data/notes/corpus"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -34,6 +36,11 @@ demo: $(VENV)/.core
 
 test: lint types
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -rs -q
+
+# The short form is part of `make test`. KILLS are of each engine.
+KILLS ?= 70
+test-faults: $(VENV)/.test
+	SOLFA_FAULT_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/tokenize_audio/test_faults.py -rs -v
 
 # The original packages need torch 2.11, so they live in an environment of their own.
 test-reference: $(REFERENCE)/.ready
@@ -88,6 +95,15 @@ notes-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/test --items 96 --seed 67 --seconds 10 14 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2
 	for part in scores solos piano drums drills keys valid test; do \
 		$(BIN)/solfa encode data/notes/$$part/audio -o data/notes/$$part/codes --coding packed -j $(JOBS) || exit 1; done
+
+# Real pieces that training never hears, from music21's corpus: instruments drawn for the parts, by the soundfont of the test set. No Lied is
+# among them: who trains on songs may have OpenScore's. FOLDER=ITEMS, the first ones by name.
+CORPUS := bach=20 beethoven=8 mozart=8 haydn=7 monteverdi=5 schumann_clara=4 schumann_robert/opus41no1=4 trecento=3 cpebach=1 corelli=1 \
+	handel=1 joplin=1
+notes-test: $(VENV)/.test
+	root=$$($(BIN)/python -c 'import music21; print(music21.common.getCorpusFilePath())') && for part in $(CORPUS); do \
+		$(BIN)/solfa synth -j $(JOBS) -o data/notes/corpus/$${part%=*} --from "$$root/$${part%=*}" --items $${part#*=} --seed 69 \
+			--instruments vary --max-seconds 30 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,18 +1,25 @@
 import json
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from solfa.audio.chroma import chroma_stft
 from solfa.audio.io import Audio, info, read, write
 from solfa.cli import app
+from solfa.cli.demo import BUNDLED, PLAYED
 from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.token_file import TokenFile
 from solfa.codecs.vqvae import VQVAE, VQVAEConfig
+from solfa.eval.transcription import note_measures
 from solfa.nn.frames import FrameConfig
+from solfa.score.midi import read_midi
 from solfa.studio.music_demo import DURATION, PROMPTS
+from solfa.transcriber import Transcriber
 
 FILES = ["codebooks-1.wav", "codebooks-2.wav", "codebooks-4.wav", "index.html", "original.wav", "tokens.solfa"]
 
@@ -34,8 +41,8 @@ def take(tmp_path: Path) -> Path:
 
 
 def solfa(*arguments: object) -> int:
-    music = [] if "--music" in arguments else ["--music", "none"]
-    return app.run([str(argument) for argument in (*arguments, *music)])
+    none = [(name, "none") for name in ("--music", "--notes") if name not in arguments]
+    return app.run([str(argument) for argument in (*arguments, *(text for pair in none for text in pair))])
 
 
 def test_music_from_three_prompts(
@@ -68,6 +75,90 @@ def test_without_a_model_the_page_says_so(
     assert said in (tmp_path / "out" / "index.html").read_text() and capsys.readouterr().err == f"{said}\n"
     assert solfa("demo", take, "-o", tmp_path / "out", "--codec", codec) == 0
     assert "Music" not in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_piece_is_heard_and_compared_with_its_notes(
+    tmp_path: Path, tiny_notes: Callable[..., tuple[Path, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec, notes = tiny_notes(events=False)
+    out = tmp_path / "out"
+    place = ["--start", 5, "--duration", 3, "-o", out, "--codec", codec, "--notes", notes, "--device", "cpu"]
+    assert solfa("demo", *place, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)["notes"]
+    truth = [note for note in read_midi(PLAYED).notes if 5 <= note.onset < 8]
+    assert facts["played"] == len(truth) > 5 and facts["model"] == "tiny-notes" and facts["notes"] > 0
+    found = Transcriber.load(notes, codec=codec)(out / "tokens.solfa")
+    moved = [replace(note, onset=note.onset - 5, offset=min(note.offset, 8) - 5) for note in truth]
+    scores = note_measures(moved, [note for note in found if not note.is_drum])
+    for name, rates in (("onset", scores.onset), ("onset_offset", scores.onset_offset)):
+        assert facts["scores"][name] == {"precision": rates.precision, "recall": rates.recall, "f1": rates.f1}
+    assert facts["notes"] == len(found) == len(read_midi(facts["midi"]).notes)
+    text = (out / "index.html").read_text()
+    for there in ("Notes from tokens", f"against the {len(truth)} notes that were played", 'alt="Piano roll"', ">notes.mid<"):
+        assert there in text
+    capsys.readouterr()
+    assert solfa("demo", *place) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "onset F1" in line)
+    assert line.startswith(f"{facts['notes']} notes, ") and line.endswith(f"-> {facts['midi']}, {facts['score']}")
+
+
+def test_the_score_is_engraved_or_in_abc(
+    tmp_path: Path, tiny_notes: Callable[..., tuple[Path, Path]], take: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, notes = tiny_notes(events=False)
+    place = [take, "-o", tmp_path / "out", "--codec", codec, "--notes", notes, "--device", "cpu"]
+    assert solfa("demo", *place) == 0
+    text, engraved = (tmp_path / "out" / "index.html").read_text(), tmp_path / "out" / "notes.svg"
+    assert engraved.is_file() and 'alt="The engraved score"' in text and ">notes.svg<" in text
+    assert "What was really played is not known here." in text and "onset F1" not in text
+    monkeypatch.setitem(sys.modules, "verovio", None)
+    assert solfa("demo", *place) == 0
+    text = (tmp_path / "out" / "index.html").read_text()
+    assert not engraved.exists() and "\nK:" in (tmp_path / "out" / "notes.abc").read_text() and "\nX:1\n" in text
+    assert "In ABC notation: engraving needs one more package, verovio: pip install &quot;solfa[score]&quot;" in text
+
+
+def test_silence_has_no_notes(
+    tmp_path: Path, tiny_notes: Callable[..., tuple[Path, Path]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    codec, notes = tiny_notes(events=False)
+    write(tmp_path / "silence.wav", Audio(torch.zeros(1, 1, 16_000), 8_000))
+    place = [tmp_path / "silence.wav", "-o", tmp_path / "out", "--codec", codec, "--notes", notes, "--device", "cpu"]
+    assert solfa("demo", *place, "--json") == 0
+    facts = json.loads(capsys.readouterr().out)["notes"]
+    assert facts["notes"] == 0 and facts["score"] is None and read_midi(facts["midi"]).notes == ()
+    assert "no notes: the recording is silent." in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_a_transcriber_that_is_not_there_or_does_not_fit(
+    tmp_path: Path,
+    codec: Path,
+    tiny_notes: Callable[..., tuple[Path, Path]],
+    take: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    place = [take, "-o", tmp_path / "out", "--codec", codec]
+    for wrong in (tmp_path, tiny_notes(events=False)[1]):  # no model; one of another codec
+        assert solfa("demo", *place, "--notes", wrong) == 2 and "--notes" in capsys.readouterr().err
+    monkeypatch.setattr("solfa.shipped.list_shipped", lambda kind: [])
+    assert solfa("demo", *place, "--notes", "solfa-notes") == 0
+    said = "No notes were heard: this package comes without the model solfa-notes (--notes names another)."
+    assert said in (tmp_path / "out" / "index.html").read_text() and capsys.readouterr().err == f"{said}\n"
+    assert solfa("demo", *place) == 0
+    assert "Notes from tokens" not in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_the_notes_of_the_piece_are_its_own() -> None:
+    """The pitch classes that sound are those of the notes, at their times and not at others."""
+    sound = read(BUNDLED)
+    chroma = chroma_stft(sound.samples[0, 0], sound.sample_rate).numpy()
+    played = np.zeros_like(chroma)
+    rate = chroma.shape[1] / sound.duration
+    for note in read_midi(PLAYED).notes:
+        played[note.pitch % 12, round(note.onset * rate) : round(note.offset * rate)] = 1
+    likeness = [float((chroma * np.roll(played, round(shift * rate), 1)).sum()) for shift in (0, 1, 3, 5, 8, 11)]
+    assert likeness[0] > 1.2 * max(likeness[1:])
 
 
 def test_a_demo_writes_all_its_files_and_says_where(
