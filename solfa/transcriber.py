@@ -33,7 +33,7 @@ from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.registry import DEFAULT, load_transcriber
 from solfa.transcription.result import Report, Transcription
 from solfa.transcription.segments import PedalSpan
-from solfa.transcription.stitch import PEAKS, Account, EventStitcher, FrameStitcher, Hearing, Source, Stitcher
+from solfa.transcription.stitch import Account, EventStitcher, FrameStitcher, Hearing, Source, Stitcher
 
 Mode = Literal["frames", "events"]
 MODES = Mode.__args__  # type: ignore[attr-defined]
@@ -48,12 +48,12 @@ class Wishes(TypedDict, total=False):
     """How a recording is heard.
 
     mode: "frames" reads the frame outputs, which is fast; "events" has the model write what it hears, with pedals. frames, events: the
-    options of each. instruments: the General MIDI programs that play, 128 for drums; None: not known. codebooks: how many of the
-    codec's are read, from the first; None: as many as the model can, and the codes have.
+    options of each; None: the model's own. instruments: the General MIDI programs that play, 128 for drums; None: not known. codebooks:
+    how many of the codec's are read, from the first; None: as many as the model can, and the codes have.
     """
 
     mode: Mode
-    frames: FrameOptions
+    frames: FrameOptions | None
     events: DecodingOptions
     instruments: Sequence[int] | None
     codebooks: int | None
@@ -138,7 +138,7 @@ class Transcriber:
         books: int,
         batch: int,
         mode: Mode = "frames",
-        frames: FrameOptions = PEAKS,
+        frames: FrameOptions | None = None,
         events: DecodingOptions = USUAL,
         instruments: Sequence[int] | None = None,
         codebooks: int | None = None,
@@ -149,7 +149,7 @@ class Transcriber:
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}: legal are {' and '.join(MODES)}")
         return (
-            FrameStitcher(self.model, frames, hearing)
+            FrameStitcher(self.model, frames or self.model.config.peaks, hearing)
             if mode == "frames"
             else EventStitcher(self.model, events, hearing)
         )

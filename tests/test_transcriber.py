@@ -12,6 +12,7 @@ import torch
 import solfa
 from solfa.audio.io import Audio, read
 from solfa.audio.io import write as write_audio
+from solfa.codecs.played import played_width
 from solfa.codecs.token_file import TokenFileError, read_tokens, write_tokens
 from solfa.lm.registry import load_lm
 from solfa.lm.trunk import trunk_states
@@ -19,6 +20,8 @@ from solfa.score.midi import read_midi
 from solfa.score.note import Note
 from solfa.transcriber import Transcriber
 from solfa.transcription.decoding import DecodingOptions
+from solfa.transcription.frames import FrameOptions
+from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.result import Transcription
 
 Folders = Callable[..., tuple[Path, Path]]
@@ -59,6 +62,31 @@ def heard(transcriber: Transcriber, source: Any, mode: str, **more: Any) -> Tran
 
 def test_the_door_has_it() -> None:
     assert solfa.Transcriber is Transcriber
+
+
+def test_notes_are_read_as_the_model_says(transcriber: Transcriber, take: Path) -> None:
+    usual = heard(transcriber, take, "frames").notes
+    model, config = transcriber.model, transcriber.model.config
+    assert heard(transcriber, take, "frames", frames=FrameOptions()).notes == usual
+    try:
+        model.config = replace(config, peaks=FrameOptions(onset=0.9, drum=0.9))
+        assert len(heard(transcriber, take, "frames")) < len(usual)
+        assert heard(transcriber, take, "frames", frames=FrameOptions()).notes == usual
+    finally:
+        model.config = config
+
+
+def test_sound_is_heard(transcriber: Transcriber, take: Path) -> None:
+    codec, config = transcriber.codec, transcriber.model.config
+    shape = replace(config, source="sound", source_width=played_width(codec.sample_rate))
+    torch.manual_seed(0)
+    listener = Transcriber(TokenTranscriber(shape).eval(), codec)
+    with torch.no_grad():
+        listener.model.frame_head.bias.zero_()
+    found = heard(listener, take, "frames")
+    assert len(found) > 10
+    same = heard(listener, take.with_suffix(".solfa"), "frames")
+    assert same.notes == found.notes and heard(listener, take, "frames", codebooks=1).notes != found.notes
 
 
 @pytest.mark.parametrize("mode", ["frames", "events"])

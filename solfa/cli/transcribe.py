@@ -74,7 +74,8 @@ def transcribe(
     codebooks
         How many of the codec's codebooks are heard, from the first; as many as the model reads by default.
     onset
-        How sure an onset must be, above 0 to 1 (0.5 by default): more notes are found below, fewer false ones above. For frames.
+        How sure an onset must be, above 0 to 1; by default as the model has it. Below more notes are found, above fewer
+        false ones. For frames.
     beam
         How many ways of writing events are followed, 1 to 64. For events.
     guide
@@ -258,7 +259,7 @@ class _Transcribe:
 
         return {
             "mode": self.mode,
-            "frames": FrameOptions() if self.onset is None else FrameOptions(onset=self.onset, drum=self.onset),
+            "frames": None if self.onset is None else FrameOptions(onset=self.onset, drum=self.onset),
             "events": DecodingOptions(beam=self.beam, guide=self.guide),
             "instruments": self.instruments,
             "codebooks": self.codebooks,

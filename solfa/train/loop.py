@@ -232,8 +232,8 @@ class _Trainer:
             folder = self.run / "eval" / f"step-{step}"
             folder.mkdir(parents=True, exist_ok=True)
             seed_everything(self.config.seed, "evaluate", step)
-            self.task.export(model, self.run / "model")
             values = self.task.evaluate(model, step, folder)
+            self.task.export(model, self.run / "model")  # which may hold what the evaluation found
             self.log.write(step, "evaluation", self.state.seconds, values)
             shown = ", ".join(f"{key} {value:.4g}" for key, value in values.items())
             self.progress.say(f"{self.task.name}: evaluation at step {step}: {shown}")

@@ -44,7 +44,8 @@ class TranscriberTaskConfig:
     weights: of the losses. init: a transcriber to go on from, a name or a folder; its shape is then taken. codec: where its codec is, if
         not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
     valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
-    valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, likewise.
+    valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, likewise, beside 0.5: the model is exported
+        with the best.
     cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
     """
 
@@ -114,7 +115,9 @@ class TranscriberTask:
     def _check_codebooks(self) -> None:
         shape = self.model.config
         if self.config.sound != SoundChanges() and not self._hears_sound:
-            raise ValueError(f"sound is {self.config.sound}: {shape.name} hears {shape.source}, of which nothing is changed")
+            raise ValueError(
+                f"sound is {self.config.sound}: {shape.name} hears {shape.source}, of which nothing is changed"
+            )
         if self.config.codebook_dropout and (shape.codebooks == 1 or shape.source == "trunk"):
             raise ValueError(
                 f"codebook_dropout is {self.config.codebook_dropout}: {shape.name} reads {shape.codebooks} codebooks"
@@ -135,7 +138,9 @@ class TranscriberTask:
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
         crops = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
         batch = make_batch(crops, shape, fewer if dropped else shape.codebooks, c.longest_events)
-        if self._hears_sound and self.model.device.type == "cpu":  # a GPU does it faster than the thread that makes batches
+        if (
+            self._hears_sound and self.model.device.type == "cpu"
+        ):  # a GPU does it faster than the thread that makes batches
             return replace(batch, source=self._source(batch))
         return batch
 
@@ -192,9 +197,14 @@ class TranscriberTask:
         for count in self.config.valid_codebooks:
             again = score_takes(model, self.valid, count, source)
             values |= {f"{name}_k{count}": value for name, value in again.items()}
+        best, peaks = values.get("onset_f1", 0.0), FrameOptions()
         for onset in self.config.thresholds:
-            again = score_takes(model, self.valid, most, source, FrameOptions(onset=onset))
-            values[f"onset_f1_at_{onset:g}"] = again.get("onset_f1", 0.0)
+            options = FrameOptions(onset=onset)
+            again = score_takes(model, self.valid, most, source, options).get("onset_f1", 0.0)
+            values[f"onset_f1_at_{onset:g}"] = again
+            best, peaks = max((best, peaks), (again, options), key=lambda each: each[0])
+        if self.config.thresholds:
+            model.config = replace(model.config, peaks=peaks)
         return values
 
     def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from solfa.nn.transformer import TransformerConfig
-from solfa.transcription.frames import Columns
+from solfa.transcription.frames import Columns, FrameOptions
 from solfa.transcription.harmonics import WINDOWS
 from solfa.transcription.vocabulary import Vocabulary
 
@@ -41,6 +41,7 @@ class TranscriberConfig:
     segment_frames: the length it was trained on, at which recordings are cut.
     lowest, highest: pitches of the frame outputs; lowest_drum, highest_drum: percussion keys (81 to 80, say: no columns for drums).
     hints: whether it can be told what instruments play.
+    peaks: when its frame outputs are notes, where nobody asks for something else: what was best on held-out recordings.
 
     Raises ValueError for what does not fit together, and for more than 2^31 weights.
     """
@@ -72,6 +73,7 @@ class TranscriberConfig:
     dropout: float = 0.0
     weights_hash: str = ""
     trunk: str = ""
+    peaks: FrameOptions = FrameOptions()  # noqa: RUF009  (frozen)
 
     def __post_init__(self) -> None:
         for name, (least, most) in _LIMITS.items():

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from solfa.codecs.played import played_width
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenHeader, TokenWriter
 from solfa.lm.model import LMConfig, TokenLM, load_lm
@@ -23,8 +24,10 @@ from solfa.train.transcriber import LossWeights, TranscriberTask, TranscriberTas
 from solfa.train.transcriber_batch import Crop, make_batch
 from solfa.train.transcriber_data import Take
 from solfa.train.transcriber_notes import NoteTable
+from solfa.train.transcriber_sound import SoundChanges, changed
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.events import encode_segment
+from solfa.transcription.frames import FrameOptions
 from solfa.transcription.model import load_transcriber_model
 from solfa.transcription.segments import Segment
 from solfa.transcription.vocabulary import vocabulary
@@ -84,7 +87,7 @@ LOOP = TrainConfig(
 
 
 def test_it_learns_the_notes(music: Music, tmp_path: Path) -> None:
-    config = configured(music, thresholds=(0.3,), valid_codebooks=(1,))
+    config = configured(music, thresholds=(0.3, 0.001), valid_codebooks=(1,))
     result = train(config, LOOP, tmp_path / "run", quiet=True)
     lines = read_metrics(tmp_path / "run")
     first, last, evaluation = lines[0], lines[-2], lines[-1]
@@ -96,7 +99,39 @@ def test_it_learns_the_notes(music: Music, tmp_path: Path) -> None:
     )
     assert evaluation["onset_f1_k1"] > 0.7
     model = load_transcriber_model(tmp_path / "run" / "model")
-    assert model.config == replace(config.model, weights_hash=load_codec(music[0]).weights_hash)  # type: ignore[type-var]
+    scores = {0.5: evaluation["onset_f1"], 0.3: evaluation["onset_f1_at_0.3"], 0.001: evaluation["onset_f1_at_0.001"]}
+    best = FrameOptions(onset=max(scores, key=lambda threshold: scores[threshold]))
+    hash_ = load_codec(music[0]).weights_hash
+    assert scores[0.001] < scores[best.onset]
+    assert model.config == replace(config.model, weights_hash=hash_, peaks=best)  # type: ignore[type-var]
+
+
+def test_sound_is_heard_and_changed(music: Music) -> None:
+    shape = replace(music[1], source="sound", source_width=played_width(8000))
+    changes = SoundChanges(transpose=2, detune=0.5, level=3, tilt=3)
+    task = TranscriberTask(configured(music, model=shape, sound=changes))
+    batch, again, later = (task.batch(step, 0, 1) for step in (0, 0, 1))
+    assert batch.source is not None and batch.source.shape == (8, shape.source_width, 40) and len(batch.changes) == 8
+    assert torch.equal(batch.source, again.source) and batch.changes == again.changes != later.changes
+    plain = TranscriberTask(configured(music, model=shape)).batch(0, 0, 1)
+    assert torch.equal(plain.codes, batch.codes) and not torch.equal(plain.source, batch.source)
+    torch.testing.assert_close(changed(plain.source, batch.changes), batch.source)
+    moved = [change.transpose for change in batch.changes]
+    assert set(moved) - {0}
+    for row, semitones in enumerate(moved):  # columns of the pitches 58 to 67; those of the notes are 60 to 65
+        columns, before = (each.targets.cells for each in (batch, plain))
+        ours, theirs = (each[(each[:, 0] == row) & (each[:, 2] < 10)][:, 2] for each in (columns, before))
+        assert torch.equal(ours, theirs + semitones)
+    loss = task.loss("transcriber", batch, 0)
+    loss.total.backward()
+    weight = task.model.frame_head.harmonics.inward.weight
+    assert weight.grad is not None and weight.grad.any() and all(p.grad is None for p in task.start.codec.parameters())
+    with torch.no_grad():
+        assert task.evaluate(task.model.eval(), 0, music[2])["onset_f1"] >= 0
+    with pytest.raises(ValueError, match="tiny hears codes, of which nothing is changed"):
+        TranscriberTask(configured(music, sound=changes))
+    with pytest.raises(ValueError, match=f"source_width is 30: the sound of tiny is {played_width(8000)} wide"):
+        TranscriberTask(configured(music, model=replace(shape, source_width=30)))
 
 
 def test_it_learns_the_events(music: Music) -> None:
