@@ -7,20 +7,16 @@ informative). A folder appears whole or not at all, also where it replaces an ol
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
-import errno
 import hashlib
 import json
 import math
 import os
-import secrets
 import shutil
-import socket
 import sys
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from solfa.files import flush
+from solfa.files import replace_folder
 
 FORMAT = "solfa-checkpoint"
 VERSION = 1
@@ -166,86 +162,6 @@ def read_json(path: Path) -> Any:
         return json.loads(text, parse_constant=finite, parse_float=finite, object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON: {error}") from error
-
-
-def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
-    """Make `folder` appear whole: `fill(temporary)` writes beside it, all is flushed to disk, one rename publishes it.
-
-    Where `folder` exists the two are exchanged in one system call (Linux); elsewhere the old one steps aside first and
-    is put back by the next call if that was interrupted. Files that `fill` did not write are carried over.
-    """
-    folder = Path(os.path.abspath(folder))
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep(folder)
-    temporary = folder.parent / f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
-    temporary.mkdir()
-    try:
-        fill(temporary)
-        if folder.is_dir():
-            _carry_over(folder, temporary)
-        _flush_tree(temporary)
-        if folder.is_dir() and any(folder.iterdir()):
-            _exchange(temporary, folder)
-        else:
-            os.rename(temporary, folder)
-        flush(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed writers of `folder` on this machine left beside it; put back a folder that stepped aside."""
-    aside = folder.parent / f".{folder.name}.previous"
-    if aside.is_dir():
-        if folder.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.rename(aside, folder)
-    prefix = f".{folder.name}.{socket.gethostname()}."
-    for path in folder.parent.iterdir():
-        if path.name.startswith(prefix) and path.name.endswith(".tmp"):
-            owner = path.name[len(prefix) :].split(".")[0]
-            if owner.isdigit() and not _alive(int(owner)):
-                shutil.rmtree(path, ignore_errors=True)
-
-
-def _exchange(new: Path, old: Path) -> None:
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
-    if rename is not None:
-        at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
-        if rename(at_cwd, os.fsencode(new), at_cwd, os.fsencode(old), exchange) == 0:
-            return
-        code = ctypes.get_errno()
-        if code not in (errno.EINVAL, errno.ENOSYS):  # those two: this file system cannot exchange
-            raise OSError(code, os.strerror(code), str(old))
-    aside = old.parent / f".{old.name}.previous"
-    os.rename(old, aside)
-    os.rename(new, old)
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _carry_over(old: Path, new: Path) -> None:
-    for entry in old.iterdir():
-        if not (new / entry.name).exists():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.copytree(entry, new / entry.name, symlinks=True)
-            else:
-                shutil.copy2(entry, new / entry.name, follow_symlinks=False)
-
-
-def _flush_tree(folder: Path) -> None:
-    for path in folder.rglob("*"):
-        if not path.is_symlink():
-            flush(path)
-    flush(folder)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError as error:
-        return error.errno != errno.ESRCH  # EPERM: it lives, but is another user's
-    return True
 
 
 def _check_replaceable(folder: Path) -> None:

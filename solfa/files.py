@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all.
+"""Files and folders that appear whole or not at all.
 
 What is written goes to a temporary file beside the target, is flushed to the disk, and takes the target's name in one step. Until then
 an older file of that name is as it was, and whoever reads it reads one of the two, whole. An exception removes the temporary file; a
@@ -6,9 +6,15 @@ process that is killed outright leaves it, hidden, as `.solfa-*.tmp`.
 """
 
 import contextlib
+import ctypes
+import errno
 import os
 import secrets
+import shutil
+import socket
 import stat
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -67,6 +73,12 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{os.fspath(path)} is not a regular file: no file can take its place")
 
 
+def check_new_folder(path: str | os.PathLike[str]) -> None:
+    """ValueError where something that is no empty folder bears the name of a folder that is to be made."""
+    if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
+        raise ValueError(f"{os.fspath(path)}: it is there already; name a new folder")
+
+
 def flush(path: str | os.PathLike[str]) -> None:
     """Wait until a file's bytes, or a folder's names, are on the disk."""
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
@@ -74,3 +86,83 @@ def flush(path: str | os.PathLike[str]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
+    """Make `folder` appear whole: `fill(temporary)` writes beside it, all is flushed to disk, one rename publishes it.
+
+    Where `folder` exists the two are exchanged in one system call (Linux); elsewhere the old one steps aside first and
+    is put back by the next call if that was interrupted. Files that `fill` did not write are carried over.
+    """
+    folder = Path(os.path.abspath(folder))
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sweep(folder)
+    temporary = folder.parent / f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"
+    temporary.mkdir()
+    try:
+        fill(temporary)
+        if folder.is_dir():
+            _carry_over(folder, temporary)
+        _flush_tree(temporary)
+        if folder.is_dir() and any(folder.iterdir()):
+            _exchange(temporary, folder)
+        else:
+            os.rename(temporary, folder)
+        flush(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers of `folder` on this machine left beside it; put back a folder that stepped aside."""
+    aside = folder.parent / f".{folder.name}.previous"
+    if aside.is_dir():
+        if folder.exists():
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            os.rename(aside, folder)
+    prefix = f".{folder.name}.{socket.gethostname()}."
+    for path in folder.parent.iterdir():
+        if path.name.startswith(prefix) and path.name.endswith(".tmp"):
+            owner = path.name[len(prefix) :].split(".")[0]
+            if owner.isdigit() and not _alive(int(owner)):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if sys.platform == "linux" else None
+    if rename is not None:
+        at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        if rename(at_cwd, os.fsencode(new), at_cwd, os.fsencode(old), exchange) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):  # those two: this file system cannot exchange
+            raise OSError(code, os.strerror(code), str(old))
+    aside = old.parent / f".{old.name}.previous"
+    os.rename(old, aside)
+    os.rename(new, old)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _carry_over(old: Path, new: Path) -> None:
+    for entry in old.iterdir():
+        if not (new / entry.name).exists():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.copytree(entry, new / entry.name, symlinks=True)
+            else:
+                shutil.copy2(entry, new / entry.name, follow_symlinks=False)
+
+
+def _flush_tree(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            flush(path)
+    flush(folder)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno != errno.ESRCH  # EPERM: it lives, but is another user's
+    return True

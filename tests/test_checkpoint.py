@@ -13,7 +13,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solfa import checkpoint
+from solfa import files
 from solfa.checkpoint import CheckpointError, config_from_dict, load, read_config, save
 
 FILES = ("config.json", "model.safetensors")
@@ -175,19 +175,19 @@ def test_save_replaces_checkpoints_only_and_keeps_the_card(tmp_path: Path) -> No
 
 
 def test_without_an_exchanging_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoint.sys, "platform", "other")
+    monkeypatch.setattr(files.sys, "platform", "other")
     save(tmp_path / "c", "toy", {"x": 1}, tensors(1))
     save(tmp_path / "c", "toy", {"x": 2}, tensors(2))
     assert load(tmp_path / "c").config == {"x": 2}
     os.rename(tmp_path / "c", tmp_path / ".c.previous")  # as if killed between its two renames
-    checkpoint.sweep(tmp_path / "c")
+    files.sweep(tmp_path / "c")
     assert load(tmp_path / "c").config == {"x": 2}
     assert [path.name for path in tmp_path.iterdir()] == ["c"]
 
 
 KILLED_WRITER = """
 import os, signal, sys, torch
-from solfa import checkpoint
+from solfa import checkpoint, files
 folder, deadly = sys.argv[1], int(sys.argv[2])
 count = 0
 def mortal(function):
@@ -201,7 +201,7 @@ def mortal(function):
 for name in ("fsync", "rename", "replace", "open"):
     setattr(os, name, mortal(getattr(os, name)))
 checkpoint.save_file = mortal(checkpoint.save_file)
-checkpoint._exchange = mortal(checkpoint._exchange)
+files._exchange = mortal(files._exchange)
 checkpoint.shutil.rmtree = mortal(checkpoint.shutil.rmtree)
 for deadly in range(deadly, 99):
     child = os.fork()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from solfa import files
-from solfa.files import WholeFile, check_replaceable, write_whole
+from solfa.files import WholeFile, check_new_folder, check_replaceable, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -167,3 +167,12 @@ def test_a_link_stays_and_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(IsADirectoryError):
         write_whole(tmp_path / "there", "x")
     assert names(tmp_path) == ["link", "pipe", "there"] and names(tmp_path / "there") == ["real"]
+
+
+def test_a_new_folder(tmp_path: Path) -> None:
+    check_new_folder(tmp_path / "new")
+    check_new_folder(tmp_path)
+    (tmp_path / "file").touch()
+    for taken in (tmp_path, tmp_path / "file"):
+        with pytest.raises(ValueError, match="it is there already"):
+            check_new_folder(taken)

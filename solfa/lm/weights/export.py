@@ -11,8 +11,7 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from solfa import checkpoint
-from solfa.files import WholeFile
+from solfa.files import WholeFile, replace_folder
 from solfa.foreign import hub
 from solfa.lm.conditioners.t5 import WIDTHS
 from solfa.lm.conditioners.text import T5Text, T5TextConfig
@@ -57,7 +56,7 @@ def save_transformers(model: TokenLM, folder: str | Path, codec: CodecInside) ->
         (temporary / hub.WEIGHTS[0]).chmod((temporary / hub.CONFIG).stat().st_mode)
 
     _free(folder, hub.CONFIG)
-    checkpoint.replace_folder(folder, fill)
+    replace_folder(folder, fill)
 
 
 def save_audiocraft(model: TokenLM, folder: str | Path, dtype: torch.dtype = torch.float16) -> None:
