@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "lm": {"nn", "checkpoint", "foreign", "audio"},  # audio: a melody or a sound as a condition
     "transcription": {"nn", "checkpoint", "score"},
     "data": {"audio", "score"},
-    "tokenize_audio": {"codecs", "data", "audio", "eval"},  # eval: what codes cost in quality
+    "tokenize_audio": {"codecs", "data", "audio", "eval", "score"},  # eval: what codes cost in quality; score: notes beside codes
     "train": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "music": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "transcriber": FLOOR_1 | FLOOR_2 | FLOOR_3,

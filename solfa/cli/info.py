@@ -1,32 +1,38 @@
-"""`solfa info`: what is in a token file, a recording, a codec or a model."""
+"""`solfa info`: what is in a token file, a recording, a codec, a model or a token store."""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from solfa.cli import other_formats, report
+from solfa.cli import info_store, other_formats, report
 from solfa.cli.inputs import AUDIO_SUFFIXES, OTHER_SUFFIXES, TOKEN_SUFFIXES, expand
 
 
-def info(*names: str, json: report.Flag = False) -> int:
-    """What is in a token file, a recording, a codec or a model
+def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> int:
+    """What is in a token file, a recording, a codec, a model or a token store
 
     A token file is read through, and every block checked: damage is reported, with exit code 1. Of .ecdc and .dac files,
-    which have no checksums, the shape is checked.
+    which have no checksums, the shape is checked. Of a token store hours, items and tokens are counted, and how often each code occurs:
+    the share of a codebook's codes that do, its entropy in bits, its perplexity.
 
     For example:
         solfa info take.solfa
+        solfa info store/ --plot usage.svg
         solfa info solfa-24khz --json
 
     Parameters
     ----------
     names
-        Names that `solfa models` lists, checkpoint folders, files, folders, globs, @list.txt, or - for a list on stdin.
+        Names that `solfa models` lists, checkpoint folders, token stores, files, folders, globs, @list.txt, or - for a list on stdin.
+    plot
+        Of a token store: draw the use of its codebooks in this file (.svg).
     json
         One JSON object on stdout for one name, an array for several.
     """
     if not names:
-        raise report.UsageError("no input: name a token file, a recording, a codec or a model")
+        raise report.UsageError("no input: name a token file, a recording, a codec, a model or a token store")
+    if plot is not None and (plot.suffix.lower() != ".svg" or len(names) != 1 or not info_store.is_store(names[0])):
+        raise report.UsageError(f"--plot {plot}: one token store is drawn, in a file that ends in .svg")
     found: list[dict[str, Any]] = []
     failed = False
     for name in names:
@@ -34,7 +40,7 @@ def info(*names: str, json: report.Flag = False) -> int:
             try:
                 if problem:
                     raise ValueError(problem)
-                facts = _facts(target)
+                facts = info_store.facts(target, plot) if info_store.is_store(target) else _facts(target)
             except (ValueError, OSError) as error:
                 failed = True
                 report.fail(str(target), error)
@@ -42,7 +48,8 @@ def info(*names: str, json: report.Flag = False) -> int:
             failed |= bool(facts.get("damage"))
             found.append(facts)
             if not json:
-                _show(facts)
+                _show({name: value for name, value in facts.items() if name != "usage"})
+                report.print_table(facts.get("usage") or [])
     if json and found:
         alone = len(names) == 1 and found[0]["name"] == names[0]  # not one that a folder or a list named
         report.print_json(found[0] if alone else found)
@@ -55,7 +62,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 def _targets(name: str) -> list[tuple[str, str | None]]:
     """What a name on the command line stands for, each with its problem if it has one."""
-    if _holds_codec(name):
+    if info_store.is_store(name) or _holds_codec(name):
         return [(name, None)]
     items = expand([name], (*TOKEN_SUFFIXES, *OTHER_SUFFIXES, *AUDIO_SUFFIXES))
     if len(items) == 1 and items[0].single and items[0].problem:

@@ -1,0 +1,167 @@
+"""Captions, attributes, notes and splits for a store that is there: new tables, the codes untouched.
+
+    {"key": "sub/take.wav", "text": "A calm waltz ...", "attributes": {"bpm": 90}, "notes": "take.mid", "split": "train"}
+
+Rows come from a manifest or other JSON lines (.jsonl) or a table (.csv, .tsv). `id`, or the name of the sound file, says which item a row
+is of; without either `key` does, which beside them is a key such as C major. Other fields are read as `solfa tokenize` reads them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from solfa.data.manifest import Entry
+from solfa.data.tables import AUDIO, CAPTIONS, LISTS, rows, texts_of
+from solfa.score.midi import read_midi
+from solfa.score.note import Note
+from solfa.score.score import Pedal
+from solfa.tokenize_audio.store.format import Meta, ShardManifest, notes_of, read_head, read_manifest
+from solfa.tokenize_audio.store.local_files import LocalFiles
+from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.records import TokenStoreError
+from solfa.tokenize_audio.store.writer import rewrite_meta
+
+KEYS = ("id", *AUDIO, "key")  # fields that name the item, the first that is there
+SUFFIXES = (".jsonl", ".csv", ".tsv")
+_NOT_ATTRIBUTES = {"id", *AUDIO, *CAPTIONS, *LISTS, "split", "notes", "velocities", "attributes", "seconds"}
+_Row = tuple[str, Mapping[str, Any]]  # where it stands, its fields
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What was done. matched: items that rows are of; changed: those whose metadata were others; shards: that were rewritten.
+
+    unmatched: keys of the table that no item has. problems: rows whose notes cannot be read, each a sentence; their items are as they were.
+    """
+
+    matched: int
+    changed: int
+    shards: int
+    unmatched: tuple[str, ...]
+    problems: tuple[str, ...]
+
+
+def annotate(
+    folder: str | os.PathLike[str],
+    table: str | os.PathLike[str],
+    add_texts: bool = False,
+    on_shard: Callable[[int, int], None] = lambda done, of: None,
+) -> Annotated:
+    """Give the items of a store what the rows of a table say of them.
+
+    What a row says replaces what was known: captions, notes with pedals, split, and attributes one by one; what it does not say, or
+    leaves blank, stays. add_texts: captions are added to those that are there. Notes are a MIDI path relative to the table, or a list as
+    in a manifest. A shard is given its new table in one step, and one where nothing changes is not touched: after a kill the same call
+    does the rest.
+
+    Raises ValueError for a table that cannot be read, names an item twice, or names none of the store's; TokenStoreError for a store that
+    is damaged.
+    """
+    store, path = Path(folder), Path(table)
+    read_head(store)
+    told = _read_table(path)
+    manifests = LocalFiles(store).manifests()
+    _remove_old_tables(store, manifests)
+    found = [_matches(store, manifest, told) for manifest in manifests]
+    matched = {key for keys in found for key in keys}
+    if not matched:
+        raise ValueError(f"{path}: none of its {len(told)} keys is in {store}; the first is {next(iter(told))!r}")
+    problems: list[str] = []
+    changed = shards = 0
+    for done, (manifest, keys) in enumerate(zip(manifests, found, strict=True), 1):
+        new = _changes(store, manifest, {key: told[key] for key in keys}, path.parent, add_texts, problems)
+        if new:
+            _rewrite(store, manifest, new)
+            changed, shards = changed + len(new), shards + 1
+        on_shard(done, len(manifests))
+    return Annotated(len(matched), changed, shards, tuple(key for key in told if key not in matched), tuple(problems))
+
+
+def _read_table(path: Path) -> dict[str, _Row]:
+    """The rows by key."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path}: it must be a manifest (.jsonl) or a table (.csv, .tsv)")
+    told: dict[str, _Row] = {}
+    try:
+        for where, row in rows(path):
+            key = next((row[name] for name in KEYS if row.get(name) not in (None, "")), None)
+            if not isinstance(key, str):
+                raise ValueError(f"{where}: no item is named; one of {', '.join(KEYS)} is needed, as text")
+            if key in told:
+                raise ValueError(f"{where}: {key!r} is named in {told[key][0]} too")
+            told[key] = (where, {name: value for name, value in row.items() if name != "key" or value != key})
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    if not told:
+        raise ValueError(f"{path}: it names no items")
+    return told
+
+
+def _remove_old_tables(store: Path, manifests: Sequence[ShardManifest]) -> None:
+    """What a call that was killed left: tables of shards whose manifests name others."""
+    named = {manifest.shard: manifest.meta.name for manifest in manifests}
+    for path in store.glob("*.meta*.parquet"):
+        number = path.name.partition(".")[0]
+        if number.isdigit() and path.name != named.get(int(number), path.name):
+            path.unlink()
+
+
+def _matches(store: Path, manifest: ShardManifest, told: Mapping[str, _Row]) -> list[str]:
+    return [key for key in MetaFile(store / manifest.meta.name, manifest.items).column("key") if key in told]
+
+
+def _changes(
+    store: Path, manifest: ShardManifest, told: Mapping[str, _Row], home: Path, add_texts: bool, problems: list[str]
+) -> dict[str, Meta]:
+    """The items of a shard that become others, by key."""
+    new: dict[str, Meta] = {}
+    if not told:
+        return new
+    for meta in MetaFile(store / manifest.meta.name, manifest.items).metas():
+        if meta.key not in told:
+            continue
+        where, row = told[meta.key]
+        try:
+            found = _told(meta, row, home, add_texts)
+        except (ValueError, OSError) as error:
+            problems.append(f"{where}: {getattr(error, 'strerror', None) or error}")
+            continue
+        if found != meta:
+            new[meta.key] = found
+    return new
+
+
+def _rewrite(store: Path, manifest: ShardManifest, new: Mapping[str, Meta]) -> None:
+    if read_manifest(store, manifest.shard) != manifest:
+        raise TokenStoreError(f"{store}: shard {manifest.shard} was written by somebody else meanwhile")
+    old = MetaFile(store / manifest.meta.name, manifest.items).metas()
+    rewrite_meta(store, manifest.shard, (new.get(meta.key, meta) for meta in old))
+
+
+def _told(meta: Meta, row: Mapping[str, Any], home: Path, add_texts: bool) -> Meta:
+    """An item with what a row says. Raises ValueError for what makes no sense, OSError for notes that are not there."""
+    values: dict[str, Any] = {}
+    if texts := texts_of(row):
+        values["texts"] = tuple(dict.fromkeys((*meta.texts, *texts))) if add_texts else texts
+    nested = row.get("attributes")
+    others = {name: value for name, value in row.items() if name not in _NOT_ATTRIBUTES and value not in (None, "")}
+    if attributes := {**others, **(nested if isinstance(nested, Mapping) else {})}:
+        values["attributes"] = {**meta.attributes, **attributes}
+    if isinstance(split := row.get("split"), str) and split.strip():
+        values["split"] = split.strip().lower()
+    if row.get("notes") not in (None, ""):
+        values["notes"], values["pedals"] = _notes(row["notes"], home)
+        values["velocities"] = row.get("velocities") not in (False, "false", "no")
+    return replace(meta, **values)
+
+
+def _notes(value: Any, home: Path) -> tuple[tuple[Note, ...], tuple[Pedal, ...]]:
+    if isinstance(value, str):
+        return notes_of(read_midi(home / value))
+    notes = Entry.from_dict({"id": "x", "audio": "x", "notes": value}).notes  # a manifest's form of them
+    assert isinstance(notes, tuple)
+    return notes, ()

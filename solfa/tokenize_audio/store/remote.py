@@ -1,0 +1,135 @@
+"""A token store somewhere else: any address that fsspec knows, s3://, gs://, hf://, https://, memory:// ...
+
+The head and the manifests are read at once, a shard's file when it is needed: it comes to a folder of this machine, is checked against
+its manifest, and is mapped there. What has come once is not fetched again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from solfa.files import WholeFile, write_whole
+from solfa.tokenize_audio.store.format import (
+    HEAD_NAME,
+    MAX_HEAD,
+    MAX_MANIFEST,
+    FileHash,
+    ShardManifest,
+    StoreHead,
+    read_head,
+    read_manifest,
+    shard_number,
+    shard_paths,
+)
+from solfa.tokenize_audio.store.records import TokenStoreError
+
+CACHE = "SOLFA_CACHE"  # the environment variable that names another folder for what is fetched
+_AT_ONCE = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class RemoteFiles:
+    """The files of a store at an address. cache: the folder that they come to; `cache_folder()`/stores without it.
+
+    It pickles: another process fetches for itself, into the same folder. Raises ImportError without fsspec, TokenStoreError for an address
+    that is none, cannot be reached, or holds no store.
+    """
+
+    where: str
+    cache: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its files come to."""
+        place = hashlib.sha256(self.where.rstrip("/").encode()).hexdigest()[:24]
+        return (self.cache or cache_folder() / "stores") / place
+
+    def head(self) -> StoreHead:
+        self._fetch_small(HEAD_NAME, MAX_HEAD)
+        return self._told(lambda: read_head(self.folder))
+
+    def manifests(self) -> list[ShardManifest]:
+        """Of all shards that are there, in order."""
+        files, root = self._system()
+        try:
+            names = [posixpath.basename(name) for name in files.ls(root, detail=False)]
+        except Exception as error:
+            raise self._error(error) from error
+        numbers = sorted(number for name in names if (number := shard_number(name)) is not None)
+        return [self._manifest(number) for number in numbers]
+
+    def path(self, record: FileHash) -> Path:
+        """Where the file is that a manifest names: fetched and checked if it has not come yet. Its name here holds its hash."""
+        target = self.folder / f"{record.sha256[:32]}.{record.name}"
+        if not (target.is_file() and target.stat().st_size == record.bytes):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with WholeFile(target) as temporary:
+                self._fetch(record, temporary)
+                self._told(lambda: record.check(temporary), str(temporary), f"{self.where}/{record.name}")
+        return target
+
+    def _manifest(self, number: int) -> ShardManifest:
+        self._fetch_small(shard_paths("", number).manifest.name, MAX_MANIFEST)
+        return self._told(lambda: read_manifest(self.folder, number))
+
+    def _fetch_small(self, name: str, limit: int) -> None:
+        files, root = self._system()
+        try:
+            with files.open(posixpath.join(root, name), "rb") as file:
+                data = file.read(limit + 1)
+        except FileNotFoundError:
+            raise TokenStoreError(f"{self.where}: not a token store (no {name} in it)") from None
+        except Exception as error:
+            raise self._error(error) from error
+        if len(data) > limit:
+            raise TokenStoreError(f"{self.where}/{name}: longer than {limit} bytes")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_whole(self.folder / name, data)
+
+    def _fetch(self, record: FileHash, target: Path) -> None:
+        """The bytes of a file, and not many more than it has."""
+        files, root = self._system()
+        try:
+            with files.open(posixpath.join(root, record.name), "rb") as source, open(target, "xb") as file:
+                left = record.bytes + 1
+                while left > 0 and (data := source.read(min(left, _AT_ONCE))):
+                    file.write(data)
+                    left -= len(data)
+        except Exception as error:
+            raise self._error(error) from error
+
+    def _system(self) -> tuple[Any, str]:
+        """fsspec's file system of the address, and the path in it."""
+        try:
+            import fsspec
+        except ImportError as error:
+            raise ImportError(f'{self.where}: remote stores need fsspec: pip install "solfa[scale]"') from error
+        try:
+            return fsspec.core.url_to_fs(self.where.rstrip("/"))
+        except ImportError as error:  # the package of this kind of address
+            raise ImportError(f"{self.where}: {error}") from error
+        except Exception as error:
+            raise self._error(error) from error
+
+    def _told(self, read: Any, here: str = "", there: str = "") -> Any:
+        """What `read` gives; its error tells of the address, not of the copy."""
+        try:
+            return read()
+        except TokenStoreError as error:
+            text = str(error).replace(here or str(self.folder), there or self.where)
+            raise TokenStoreError(text) from None
+
+    def _error(self, error: Exception) -> TokenStoreError:
+        return TokenStoreError(f"{self.where}: {' '.join(str(error).split())[:300] or type(error).__name__}")
+
+
+def cache_folder() -> Path:
+    """Where what was fetched is kept: $SOLFA_CACHE, or the user's cache (XDG_CACHE_HOME, ~/.cache) and there `solfa`."""
+    if named := os.environ.get(CACHE):
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "solfa"

@@ -1,0 +1,129 @@
+"""Stores at an address: the same items as in the folder, and nothing that was damaged on the way."""
+
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from solfa.tokenize_audio.store.export import export
+from solfa.tokenize_audio.store.format import TokenStoreError, write_head
+from solfa.tokenize_audio.store.merge import merge
+from solfa.tokenize_audio.store.remote import RemoteFiles, cache_folder
+from solfa.tokenize_audio.store.store import TokenStore
+from solfa.tokenize_audio.store.writer import write_shard
+
+fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
+Make = Callable[..., TokenStore]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SOLFA_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(params=["memory", "file"])
+def address(request: pytest.FixtureRequest, make_store: Make, tmp_path: Path) -> Iterator[str]:
+    make_store()
+    if request.param == "file":
+        yield f"file://{tmp_path / 'store'}"
+        return
+    files = fsspec.filesystem("memory")
+    files.put(str(tmp_path / "store"), "/bucket/store", recursive=True)
+    yield "memory://bucket/store"
+    files.rm("/bucket", recursive=True)
+
+
+def test_the_same_items_as_in_the_folder(address: str, tmp_path: Path) -> None:
+    here, there = TokenStore(tmp_path / "store"), TokenStore(address)
+    assert there.head == here.head and there.manifests == here.manifests and len(there) == len(here)
+    copy = pickle.loads(pickle.dumps(there))
+    for store in (there, copy, TokenStore(address, verify=True), TokenStore(address + "/")):
+        assert store.keys == here.keys and store.lengths.tolist() == here.lengths.tolist()
+        for i in range(len(here)):
+            assert np.array_equal(store.codes(i), here.codes(i)) and store.meta(i) == here.meta(i)
+    assert np.array_equal(there.crops([4, 0], [3, 1], 20), here.crops([4, 0], [3, 1], 20))
+
+
+def test_only_what_is_needed_comes_and_only_once(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+    real = RemoteFiles._fetch
+
+    def fetch(self: RemoteFiles, record: object, target: Path) -> None:
+        fetched.append(record.name)  # type: ignore[attr-defined]
+        real(self, record, target)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(RemoteFiles, "_fetch", fetch)
+    store = TokenStore(address)
+    assert fetched == []
+    store.codes(4)
+    store.meta(4)
+    assert fetched == ["00002.codes.safetensors", "00002.meta.parquet"]
+    again = TokenStore(address)
+    again.codes(3)
+    assert len(fetched) == 2
+    again.codes(0)
+    assert fetched[2:] == ["00000.codes.safetensors"]
+    assert not list(cache.rglob("*.tmp"))
+
+
+def test_a_damaged_shard_is_refused(address: str, cache: Path) -> None:
+    files, root = fsspec.core.url_to_fs(address)
+    for name in ("00000.codes.safetensors", "00000.meta.parquet"):
+        path = f"{root}/{name}"
+        whole = files.cat_file(path)
+        flipped = whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:]
+        for bad in (flipped, whole[:-1], whole + b"x", b""):
+            files.pipe_file(path, bad)
+            store = TokenStore(address)
+            with pytest.raises(TokenStoreError, match=f"^{address}/{name}: damaged"):
+                store.codes(0) if "codes" in name else store.meta(0)
+        files.rm_file(path)
+        with pytest.raises(TokenStoreError, match=f"^{address}: "):
+            TokenStore(address).codes(0) if "codes" in name else TokenStore(address).meta(0)
+        files.pipe_file(path, whole)
+    assert not [path for path in cache.rglob("*") if path.suffix in (".tmp", ".safetensors", ".parquet")]
+    TokenStore(address).codes(0)
+    for name in ("store.json", "00001.json"):
+        data = files.cat_file(f"{root}/{name}")
+        files.pipe_file(f"{root}/{name}", data.replace(b"1", b"2", 1))
+        with pytest.raises(TokenStoreError, match=f"^{address}/{name}: "):
+            TokenStore(address)
+        files.pipe_file(f"{root}/{name}", data)
+
+
+def test_a_store_that_changed_is_seen_as_it_is_now(address: str, tmp_path: Path, make_item: Callable[..., Any]) -> None:
+    before = TokenStore(address).codes(0).copy()
+    files, root = fsspec.core.url_to_fs(address)
+    head = TokenStore(tmp_path / "store").head
+    write_head(tmp_path / "new", head)
+    write_shard(tmp_path / "new", 0, head, [make_item("other", 30)])
+    for path in (tmp_path / "new").iterdir():
+        files.pipe_file(f"{root}/{path.name}", path.read_bytes())
+    now = TokenStore(address)
+    assert now.keys[0] == "other" and now.codes(0).shape == before.shape and not np.array_equal(now.codes(0), before)
+
+
+def test_it_can_be_exported_and_merged(address: str, tmp_path: Path) -> None:
+    here, there = export(tmp_path / "store", tmp_path / "a"), export(address, tmp_path / "b")
+    assert here.files == there.files
+    assert all((tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes() for name in here.files)
+    assert merge([address], tmp_path / "c").items == 5
+
+
+def test_places_that_are_none(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(TokenStoreError, match=r"^memory://nowhere: not a token store \(no store.json in it\)"):
+        TokenStore("memory://nowhere")
+    with pytest.raises(TokenStoreError, match=r"^nonsense://x: "):
+        TokenStore("nonsense://x")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    with pytest.raises(ImportError, match=r'pip install "solfa\[scale\]"'):
+        TokenStore("memory://x")
+    assert cache_folder() == cache
+    monkeypatch.delenv("SOLFA_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/xdg")
+    assert cache_folder() == Path("/xdg/solfa")
