@@ -205,7 +205,7 @@ class Codec(nn.Module, ABC):
         is bounded, whatever the length.
         """
         k = self.check_codebooks(codebooks)
-        yield from (block.tokens for block in self.encode_parts(self._fit(parts, sample_rate or self.sample_rate), k))
+        yield from (block.tokens for block in self.encode_parts(self.fit(parts, sample_rate or self.sample_rate), k))
 
     def decode(self, codes: Codes, codebooks: int | None = None) -> Audio:
         """Sound of the codes: samples [B, C, S], as many as went in (shorter items are followed by zeros).
@@ -266,7 +266,7 @@ class Codec(nn.Module, ABC):
 
         def counted() -> Iterator[Tensor]:
             nonlocal size
-            for part in self._fit(parts, rate):
+            for part in self.fit(parts, rate):
                 size += part.shape[-1]
                 yield part
 
@@ -279,8 +279,8 @@ class Codec(nn.Module, ABC):
                 tokens = [torch.cat(tokens, -1)]
         return _Item(torch.cat(tokens, -1), scales, size)
 
-    def _fit(self, parts: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
-        """Parts of any rate and channels in the codec's."""
+    def fit(self, parts: Iterable[Tensor], rate: int) -> Iterator[Tensor]:
+        """Parts [C, n] of a recording at that rate, with any channels, as `encode_parts` takes them: at the codec's rate and channels."""
         resampler = make_resampler(self.resampler, rate, self.sample_rate, self.channels)
         for part in self._fit_channels(parts):
             yield torch.from_numpy(resampler.push(part.numpy())) if rate != self.sample_rate else part

@@ -10,9 +10,10 @@ import numpy as np
 
 from solfa.data.composer.instruments import INSTRUMENTS
 from solfa.data.composer.words import tonic_name
+from solfa.data.tables import CAPTIONS as CAPTIONS
+from solfa.data.tables import LISTS as LISTS
+from solfa.data.tables import texts_of
 
-CAPTIONS = ("text", "description", "caption", "prompt")  # fields that hold one caption
-LISTS = ("captions", "descriptions", "texts")  # fields that hold several
 # Fields that are told as "name: value": composed pieces' names beside MusicGen's, then fields that are told as they are called.
 TOLD = (("tempo", "bpm"), ("genre", "genre"), ("mood", "mood"))
 ALSO_TOLD = ("moods", "instrument", "keywords")
@@ -58,14 +59,9 @@ def said_of(fields: Mapping[str, Any], instruments: bool = False) -> Said:
     Captions: text, description, caption, prompt, or a list named captions, descriptions, texts. Attributes: see `in_words`; they may also
     stand in an object named attributes.
     """
-    found = [fields.get(name) for name in CAPTIONS]
-    for name in LISTS:
-        value = fields.get(name)
-        found += list(value) if isinstance(value, list | tuple) else [value]
-    texts = [text.strip() for text in found if isinstance(text, str) and text.strip()]
     nested = fields.get("attributes")
     attributes = {**fields, **(nested if isinstance(nested, Mapping) else {})}
-    return Said(tuple(texts), in_words(attributes, instruments))
+    return Said(texts_of(fields), in_words(attributes, instruments))
 
 
 def in_words(attributes: Mapping[str, Any], instruments: bool = False) -> dict[str, str]:

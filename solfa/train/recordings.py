@@ -1,36 +1,17 @@
-"""Recordings and what is said of them, as people keep them: a folder with sidecars, a table, a manifest.
-
-song.wav + song.txt          one caption a line
-song.wav + song.json         {"description": "...", "key": "C major", "bpm": 120, "moods": ["calm"], ...}
-metadata.csv                 file_name,caption,bpm      (also .tsv; the first line names the columns)
-manifest.jsonl               {"audio": "song.wav", "text": "..."}     (also file_name, file, filename or path)
-"""
+"""Recordings to train on, with what is said of them: of a folder with sidecars, a table, a manifest (see `solfa.data.tables`)."""
 
 from __future__ import annotations
 
-import csv
-import json
-import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from solfa.data.manifest import NAME, ManifestError, read_lines, read_manifest
+from solfa.data.tables import SUFFIXES, audio_of, rows, sidecars, table_in
 from solfa.train.captions import Said, said_of
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf")
-TABLES = (
-    NAME,
-    "metadata.jsonl",
-    "metadata.csv",
-    "metadata.tsv",
-    "captions.csv",
-    "captions.tsv",
-)  # looked for in a folder, in this order
-AUDIO = ("audio", "file_name", "file", "filename", "path")
-LONGEST_SIDECAR = 1 << 20  # bytes
+__all__ = ["HELD_OUT", "SUFFIXES", "Recording", "codes_beside", "find_recordings"]
+
 HELD_OUT = ("valid", "validation", "val", "dev", "test")
 
 
@@ -57,8 +38,8 @@ def find_recordings(place: str | Path, instruments: bool = False) -> list[Record
     """
     place = Path(place)
     if place.is_dir():
-        tables = [place / name for name in TABLES if (place / name).is_file()]
-        found = _in_table(tables[0], instruments) if tables else list(_in_folder(place, instruments))
+        table = table_in(place)
+        found = _in_table(table, instruments) if table else list(_in_folder(place, instruments))
     elif place.is_file() and place.suffix.lower() in (".csv", ".tsv", ".jsonl"):
         found = _in_table(place, instruments)
     elif place.exists():
@@ -79,28 +60,9 @@ def _in_folder(folder: Path, instruments: bool) -> Iterator[Recording]:
 
 def _sidecars(path: Path, instruments: bool) -> Said:
     """What the files of the same name say: the lines of `.txt`, the fields of `.json`; of both where there are both."""
-    fields: dict[str, Any] = {}
-    text, data = path.with_suffix(".txt"), path.with_suffix(".json")
-    if data.is_file():
-        try:
-            found = json.loads(_small(data))
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"{data}: not JSON ({error})") from error
-        if not isinstance(found, dict):
-            raise ValueError(f"{data}: a JSON object is needed, with fields such as description, key, bpm")
-        fields = found
+    lines, fields = sidecars(path)
     said = said_of(fields, instruments)
-    lines = tuple(line.strip() for line in _small(text).splitlines() if line.strip()) if text.is_file() else ()
     return Said((*lines, *said.texts), said.attributes)
-
-
-def _small(path: Path) -> str:
-    if path.stat().st_size > LONGEST_SIDECAR:
-        raise ValueError(f"{path}: longer than {LONGEST_SIDECAR} bytes, which no caption is")
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
 
 
 def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:
@@ -115,13 +77,8 @@ def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:
 
 
 def _in_table(path: Path, instruments: bool) -> list[Recording]:
-    rows, audio = [], []
-    for where, row in _rows(path):
-        names = [row[name] for name in AUDIO if isinstance(row.get(name), str) and row[name]]
-        if not names:
-            raise ValueError(f"{where}: no sound file is named; one of {', '.join(AUDIO)} is needed")
-        rows.append(row)
-        audio.append(names[0])
+    found = list(rows(path))
+    audio = [audio_of(where, row) for where, row in found]
     codes = codes_beside(path.parent, audio) if path.suffix == ".jsonl" else [None] * len(audio)
     return [
         Recording(
@@ -130,48 +87,5 @@ def _in_table(path: Path, instruments: bool) -> list[Recording]:
             split.strip().lower() if isinstance(split := row.get("split"), str) else "",
             there,
         )
-        for row, name, there in zip(rows, audio, codes, strict=True)
+        for (_, row), name, there in zip(found, audio, codes, strict=True)
     ]
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each row stands, and its fields."""
-    if path.name == NAME:
-        for entry in read_manifest(path):
-            yield f"{path}, {entry.id}", {**entry.extra, **entry.to_dict(), "split": entry.split}
-    elif path.suffix.lower() == ".jsonl":
-        for number, row in read_lines(path):
-            if not isinstance(row, dict):
-                raise ManifestError(f"{path}, line {number}: not a JSON object")
-            yield f"{path}, line {number}", row
-    else:
-        yield from _table_rows(path)
-
-
-def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            for row in reader:
-                if None in row:
-                    raise ValueError(
-                        f"{path}, line {reader.line_num}: more values than columns; put quotes around commas"
-                    )
-                yield (
-                    f"{path}, line {reader.line_num}",
-                    {(k or "").strip().lower(): _value(v or "") for k, v in row.items()},
-                )
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def _value(text: str) -> Any:
-    """A number of a table without its needless zeros (120.0 is told as 120); other text as it is."""
-    text = text.strip()
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) and "." in text else text

@@ -1,0 +1,122 @@
+"""Recordings and what is said of them, as people keep them: tables, manifests, files beside the sound.
+
+song.wav + song.txt          one caption a line
+song.wav + song.json         {"description": "...", "key": "C major", "bpm": 120, "moods": ["calm"], ...}
+metadata.csv                 file_name,caption,bpm      (also .tsv; the first line names the columns)
+manifest.jsonl               {"audio": "song.wav", "text": "..."}     (also file_name, file, filename or path)
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from solfa.data.manifest import NAME, ManifestError, read_lines, read_manifest
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf")
+TABLES = (
+    NAME,
+    "metadata.jsonl",
+    "metadata.csv",
+    "metadata.tsv",
+    "captions.csv",
+    "captions.tsv",
+)  # looked for in a folder, in this order
+AUDIO = ("audio", "file_name", "file", "filename", "path")  # fields that name the sound, the first that is there
+CAPTIONS = ("text", "description", "caption", "prompt")  # fields that hold one caption
+LISTS = ("captions", "descriptions", "texts")  # fields that hold several
+LONGEST_SIDECAR = 1 << 20  # bytes
+
+
+def table_in(folder: Path) -> Path | None:
+    """The table of a folder; None where it has none."""
+    return next((folder / name for name in TABLES if (folder / name).is_file()), None)
+
+
+def rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where each row of a table (.csv, .tsv) or manifest (.jsonl) stands, and its fields. Raises ValueError for what is none."""
+    if path.name == NAME:
+        for entry in read_manifest(path):
+            yield f"{path}, {entry.id}", {**entry.extra, **entry.to_dict(), "split": entry.split}
+    elif path.suffix.lower() == ".jsonl":
+        for number, row in read_lines(path):
+            if not isinstance(row, dict):
+                raise ManifestError(f"{path}, line {number}: not a JSON object")
+            yield f"{path}, line {number}", row
+    else:
+        yield from _table_rows(path)
+
+
+def audio_of(where: str, row: Mapping[str, Any]) -> str:
+    """The sound file that a row names. Raises ValueError, saying where, if it names none."""
+    for name in AUDIO:
+        if isinstance(row.get(name), str) and row[name]:
+            return row[name]
+    raise ValueError(f"{where}: no sound file is named; one of {', '.join(AUDIO)} is needed")
+
+
+def texts_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """The captions among fields: text, description, caption, prompt, or a list named captions, descriptions, texts."""
+    found = [fields.get(name) for name in CAPTIONS]
+    for name in LISTS:
+        value = fields.get(name)
+        found += list(value) if isinstance(value, list | tuple) else [value]
+    return tuple(text.strip() for text in found if isinstance(text, str) and text.strip())
+
+
+def sidecars(path: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """What the files of the same name as a sound file say: the lines of `.txt`, the fields of `.json`. Raises ValueError for bad ones."""
+    fields: dict[str, Any] = {}
+    text, data = path.with_suffix(".txt"), path.with_suffix(".json")
+    if data.is_file():
+        try:
+            found = json.loads(_small(data))
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{data}: not JSON ({error})") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{data}: a JSON object is needed, with fields such as description, key, bpm")
+        fields = found
+    lines = tuple(line.strip() for line in _small(text).splitlines() if line.strip()) if text.is_file() else ()
+    return lines, fields
+
+
+def _small(path: Path) -> str:
+    if path.stat().st_size > LONGEST_SIDECAR:
+        raise ValueError(f"{path}: longer than {LONGEST_SIDECAR} bytes, which no caption is")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
+
+
+def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            for row in reader:
+                if None in row:
+                    raise ValueError(
+                        f"{path}, line {reader.line_num}: more values than columns; put quotes around commas"
+                    )
+                yield (
+                    f"{path}, line {reader.line_num}",
+                    {(k or "").strip().lower(): _value(v or "") for k, v in row.items()},
+                )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
+    except csv.Error as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _value(text: str) -> Any:
+    """A number of a table without its needless zeros (120.0 is told as 120); other text as it is."""
+    text = text.strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return number if math.isfinite(number) and "." in text else text

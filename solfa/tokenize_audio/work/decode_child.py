@@ -1,0 +1,106 @@
+"""The process that decodes sound files, one after another: the only one that a bad file can kill.
+
+It loads no torch. Requests come as lines of JSON on its standard input, {"path": ...}. Answers go to one pipe: an R when it has begun;
+then a letter, a length and as many bytes. O: the file is open (JSON: rate, channels, bytes, stamp, hash). B: samples, float32 [C, n].
+E: its end (JSON). X: it is bad (JSON: reason). A full pipe holds it up, so it is one block ahead of its reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from solfa.audio.sound_file import AudioError, SoundFile
+
+READY = b"R"
+HEAD = struct.Struct("<cI")
+BLOCK = 1 << 18  # values of all channels together: 1 MiB
+
+
+def main(pipe: int, memory: int, cpu: int) -> None:
+    """memory: MiB that decoding may take; cpu: seconds of CPU time a file."""
+    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    _limit_memory(memory)
+    os.write(pipe, READY)
+    for line in sys.stdin:
+        _limit_cpu(cpu)
+        path = json.loads(line)["path"]
+        try:
+            _decode(pipe, path)
+        except AudioError as error:
+            _say(pipe, b"X", reason=str(error).removeprefix(f"{Path(path)}: "))
+        except MemoryError:
+            _say(pipe, b"X", reason=f"takes more than {memory} MiB to decode")
+        except BrokenPipeError:
+            return
+        except OSError as error:
+            _say(pipe, b"X", reason=f"cannot be read ({error.strerror})")
+
+
+def _decode(pipe: int, path: str) -> None:
+    with SoundFile(path) as sound:
+        before = os.stat(path)
+        facts = {"bytes": before.st_size, "stamp": before.st_mtime_ns, "hash": file_hash(path)}
+        _say(pipe, b"O", rate=sound.sample_rate, channels=sound.channels, **facts)
+        for block in sound.blocks(max(1, BLOCK // sound.channels)):
+            _send(pipe, b"B", memoryview(block.data).cast("B"))
+    after = os.stat(path)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise AudioError(f"{Path(path)}: was changed while it was read")
+    _say(pipe, b"E")
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """xxh3-128 of a file's bytes, in hex."""
+    found = xxhash.xxh3_128()
+    with open(path, "rb", buffering=0) as file:
+        while data := file.read(1 << 20):
+            found.update(data)
+    return found.hexdigest()
+
+
+def _say(pipe: int, kind: bytes, **facts: Any) -> None:
+    _send(pipe, kind, memoryview(json.dumps(facts).encode()))
+
+
+def _send(pipe: int, kind: bytes, data: memoryview) -> None:
+    for part in (memoryview(HEAD.pack(kind, len(data))), data):
+        while len(part):
+            part = part[os.write(pipe, part) :]
+
+
+def _limit_memory(memory: int) -> None:
+    """Beyond what is mapped now: the libraries alone map more than they use."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # no such limits on this system
+        import resource
+
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + (memory << 20), resource.RLIM_INFINITY))
+
+
+def _limit_cpu(seconds: int) -> None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + seconds, hard))
+
+
+def _die_with(parent: int) -> None:
+    """A decoder that hangs would outlive the process that it works for."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

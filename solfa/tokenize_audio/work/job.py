@@ -1,0 +1,190 @@
+"""What there is to do: which recordings make which shard, with which codec; and what of it is done.
+
+    STORE/.work/job.json             the job: codec, limits, shards
+    STORE/.work/shards/00000.json    the recordings of a shard
+    STORE/.work/shards/00000.redo    the shard is in the store and is to be made again
+    STORE/.work/shards/00000.left    size and time of the inputs that were left out of it
+
+Readers of a store never look here. Shards are consecutive recordings: which ones depends on the list (and the sizes of the files) alone.
+Once a recording has its shard it keeps it; what is new goes to new shards.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from solfa.files import write_whole
+from solfa.tokenize_audio.store.format import StoreHead, shard_paths
+from solfa.tokenize_audio.work.locks import Claim
+from solfa.tokenize_audio.work.sources import SourceItem
+
+WORK = ".work"
+VERSION = 1
+ENCODER = "solfa blocks 1"  # how sound is cut and computed (see `codecs.codec`); another number, other codes
+SHARD_ITEMS = 512
+SHARD_BYTES = 4 << 30  # of the files together: a shard is begun again by whoever takes over from a dead process
+TIMEOUT = 60.0
+MEMORY = 2048
+_ALWAYS = ("key", "source", "path")
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """A shard's number, how many recordings it is made of, and their bytes."""
+
+    index: int
+    items: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to know; the recordings of a shard are read by `read_items`.
+
+    store: its folder, absolute. codec: what `load_codec` takes; head: what its codes are, codebooks and weights among them. device:
+    where it runs. timeout: seconds within which a file must give something to the decoder. memory: MiB that decoding may take. decoders:
+    decoding processes a worker; 0: one on the CPU, and as many as the cores allow (16 at most) on a GPU.
+    Raises ValueError for numbers out of range.
+    """
+
+    store: str
+    codec: str
+    head: StoreHead
+    device: str = "cpu"
+    timeout: float = TIMEOUT
+    memory: int = MEMORY
+    decoders: int = 0
+    shards: tuple[ShardPlan, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("timeout", 0.1, 86_400), ("memory", 16, 1 << 24), ("decoders", 0, 64)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie between {low} and {high}")
+
+    @property
+    def work(self) -> Path:
+        """The folder of what is not the store."""
+        return Path(self.store) / WORK
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the encoder, for the manifests: what codes depend on beside the codec's weights."""
+        return f"{ENCODER}, {self.head.precision}, {self.device.partition(':')[0]}"
+
+    @classmethod
+    def load(cls, store: str | os.PathLike[str]) -> Job | None:
+        """The job that was planned last for a store; None where there is none. Raises ValueError for one that cannot be read."""
+        path = Path(store) / WORK / "job.json"
+        try:
+            data = json.loads(path.read_bytes())
+            if data.pop("version") != VERSION:
+                raise ValueError("of another version of solfa")
+            shards = tuple(ShardPlan(**shard) for shard in data.pop("shards"))
+            return cls(
+                **{**data, "head": StoreHead(**data.pop("head")), "store": os.path.abspath(store)}, shards=shards
+            )
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"{path}: cannot be read ({error}); without the folder {WORK} the work is planned anew"
+            ) from error
+
+    def save(self) -> None:
+        self.work.mkdir(parents=True, exist_ok=True)
+        write_whole(self.work / "job.json", json.dumps({"version": VERSION, **asdict(self)}, indent=1) + "\n")
+
+
+def run_claim(store: str | os.PathLike[str]) -> Claim:
+    """The claim on a store, for who plans its work, or runs it alone: `with run_claim(store): ...` raises Locked where another has it."""
+    return Claim(Path(store) / WORK / "claims" / "run", os.fspath(store))
+
+
+def shard_claim(job: Job, index: int) -> Claim:
+    """The claim on a shard, which `encode_shard` takes by itself."""
+    return Claim(job.work / "claims" / f"{index:05d}", f"{job.store}: shard {index}")
+
+
+def spool_path(job: Job, index: int) -> Path:
+    """Where a shard is made."""
+    return job.work / "spool" / f"{index:05d}"
+
+
+def pending(job: Job) -> list[int]:
+    """The shards that are still to be made, by what is there; hashes are not looked at."""
+    return [shard.index for shard in job.shards if not is_done(job.store, shard.index)]
+
+
+def is_done(store: str | os.PathLike[str], index: int) -> bool:
+    """Whether a shard is in the store, and not to be made again."""
+    return shard_paths(store, index).manifest.exists() and not redo_path(store, index).exists()
+
+
+def redo_path(store: str | os.PathLike[str], index: int) -> Path:
+    return _shard_file(store, index, "redo")
+
+
+def read_items(store: str | os.PathLike[str], index: int) -> tuple[SourceItem, ...]:
+    """The recordings of a shard, in the order that they have in it. Raises ValueError where they cannot be read."""
+    path = _shard_file(store, index, "json")
+    try:
+        return tuple(_item(row) for row in json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{path}: cannot be read ({error})") from error
+
+
+def write_items(store: str | os.PathLike[str], index: int, items: Sequence[SourceItem]) -> None:
+    path = _shard_file(store, index, "json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps([_row(item) for item in items]) + "\n")
+
+
+def read_left(store: str | os.PathLike[str], index: int) -> dict[str, tuple[int, int] | None]:
+    """Size and time of the inputs that were left out of a shard, when they were; None: there was no file. Empty where nothing is known."""
+    try:
+        rows = json.loads(_shard_file(store, index, "left").read_bytes())
+        return {key: None if stamp is None else (int(stamp[0]), int(stamp[1])) for key, stamp in rows.items()}
+    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+        return {}
+
+
+def write_left(store: str | os.PathLike[str], index: int, left: Mapping[str, tuple[int, int] | None]) -> None:
+    path = _shard_file(store, index, "left")
+    if left:
+        write_whole(path, json.dumps(left) + "\n")
+    else:
+        path.unlink(missing_ok=True)
+
+
+def stamp_of(path: str) -> tuple[int, int] | None:
+    """Size and time of change, ns, of a file; None where there is none to be seen."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
+def _shard_file(store: str | os.PathLike[str], index: int, ending: str) -> Path:
+    return Path(store) / WORK / "shards" / f"{index:05d}.{ending}"
+
+
+def _row(item: SourceItem) -> dict[str, Any]:
+    """What a line says of an item: what it has in common with one of which nothing is known is left out."""
+    plain = SourceItem(item.key, item.source, item.path)
+    told = {each.name: getattr(item, each.name) for each in fields(item)}
+    return {name: value for name, value in told.items() if name in _ALWAYS or value != getattr(plain, name)}
+
+
+def _item(row: dict[str, Any]) -> SourceItem:
+    notes = row.get("notes")
+    if isinstance(notes, list):
+        notes = tuple(map(tuple, notes))
+    return SourceItem(**{**row, "texts": tuple(row.get("texts", ())), "notes": notes})

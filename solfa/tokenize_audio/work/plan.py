@@ -1,0 +1,268 @@
+"""Planning: the recordings of a list into shards, beside what a store holds already."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.store.format import (
+    ShardManifest,
+    StoreHead,
+    TokenStoreError,
+    read_head,
+    read_manifest,
+    shard_number,
+    write_head,
+)
+from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.writer import sweep
+from solfa.tokenize_audio.work.decode_child import file_hash
+from solfa.tokenize_audio.work.job import (
+    MEMORY,
+    SHARD_BYTES,
+    SHARD_ITEMS,
+    TIMEOUT,
+    WORK,
+    Job,
+    ShardPlan,
+    is_done,
+    read_items,
+    read_left,
+    redo_path,
+    shard_claim,
+    stamp_of,
+    write_items,
+)
+from solfa.tokenize_audio.work.sources import SourceItem
+
+Facts = tuple[int, int, str]  # size, time, hash
+_OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job, and what it comes to. todo: shards that are to be made. new: recordings that the store did not know. changed: keys of those
+    whose sound is not what it was: their shards are made again. damaged: shards that are made again because their files are not whole.
+    retold: how many recordings of shards that stay are described otherwise than when they were encoded (see `store.annotate`)."""
+
+    job: Job
+    todo: tuple[int, ...]
+    new: int
+    changed: tuple[str, ...] = ()
+    damaged: tuple[int, ...] = ()
+    retold: int = 0
+
+
+def plan(
+    sources: Sequence[SourceItem],
+    store: str | os.PathLike[str],
+    codec: Codec,
+    codec_name: str | None = None,
+    *,
+    codebooks: int | None = None,
+    device: str = "cpu",
+    shard_items: int = SHARD_ITEMS,
+    shard_bytes: int = SHARD_BYTES,
+    timeout: float = TIMEOUT,
+    memory: int = MEMORY,
+    decoders: int = 0,
+    retry: bool = False,
+    write: bool = True,
+) -> Plan:
+    """Plan the work on a store, which is made where there is none. For who holds `run_claim(store)`.
+
+    codec_name: what workers load the codec by, where it is not its own name. A shard is at most shard_items recordings, and ends with the
+    one that brings it to shard_bytes. A recording that the store holds stays as it is as long as its file has the size and time, or at
+    least the content, that it had. retry: shards with inputs that were left out are made again. write: False only looks.
+
+    Raises ValueError (TokenStoreError) where the store is of another codec, other weights, or other codebooks, naming both, where the
+    folder is something else, and for numbers out of range.
+    """
+    if shard_items < 1 or shard_bytes < 1:
+        raise ValueError(f"a shard of {shard_items} items and {shard_bytes} bytes: at least 1 of each is needed")
+    head = StoreHead.of_codec(codec, codebooks)
+    folder = os.path.abspath(store)
+    name = codec_name or codec.name
+    job = Job(folder, name, head, device, timeout, memory, decoders)
+    known = _check_store(Path(folder), head)
+    given = {item.key: item for item in sources}
+    old = dict(_assigned(folder)) if known else {}
+    looked = [_look(job, index, items, given, retry) for index, items in sorted(old.items())]
+    placed = {item.key for items in old.values() for item in items}
+    fresh = [item for item in sources if item.key not in placed]
+    shards = {each.index: each.items for each in looked}
+    shards |= dict(enumerate(_cut(fresh, shard_items, shard_bytes), max(shards, default=-1) + 1))
+    _say_encoders(job, looked)
+    sized = tuple(ShardPlan(index, len(items), sum(map(_size, items))) for index, items in sorted(shards.items()))
+    job = Job(folder, name, head, device, timeout, memory, decoders, sized)
+    again = {each.index for each in looked if each.changed or each.damaged or each.retried}
+    if write:
+        _write(job, shards, old, again)
+    todo = tuple(index for index in sorted(shards) if index in again or not is_done(folder, index))
+    changed = tuple(key for each in looked for key in each.changed)
+    damaged = tuple(each.index for each in looked if each.damaged)
+    return Plan(job, todo, len(fresh), changed, damaged, sum(each.retold for each in looked))
+
+
+@dataclass(frozen=True)
+class _Looked:
+    """What became of a shard that was planned before, or is in the store."""
+
+    index: int
+    items: tuple[SourceItem, ...]  # as they are described now
+    changed: tuple[str, ...] = ()
+    damaged: bool = False
+    retried: bool = False
+    retold: int = 0
+    fingerprint: str | None = None
+
+
+def _check_store(folder: Path, head: StoreHead) -> bool:
+    """Whether there is a store; its head must be this one."""
+    if folder.exists() and not folder.is_dir():
+        raise TokenStoreError(f"{folder}: is a file, a token store is a folder")
+    if not (folder / "store.json").exists():
+        if folder.is_dir() and any(path.name not in _OURS and not path.match(_TEMPORARY) for path in folder.iterdir()):
+            raise TokenStoreError(f"{folder}: holds other things, and no token store; name a new folder")
+        return False
+    there = read_head(folder)
+    if there == head:
+        return True
+    told = [
+        f"{name} {getattr(there, name)!r}, not {getattr(head, name)!r}"
+        for name in (
+            "codec",
+            "weights_hash",
+            "codebooks",
+            "sample_rate",
+            "channels",
+            "hop",
+            "codebook_size",
+            "precision",
+        )
+        if getattr(there, name) != getattr(head, name)
+    ]
+    raise TokenStoreError(f"{folder}: holds other codes, with {'; '.join(told)}: name another folder")
+
+
+def _assigned(folder: str) -> Iterator[tuple[int, tuple[SourceItem, ...]]]:
+    """The recordings of the shards that were planned, or else of those that are in the store."""
+    before = Job.load(folder)
+    planned = {shard.index for shard in before.shards} if before else set()
+    for index in planned:
+        yield index, read_items(folder, index)
+    for name in os.listdir(folder):
+        number = shard_number(name)
+        if number is not None and number not in planned:
+            manifest = read_manifest(folder, number)
+            found = MetaFile(Path(folder) / manifest.meta.name, manifest.items)
+            pairs = [*zip(found.column("key"), found.column("source"), strict=True)]
+            pairs += [(each.key, each.source) for each in manifest.quarantined]
+            yield number, tuple(SourceItem(key, source, os.path.abspath(source)) for key, source in pairs)
+
+
+def _look(job: Job, index: int, items: tuple[SourceItem, ...], given: dict[str, SourceItem], retry: bool) -> _Looked:
+    now = tuple(given.get(item.key, item) for item in items)
+    if not is_done(job.store, index):
+        return _Looked(index, now)
+    try:
+        manifest, facts = _facts(job.store, index)
+    except ValueError:
+        return _Looked(index, now, damaged=True)
+    left = read_left(job.store, index)
+    changed = tuple(
+        item.key
+        for item in now
+        if item.key in given and (_changed(item, facts[item.key]) if item.key in facts else _left_changed(item, left))
+    )
+    retried = retry and bool(manifest.quarantined)
+    if changed or retried:
+        return _Looked(index, now, changed, retried=retried, fingerprint=manifest.fingerprint)
+    # What is in the store is described as it was: the list of the shard stays too, so that it is said again.
+    retold = sum(a != b for a, b in zip(map(_said, items), map(_said, now), strict=True))
+    moved = tuple(replace(item, path=there.path) for item, there in zip(items, now, strict=True))
+    return _Looked(index, moved, retold=retold, fingerprint=manifest.fingerprint)
+
+
+def _facts(store: str, index: int) -> tuple[ShardManifest, dict[str, Facts]]:
+    """What a shard's items were made of. Raises ValueError where its files are not as long as they must be, or cannot be read."""
+    manifest = read_manifest(store, index)
+    for file in (manifest.codes, manifest.meta):
+        stamp = stamp_of(str(Path(store) / file.name))
+        if stamp is None or stamp[0] != file.bytes:
+            raise TokenStoreError(f"{Path(store) / file.name}: not as it was written")
+    table = MetaFile(Path(store) / manifest.meta.name, manifest.items)
+    names = ("key", "source_bytes", "source_stamp", "source_hash")
+    return manifest, {key: facts for key, *facts in zip(*map(table.column, names), strict=True)}  # type: ignore[misc]
+
+
+def _changed(item: SourceItem, facts: Facts) -> bool:
+    """Whether a file is other than it was. One that is gone is not: its codes are there."""
+    stamp = stamp_of(item.path)
+    if stamp is None or stamp == tuple(facts[:2]):
+        return False
+    try:
+        return stamp[0] != facts[0] or file_hash(item.path) != facts[2]
+    except OSError:
+        return False
+
+
+def _left_changed(item: SourceItem, left: dict[str, tuple[int, int] | None]) -> bool:
+    return item.key in left and stamp_of(item.path) != left[item.key]
+
+
+def _said(item: SourceItem) -> tuple[object, ...]:
+    return item.texts, item.attributes, item.notes, item.velocities, item.split, item.extra
+
+
+def _cut(items: Iterable[SourceItem], most: int, most_bytes: int) -> Iterator[tuple[SourceItem, ...]]:
+    shard: list[SourceItem] = []
+    size = 0
+    for item in items:
+        shard.append(item)
+        size += _size(item)
+        if len(shard) == most or size >= most_bytes:
+            yield tuple(shard)
+            shard, size = [], 0
+    if shard:
+        yield tuple(shard)
+
+
+def _size(item: SourceItem) -> int:
+    stamp = stamp_of(item.path)
+    return stamp[0] if stamp else 0
+
+
+def _say_encoders(job: Job, looked: list[_Looked]) -> None:
+    others = sorted({each.fingerprint for each in looked if each.fingerprint} - {job.fingerprint})
+    if others:
+        warnings.warn(
+            f"{job.store}: shards that are there were encoded by {others[0]!r}, what comes is by {job.fingerprint!r}: "
+            "of equal sound, fewer than one code in 100,000 may differ",
+            stacklevel=3,
+        )
+
+
+def _write(
+    job: Job,
+    shards: dict[int, tuple[SourceItem, ...]],
+    old: dict[int, tuple[SourceItem, ...]],
+    again: set[int],
+) -> None:
+    """Head first, job last: what was planned by a process that died on the way was not planned."""
+    folder = Path(job.store)
+    if not (folder / "store.json").exists():
+        write_head(folder, job.head)
+    if not any(shard_claim(job, shard.index).holder() for shard in job.shards if not is_done(folder, shard.index)):
+        sweep(folder)
+    for index, items in shards.items():
+        path = folder / WORK / "shards" / f"{index:05d}.json"
+        if old.get(index) != items or not path.exists():
+            write_items(folder, index, items)
+        if index in again:
+            redo_path(folder, index).touch()
+    job.save()

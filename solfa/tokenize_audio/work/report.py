@@ -1,0 +1,50 @@
+"""What the work says of itself: a step while it goes on, a report of a shard at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of a file was encoded, or a file is over with: `encode_shard` calls `progress` with it.
+
+    key: of the file. seconds: of sound that were encoded since the step before. done: the file is over with. reason: why it was
+    quarantined, None where it was encoded.
+    """
+
+    shard: int
+    key: str
+    seconds: float = 0.0
+    done: bool = False
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that was quarantined, and why, in one line."""
+
+    key: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What became of a shard. It is small: it travels between machines, the codes do not.
+
+    items: that are in the store. frames, seconds: of them together. quarantined: inputs that are not. skipped: the shard was there
+    already, whole. resumed: items that an earlier attempt had encoded. changed: keys of sources that were other than an earlier attempt
+    had found them, and were encoded anew. encode_seconds, decode_seconds: of wall time in the codec, and waiting for sound.
+    """
+
+    index: int
+    items: int
+    frames: int
+    seconds: float
+    quarantined: tuple[Failure, ...] = ()
+    skipped: bool = False
+    resumed: int = 0
+    changed: tuple[str, ...] = ()
+    encode_seconds: float = 0.0
+    decode_seconds: float = 0.0

@@ -1,0 +1,232 @@
+"""One shard of the work, done by one process: from its recordings to a shard of the store."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from solfa.codecs.codec import Codec
+from solfa.codecs.registry import load_codec
+from solfa.tokenize_audio.store.format import (
+    Meta,
+    Quarantined,
+    ShardManifest,
+    StoreHead,
+    TokenStoreError,
+    read_manifest,
+    shard_paths,
+)
+from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.writer import write_shard
+from solfa.tokenize_audio.work.attempts import MAX_DEATHS, Attempts
+from solfa.tokenize_audio.work.decode import SourceStamp
+from solfa.tokenize_audio.work.encoding import Progress, ShardWork
+from solfa.tokenize_audio.work.encoding_together import encode_together
+from solfa.tokenize_audio.work.job import (
+    Job,
+    is_done,
+    read_items,
+    redo_path,
+    shard_claim,
+    spool_path,
+    stamp_of,
+    write_left,
+)
+from solfa.tokenize_audio.work.report import Failure, ShardReport
+from solfa.tokenize_audio.work.sources import SourceItem
+from solfa.tokenize_audio.work.spool import Record, Spool, remove_spool, spooled
+from solfa.tokenize_audio.work.trial import try_apart
+
+SILENCE = 600.0  # seconds, beyond a file's own limit, in which a trial must give some codes
+GPU_DEATHS = 2  # of workers with one file alone on a GPU, where there are no trials apart
+
+
+def encode_shard(job: Job, index: int, codec: Codec | None = None, progress: Progress | None = None) -> ShardReport:
+    """Make shard number `index` of a job, or see that it is there and whole; what an earlier attempt had encoded is not encoded again.
+
+    It depends on its arguments and the file system only: any process may do any shard, after any interruption, and the store's bytes are
+    the same. codec: the job's, where the caller has it; else it is loaded. progress: called with a `Step` after every file, and within
+    long ones; what it raises stops the work, as a signal does, and it can be resumed.
+
+    An input that cannot be encoded is left out, and named with the reason in the shard's manifest. Raises TokenStoreError for a codec
+    that is not the job's, Locked where another process is at the shard, OSError where a disk says so and MemoryError.
+    """
+    items = read_items(job.store, index)
+    with shard_claim(job, index):
+        found = _whole(job, index)
+        if found is not None:
+            _clean(job, index)
+            return replace(_report(job, found), skipped=True)
+        codec = _codec(job, codec)
+        start = time.perf_counter()
+        path = spool_path(job, index)
+        with Spool(path, f"{job.head} {job.fingerprint}", job.head.codebooks, job.head.dtype) as spool:
+            changed = _forget_changed(spool, items)
+            resumed = sum(record.reason is None for record in spool.records.values())
+            attempts = Attempts(path, spool.records)
+            try:
+                work = ShardWork(job, index, codec, spool, attempts, progress)
+                _encode(work, items)
+                wall = time.perf_counter() - start
+                manifest = _write(job, index, items, spool)
+            finally:
+                attempts.close()
+        _clean(job, index)
+        return replace(
+            _report(job, manifest),
+            resumed=resumed,
+            changed=changed,
+            encode_seconds=wall - work.waited,
+            decode_seconds=work.waited,
+        )
+
+
+def _whole(job: Job, index: int) -> ShardManifest | None:
+    """The manifest of a shard that is done, when its files are what it says."""
+    if not is_done(job.store, index):
+        return None
+    try:
+        manifest = read_manifest(job.store, index)
+        for file in (manifest.codes, manifest.meta):
+            file.check(Path(job.store) / file.name)
+    except TokenStoreError as error:
+        warnings.warn(f"{error}: shard {index} is made again", stacklevel=3)
+        return None
+    return manifest
+
+
+def _codec(job: Job, codec: Codec | None) -> Codec:
+    codec = load_codec(job.codec, job.device) if codec is None else codec
+    head = StoreHead.of_codec(codec, min(job.head.codebooks, codec.codebooks))
+    if head != job.head:
+        raise TokenStoreError(
+            f"{job.store}: the job is for {job.head.codec} (weights {job.head.weights_hash[:12] or 'none'}, "
+            f"{job.head.codebooks} codebooks), the codec here is {codec.name} (weights {codec.weights_hash[:12] or 'none'}, "
+            f"{codec.codebooks} codebooks)"
+        )
+    return codec
+
+
+def _forget_changed(spool: Spool, items: Sequence[SourceItem]) -> tuple[str, ...]:
+    """Have the files encoded again that are not what they were when an earlier attempt was done with them."""
+    changed = []
+    for item in items:
+        record = spool.records.get(item.key)
+        if record is not None and stamp_of(item.path) != _stamp(record):
+            spool.forget(item.key)
+            changed.append(item.key)
+    return tuple(changed)
+
+
+def _encode(work: ShardWork, items: Sequence[SourceItem]) -> None:
+    by_key = {item.key: item for item in items}
+    _try_suspects(work, [by_key[key] for key in work.attempts.suspects if key in by_key])
+    todo = [item for item in items if item.key not in work.spool.records]
+    if todo and work.codec.device.type != "cpu":
+        encode_together(work, todo)
+    else:
+        work.encode(todo)
+
+
+def _try_suspects(work: ShardWork, suspects: list[SourceItem]) -> None:
+    """Those that were being worked on when a worker died, each alone: what kills again is left out."""
+    apart = work.codec.device.type == "cpu"
+    for item in suspects:
+        deaths = work.attempts.suspects[item.key]
+        if deaths >= (MAX_DEATHS if apart else GPU_DEATHS):
+            work.refuse(item, f"{deaths} processes died while they encoded it")
+            work.attempts.acquit(item.key)
+            continue
+        work.attempts.begin_trial(item.key)
+        if apart:
+            how = try_apart(
+                lambda item=item: work.quiet().encode([item]),  # type: ignore[misc]
+                lambda: work.spool.written,
+                work.job.timeout + SILENCE,
+            )
+            work.spool.reload()
+            if item.key in work.spool.records:
+                work.over(item)
+            elif how is not None:
+                work.refuse(item, f"kills the process that encodes it ({how}), 2 times")
+        else:
+            work.encode([item])
+        work.attempts.acquit(item.key)
+
+
+def _write(job: Job, index: int, items: Sequence[SourceItem], spool: Spool) -> ShardManifest:
+    refused = [item for item in items if spool.records[item.key].reason is not None]
+    left = {item.key: _stamp(spool.records[item.key]) for item in refused}
+    write_left(job.store, index, left)
+    quarantined = [Quarantined(item.key, item.source, spool.records[item.key].reason or "") for item in refused]
+    told = _annotated(job, index)
+    return write_shard(job.store, index, job.head, _rows(items, spool, told), quarantined, job.fingerprint)
+
+
+def _stamp(record: Record) -> tuple[int, int] | None:
+    """Size and time of what a record was made of; None where there was no file."""
+    return None if record.source is None else (record.source.bytes, record.source.time)
+
+
+def _rows(items: Sequence[SourceItem], spool: Spool, told: Mapping[str, Meta]) -> Iterator[tuple[Meta, np.ndarray]]:
+    for item in items:
+        record = spool.records[item.key]
+        if record.source is not None and record.reason is None:
+            yield _meta(item, record, record.source, told.get(item.key)), spool.codes(record)
+
+
+def _meta(item: SourceItem, record: Record, source: SourceStamp, told: Meta | None) -> Meta:
+    said = item if told is None else told
+    notes, pedals = item.read_notes() if told is None else (told.notes, told.pedals)
+    return Meta(
+        key=item.key,
+        samples=record.samples,
+        seconds=record.seconds,
+        source=item.source,
+        source_bytes=source.bytes,
+        source_stamp=source.time,
+        source_hash=source.hash,
+        texts=said.texts,
+        attributes=said.attributes,
+        notes=notes,
+        pedals=pedals,
+        velocities=said.velocities,
+        split=said.split,
+        extra=said.extra,
+    )
+
+
+def _annotated(job: Job, index: int) -> dict[str, Meta]:
+    """What was said of the items of an older shard after it had been encoded: that stays, though the shard is made again."""
+    paths = shard_paths(job.store, index)
+    if not paths.manifest.exists():
+        return {}
+    try:
+        manifest = read_manifest(job.store, index)
+        if manifest.meta.name == paths.meta.name:
+            return {}
+        return {meta.key: meta for meta in MetaFile(Path(job.store) / manifest.meta.name, manifest.items).metas()}
+    except TokenStoreError as error:
+        warnings.warn(f"{error}: annotations of shard {index} are lost", stacklevel=4)
+        return {}
+
+
+def _clean(job: Job, index: int) -> None:
+    """What is there besides, when the shard is."""
+    redo_path(job.store, index).unlink(missing_ok=True)
+    path = spool_path(job, index)
+    if spooled(path):
+        remove_spool(path)
+    path.with_suffix(".suspects").unlink(missing_ok=True)
+
+
+def _report(job: Job, manifest: ShardManifest) -> ShardReport:
+    table = MetaFile(Path(job.store) / manifest.meta.name, manifest.items)
+    failures = tuple(Failure(each.key, each.source, each.reason) for each in manifest.quarantined)
+    seconds = float(sum(table.column("seconds")))
+    return ShardReport(manifest.shard, manifest.items, manifest.frames, seconds, failures)

@@ -1,0 +1,212 @@
+"""What is to be tokenized: folders, sound files, lists, tables and manifests, as one list in one stable order.
+
+A key is an item's name in the store: the path below the folder that was named, or a manifest's id. Of files named by themselves and in
+lists it is the path as it was written, where that is relative and stays below its place, else the name alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from solfa.data.manifest import NAME, Entry, read_manifest
+from solfa.data.tables import AUDIO, CAPTIONS, LISTS, SUFFIXES, audio_of, rows, sidecars, table_in, texts_of
+from solfa.score.midi import MidiError, read_midi
+from solfa.score.note import Note
+from solfa.score.score import Pedal
+from solfa.tokenize_audio.store.format import check_key, notes_of
+
+TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv")
+_TOLD = {*AUDIO, *CAPTIONS, *LISTS, "id", "split", "notes", "attributes", "velocities"}
+
+
+@dataclass(frozen=True)
+class SourceItem:
+    """One recording. key: in the store. source: the file as it was named; path: where it is, absolute. notes: a MIDI file, absolute, or
+    rows of [onset, offset, pitch, velocity, program, is_drum]; velocities: whether theirs are known. extra: other fields of its row."""
+
+    key: str
+    source: str
+    path: str
+    texts: tuple[str, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+    notes: str | tuple[tuple[Any, ...], ...] | None = None
+    velocities: bool = True
+    split: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def read_notes(self) -> tuple[tuple[Note, ...] | None, tuple[Pedal, ...]]:
+        """Notes and pedals; None where there are none to know. Raises ValueError for notes that cannot be read."""
+        if not isinstance(self.notes, str):
+            return None if self.notes is None else tuple(Note(*row) for row in self.notes), ()
+        try:
+            return notes_of(read_midi(self.notes))
+        except MidiError:
+            raise
+        except OSError as error:
+            raise ValueError(f"{self.notes}: {error.strerror}") from error
+
+
+def find_sources(arguments: Sequence[str | os.PathLike[str]]) -> list[SourceItem]:
+    """The recordings that arguments name, in the order of the arguments; those of a folder are sorted by their path.
+
+    An argument is a folder (searched through, hidden files left out; a table in it, see `solfa.data.tables`, says what there is), a sound
+    file, `@list.txt` with one of these a line, a manifest (.jsonl) or a table (.csv, .tsv). What is said of a recording, in its row or in
+    files of its name beside it (.txt, .json), comes with it. A file that is named and not there is an item all the same: it ends as a
+    failure of its own, beside the others.
+
+    Raises ValueError where nothing is named, a folder holds no sound, a table or list cannot be read, or two items have one key.
+    """
+    if not arguments:
+        raise ValueError("nothing to tokenize: name a folder, sound files, @list.txt, or a manifest")
+    found: dict[str, SourceItem] = {}
+    for item in _all(os.fspath(argument) for argument in arguments):
+        other = found.setdefault(item.key, item)
+        if other is not item and other.path != item.path:
+            raise ValueError(
+                f"{other.path} and {item.path} would both be {item.key!r} in the store: name the folder above them, or give them ids "
+                "in a manifest"
+            )
+    return list(found.values())
+
+
+def safe_key(name: str) -> str:
+    """A path as a key: control characters, backslashes and bytes that are no text become %XX. Raises ValueError for an unsafe one."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    key = "".join(_escaped(letter) for letter in "/".join(parts))
+    check_key(key)
+    return key
+
+
+def _escaped(letter: str) -> str:
+    if letter == "\\" or ord(letter) < 32 or 127 <= ord(letter) < 160 or "\ud800" <= letter <= "\udfff":
+        return "".join(f"%{byte:02X}" for byte in os.fsencode(letter))
+    return letter
+
+
+def _all(arguments: Iterable[str]) -> Iterator[SourceItem]:
+    for argument in arguments:
+        if argument.startswith("@"):
+            yield from _in_list(Path(argument[1:]))
+        else:
+            yield from _in_place(argument)
+
+
+def _in_place(argument: str) -> Iterator[SourceItem]:
+    path = Path(argument)
+    if not argument:
+        raise ValueError("an empty name: name a folder, a sound file, a list or a manifest")
+    if path.is_dir():
+        table = table_in(path)
+        yield from _in_table(table) if table else _in_folder(path)
+    elif path.suffix.lower() in TABLE_SUFFIXES:
+        yield from _in_table(path)
+    else:
+        yield _beside(_item(_named(path), path))
+
+
+def _in_list(path: Path) -> Iterator[SourceItem]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"{path}: cannot read this list ({error.strerror})") from error
+    lines = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{path}: this list is empty")
+    for line in lines:
+        yield from _in_place(line)
+
+
+def _named(path: Path) -> str:
+    """The key of a file that was named: the path as it was written, where it is relative and stays below its place."""
+    return path.name if path.is_absolute() or ".." in path.parts else str(path)
+
+
+def _in_folder(folder: Path) -> Iterator[SourceItem]:
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
+    if not found:
+        raise ValueError(f"{folder}: no sound file in it; their names end in {', '.join(SUFFIXES)}")
+    # Part by part, as `train.recordings` sorts them: from a folder and from its store, training draws the same.
+    for path in sorted(found, key=lambda path: [os.fsencode(part) for part in path.relative_to(folder).parts]):
+        yield _beside(_item(str(path.relative_to(folder)), path))
+
+
+def _item(name: str, path: Path) -> SourceItem:
+    key = safe_key(name)
+    source = "".join(map(_escaped, str(path)))
+    return SourceItem(key, source, os.path.abspath(path))
+
+
+def _beside(item: SourceItem) -> SourceItem:
+    """With what the files of its name say."""
+    try:
+        lines, fields = sidecars(Path(item.path))
+    except OSError:
+        return item  # a name too long for another suffix, a link that leads in a circle: nothing stands beside it
+    told = _told(fields)
+    return replace(item, **{**told, "texts": (*lines, *told["texts"])}) if lines or fields else item
+
+
+def _told(row: Mapping[str, Any]) -> dict[str, Any]:
+    """What fields say of a recording: captions, attributes (an object of that name, and all fields that have no other meaning), split."""
+    nested = row.get("attributes")
+    others = {name: value for name, value in row.items() if name not in _TOLD}
+    split = row.get("split")
+    return {
+        "texts": texts_of(row),
+        "attributes": {**others, **(nested if isinstance(nested, Mapping) else {})},
+        "split": split.strip().lower() if isinstance(split, str) else "",
+    }
+
+
+def _in_table(path: Path) -> Iterator[SourceItem]:
+    if path.name == NAME:
+        for entry in read_manifest(path):
+            yield _of_entry(entry, path)
+        return
+    try:
+        found = list(rows(path))
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
+    if not found:
+        raise ValueError(f"{path}: it names no sound file")
+    for where, row in found:
+        name = audio_of(where, row)
+        if {"id", "audio"} <= row.keys() and path.suffix.lower() == ".jsonl":
+            try:
+                yield _of_entry(Entry.from_dict(dict(row)), path)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+        else:
+            item = _item(_named(Path(name)), path.parent / name)
+            yield replace(item, source=item.source, **_told(row))
+
+
+def _of_entry(entry: Entry, manifest: Path) -> SourceItem:
+    """An entry of a manifest; its paths are relative to the manifest's folder."""
+    item = _item(entry.id, manifest.parent / entry.audio)
+    facts = {"seconds": entry.seconds, "soundfont": entry.soundfont, "renderer": entry.renderer}
+    extra = {**{name: value for name, value in facts.items() if value is not None}, **entry.extra}
+    velocities = extra.pop("velocities", True) is not False
+    notes: Any = entry.notes
+    if isinstance(notes, str):
+        notes = os.path.abspath(manifest.parent / notes)
+    elif notes is not None:
+        notes = tuple((n.onset, n.offset, n.pitch, n.velocity, n.program, n.is_drum) for n in notes)
+    texts = (*texts_of({"text": entry.text}), *texts_of(extra))
+    extra = {name: value for name, value in extra.items() if name not in (*CAPTIONS, *LISTS)}
+    return replace(
+        item,
+        texts=texts,
+        attributes=dict(entry.attributes),
+        notes=notes,
+        velocities=velocities,
+        split=entry.split,
+        extra=extra,
+    )

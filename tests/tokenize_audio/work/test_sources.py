@@ -1,0 +1,131 @@
+"""From what a user names to items: one order, safe keys, what is said of each."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solfa.tokenize_audio.store.format import check_key
+from solfa.tokenize_audio.work.job import Job, read_items, write_items
+from solfa.tokenize_audio.work.sources import SourceItem, find_sources, safe_key
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("b/2.wav", "b/10.WAV", "a.flac", "b.mp3", "b/.hidden.wav", ".git/x.wav", "notes.mid"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "in"
+
+
+def keys(*arguments: str | Path) -> list[str]:
+    return [item.key for item in find_sources(arguments)]
+
+
+def test_a_folder(folder: Path) -> None:
+    assert keys(folder) == ["a.flac", "b/10.WAV", "b/2.wav", "b.mp3"]
+    items = find_sources([folder])
+    assert items[0].source == str(folder / "a.flac") and items[0].path == str(folder / "a.flac")
+
+
+def test_files_and_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert keys("in/b/2.wav", folder / "a.flac", "in/../in/b.mp3") == ["in/b/2.wav", "a.flac", "b.mp3"]
+    Path("list.txt").write_text("in/b/2.wav\n\nin/gone.wav\n")
+    assert keys("@list.txt") == ["in/b/2.wav", "in/gone.wav"]
+    assert keys("in/a.flac", "in/a.flac") == ["in/a.flac"]
+
+
+def test_what_is_said(folder: Path) -> None:
+    (folder / "a.txt").write_text("A calm waltz\n")
+    (folder / "a.json").write_text('{"description": "strings", "bpm": 90, "split": "Valid"}')
+    item = find_sources([folder])[0]
+    assert (item.texts, item.attributes, item.split) == (("A calm waltz", "strings"), {"bpm": 90}, "valid")
+    (folder / "metadata.csv").write_text("file_name,caption,genre\nb/2.wav,a riff,rock\n")
+    (only,) = find_sources([folder])
+    assert (only.key, only.texts, only.attributes) == ("b/2.wav", ("a riff",), {"genre": "rock"})
+    assert only.path == str(folder / "b/2.wav")
+
+
+def test_a_manifest(folder: Path) -> None:
+    lines = [
+        {
+            "id": "x/1",
+            "audio": "b/2.wav",
+            "text": "one",
+            "notes": "notes.mid",
+            "captions": ["two"],
+            "velocities": False,
+        },
+        {"id": "x/2", "audio": "a.flac", "notes": [[0, 1, 60, 80, 0, False]], "seconds": 3.5, "mine": 1},
+    ]
+    (folder / "all.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    one, two = find_sources([folder / "all.jsonl"])
+    assert (one.key, one.texts, one.notes, one.velocities) == ("x/1", ("one", "two"), str(folder / "notes.mid"), False)
+    assert (two.notes, two.extra, two.split) == (((0, 1, 60, 80, 0, False),), {"seconds": 3.5, "mine": 1}, "train")
+    notes, pedals = two.read_notes()
+    assert notes is not None and notes[0].pitch == 60 and pedals == ()
+
+
+def test_what_cannot_be_meant(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other" / "a.flac").touch()
+    with pytest.raises(ValueError, match=r"would both be 'a.flac' in the store"):
+        find_sources([folder, folder / "other"])
+    (folder / "empty").mkdir()
+    with pytest.raises(ValueError, match="no sound file in it"):
+        find_sources([folder / "empty"])
+    with pytest.raises(ValueError, match="nothing to tokenize"):
+        find_sources([])
+    with pytest.raises(ValueError, match="cannot read this list"):
+        find_sources([f"@{folder}/gone.txt"])
+    (folder / "bad.jsonl").write_text('{"id": "../../x", "audio": "a.flac"}\n')
+    with pytest.raises(ValueError, match=r"\.\. parts"):
+        find_sources([folder / "bad.jsonl"])
+    with pytest.raises(ValueError, match=r"gone\.csv"):
+        find_sources([folder / "gone.csv"])
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name))
+def test_any_name_is_a_safe_key_or_refused(name: bytes) -> None:
+    try:
+        key = safe_key(os.fsdecode(name))
+    except ValueError:
+        assert {b"..", b""} & {part for part in name.split(b"/") if part != b"."}
+        return
+    check_key(key)
+    key.encode()
+
+
+@settings(max_examples=30)
+@given(
+    st.builds(
+        SourceItem,
+        key=st.text(),
+        source=st.text(),
+        path=st.text(),
+        texts=st.lists(st.text()).map(tuple),
+        attributes=st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.lists(st.integers()))),
+        notes=st.one_of(st.none(), st.text(), st.lists(st.tuples(st.floats(0, 9), st.integers())).map(tuple)),
+        velocities=st.booleans(),
+        split=st.text(),
+    )
+)
+def test_a_plan_keeps_its_items(tmp_path_factory: pytest.TempPathFactory, item: SourceItem) -> None:
+    store = tmp_path_factory.getbasetemp()
+    write_items(store, 7, [item])
+    assert read_items(store, 7) == (item,)
+
+
+def test_no_job(tmp_path: Path) -> None:
+    assert Job.load(tmp_path) is None
+    (tmp_path / ".work").mkdir()
+    (tmp_path / ".work" / "job.json").write_text('{"version": 1, "store": "x"}')
+    with pytest.raises(ValueError, match=r"job\.json: cannot be read"):
+        Job.load(tmp_path)
