@@ -26,14 +26,19 @@ from solfa.cli.report import (
 # name -> (module:function or module:App, one line for `solfa --help`)
 COMMANDS: dict[str, tuple[str, str]] = {
     "encode": ("solfa.cli.encode:encode", "Recordings to token files: WAV, FLAC, MP3, OGG -> .solfa"),
+    "tokenize": (
+        "solfa.cli.tokenize:tokenize",
+        "A corpus to a token store: folders, lists, manifests -> STORE/, resumable",
+    ),
     "decode": ("solfa.cli.decode:decode", "Token files to recordings: .solfa, .ecdc, .dac -> WAV, FLAC"),
     "generate": ("solfa.cli.generate:generate", "Music from a description: text -> WAV, FLAC, .solfa"),
     "transcribe": (
         "solfa.cli.transcribe:transcribe",
         "Recordings and token files to notes: MIDI, ABC, MusicXML, SVG, JSON",
     ),
-    "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec or a model"),
+    "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec, a model or a token store"),
     "models": ("solfa.cli.models:models", "The codecs and models that can be named"),
+    "store": ("solfa.cli.store:app", "Token stores: list, verify, merge, export, import, annotate"),
     "export": ("solfa.cli.export:export", "A codec's networks as ONNX files"),
     "synth": ("solfa.cli.synth:synth", "Composed scores, rendered: audio, captions, notes"),
     "dataset": ("solfa.cli.dataset:dataset", "Published datasets of recordings with notes: what a download holds"),

@@ -1,0 +1,118 @@
+"""`solfa tokenize`: from folders to a store, as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import solfa
+from solfa.cli.app import run
+from solfa.tokenize_audio.store.format import read_manifest
+
+
+def contents(store: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in store.iterdir() if path.is_file() and path.name != "status.json"}
+
+
+@pytest.fixture
+def corpus(recordings: Path) -> Path:
+    """Three recordings, one of which is none."""
+    (recordings / "bad.wav").write_bytes(b"no sound")
+    return recordings
+
+
+def test_a_folder_becomes_a_store(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["tokenize", "in", "-o", "store", "--codec", os.path.relpath(tiny), "--shard-items", "2", "-j", "1"]
+    assert run([*command, "--dry-run"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{tmp_path}/store: 2 of 2 shards to do, 3 files\n"
+    assert not (tmp_path / "store").exists()
+    assert run(command) == 1
+    shown = capsys.readouterr()
+    assert shown.out.startswith(f"{tmp_path}/store: 2 of 2 shards, 2 items, 0.00 h; 2 encoded now in ")
+    assert shown.out.endswith("x real time, 1 failed\n")
+    assert [line for line in shown.err.splitlines() if line.startswith("in/bad.wav: ")]
+    status = json.loads((tmp_path / "store/status.json").read_text())
+    assert (status["state"], status["files_done"], status["failed_files"]) == ("done", 3, 1)
+    before = contents(tmp_path / "store")
+    with open(tmp_path / "store/00000.codes.safetensors", "rb") as file:
+        assert file.read() == before["00000.codes.safetensors"]
+    # Again: nothing is encoded, and what failed is named again.
+    assert run([*command, "--json"]) == 1
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["encoded"], summary["items"], summary["shards_done"], summary["exit_code"]) == (0, 2, 2, 1)
+    assert [entry["key"] for entry in summary["failed"]] == ["bad.wav"]
+    assert contents(tmp_path / "store") == before
+    # A file that is mended is encoded when it is there; the store's other shard stays.
+    soundfile.write(corpus / "bad.wav", np.zeros(400), 8000)
+    assert run(command) == 0
+    assert contents(tmp_path / "store")["00001.codes.safetensors"] == before["00001.codes.safetensors"]
+    assert [read_manifest("store", index).items for index in (0, 1)] == [2, 1]
+
+
+def test_wrong_usage(tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture) -> None:
+    store = str(tmp_path / "store")
+    command = ["tokenize", str(corpus), "-o", store, "--codec", str(tiny)]
+    for more, word in (
+        (["-j", "-1"], "-j -1"),
+        (["--rank", "0", "--world", "2"], "--engine ranks"),
+        (["--address", "auto"], "--engine ray"),
+        (["--engine", "ranks", "--rank", "2", "--world", "2"], "0 to 1"),
+        (["--shard-items", "0"], "at least 1"),
+        (["--timeout", "0"], "timeout"),
+        (["--codebooks", "5"], "1 to 4"),
+    ):
+        assert run([*command, *more]) == 2
+        assert word in capsys.readouterr().err
+    assert run(["tokenize", "-o", store, "--codec", str(tiny)]) == 2
+    assert run(["tokenize", str(tmp_path / "none"), "-o", str(corpus), "--codec", str(tiny)]) == 2
+    assert not Path(store).exists()
+    assert not (corpus / ".work").exists()
+
+
+def test_a_store_of_another_codec_is_refused(
+    tmp_path: Path, tiny: Path, other: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    from solfa.tokenize_audio.store.format import StoreHead, write_head
+
+    write_head(tmp_path / "store", StoreHead.of_codec(solfa.load_codec(other)))
+    assert run(["tokenize", str(corpus), "-o", str(tmp_path / "store"), "--codec", str(tiny)]) == 2
+    assert "weights" in capsys.readouterr().err
+
+
+def test_a_store_that_another_run_has_is_locked(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    claim = (
+        "import sys; from solfa.tokenize_audio.work.job import run_claim\n"
+        "with run_claim(sys.argv[1]): print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", claim, str(tmp_path / "store")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        assert run(["tokenize", str(corpus), "-o", str(tmp_path / "store"), "--codec", str(tiny)]) == 1
+        assert f"is locked by process {holder.pid} on" in capsys.readouterr().err
+        holder.communicate()
+
+
+def test_ranks_share_the_work_by_their_variables(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One rank that is alone does all of it, and says so."""
+    monkeypatch.setenv("SLURM_PROCID", "1")
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    store = tmp_path / "store"
+    command = ["tokenize", str(corpus), "-o", str(store), "--codec", str(tiny), "--engine", "ranks", "--json"]
+    assert run([*command, "--shard-items", "2"]) == 1
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["shards_done"], summary["elsewhere"], summary["items"]) == (2, 0, 2)
+    assert json.loads((store / ".work/status-00001.json").read_text())["shards_done"] == 2
