@@ -26,7 +26,9 @@ from solfa.score.note import Note
 from solfa.score.pedal import pedal_extended
 
 PEER = Path(__file__).with_name("_basic_pitch_rows.py")
-UNPITCHED = frozenset({112, 113, *range(115, 128)})  # programs that are noises: tinkle bell, agogo, woodblock to gunshot
+UNPITCHED = frozenset(
+    {112, 113, *range(115, 128)}
+)  # programs that are noises: tinkle bell, agogo, woodblock to gunshot
 DRAWS = 1000  # of the bootstrap
 MEASURES = (
     "precision", "recall", "onset", "offset", "velocity", "offset, velocity", "program", "family", "drums",
@@ -213,4 +215,6 @@ def mean(values: Sequence[float]) -> Mean:
 
 def means(rows: Sequence[dict[str, float]]) -> dict[str, Mean]:
     """Of every measure that any piece has, over the pieces that have it."""
-    return {name: mean([row[name] for row in rows if name in row]) for name in MEASURES if any(name in row for row in rows)}
+    return {
+        name: mean([row[name] for row in rows if name in row]) for name in MEASURES if any(name in row for row in rows)
+    }

@@ -126,7 +126,9 @@ def document(pieces: list[Piece], found: list[Row]) -> dict[str, Any]:
         return {name: None if isinstance(x, float) and math.isnan(x) else x for name, x in asdict(value).items()}
 
     return {
-        "pieces": [{"name": piece.name, "source": piece.source, "notes": len(pitched(piece.notes))} for piece in pieces],
+        "pieces": [
+            {"name": piece.name, "source": piece.source, "notes": len(pitched(piece.notes))} for piece in pieces
+        ],
         "rows": [
             {
                 "system": each.system,
@@ -159,7 +161,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--sets", nargs="+", default=list(SETS), metavar="NAME[=FOLDER]")
     parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--codec", help="a folder, where the model's codec has no name here")
-    parser.add_argument("--codebooks", type=int, nargs="*", help="every number that is less than all by default; no number: only all")
+    parser.add_argument(
+        "--codebooks", type=int, nargs="*", help="every number that is less than all by default; no number: only all"
+    )
     parser.add_argument("--basic-pitch", metavar="PYTHON")
     parser.add_argument("--items", type=int, help="so many pieces of each set, at equal distances")
     parser.add_argument("--device", default="cpu")
@@ -188,7 +192,11 @@ def main() -> None:
     if options.json:
         print(json.dumps(documents))
     elif same:
-        told = "not compared with mir_eval, which is not there" if None in same else "the same as mir_eval's, to the last bit"
+        told = (
+            "not compared with mir_eval, which is not there"
+            if None in same
+            else "the same as mir_eval's, to the last bit"
+        )
         print(f"\nprecision to offset and velocity: {told if False not in same else 'NOT those of mir_eval'}")
     if False in same:
         sys.exit(1)

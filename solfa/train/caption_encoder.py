@@ -20,6 +20,7 @@ from solfa.lm.conditioners.text import ByteText, ByteTextConfig
 from solfa.train.attributes import UNKNOWN, AttributeGuesses, classes_of
 from solfa.train.captions import CaptionConfig, Said, draw_caption
 from solfa.train.recordings import find_recordings
+from solfa.train.store_source import is_store, recordings_in
 from solfa.train.task import Loss
 
 KIND = "caption-encoder"
@@ -149,5 +150,5 @@ def load_caption_encoder(folder: str | Path, text: ByteText, width: int) -> None
 
 def _said(places: tuple[str, ...], held_out: bool) -> list[Said]:
     """What is said of the recordings that are held out, or of the others; their instruments too."""
-    found = [each for place in places for each in find_recordings(place, True)]
+    found = (each for place in places for each in (recordings_in if is_store(place) else find_recordings)(place, True))
     return [each.said for each in found if each.held_out == held_out and each.said]

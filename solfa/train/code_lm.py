@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from solfa.codecs.entropy.lm_config import CodeLMConfig
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.vqvae import VQVAE
+from solfa.train.store_source import StoredCodes, StoredItem, is_store, stored_items
 from solfa.train.task import Loss
 
 ABSENT = -100  # a code that is not there, in a crop that is longer than its recording
@@ -27,8 +29,9 @@ ABSENT = -100  # a code that is not there, in a crop that is longer than its rec
 class CodeLMTaskConfig:
     """What a code LM is trained on, and its shape.
 
-    train, valid: token files, or folders of them (searched through), all of one codec. Without `valid`, every `hold_out`-th file of
-        `train` is held out.
+    train, valid: token files, folders of them (searched through) or token stores, all of one codec. Without `valid`, every `hold_out`-th
+        recording of `train` is held out. Of a store in `train` the split "train" is used, or what is of none; of one in `valid` what is
+        held out.
     batch: crops a step over all shards. frames: length of a crop.
     init: the codec, by name or folder, whose code vectors the embeddings and the last layers begin with; None begins at random.
     widths, dilations, inner, hidden: see `CodeLMConfig`.
@@ -66,11 +69,12 @@ class CodeLMTask:
 
     def __init__(self, config: CodeLMTaskConfig) -> None:
         self.config = config
-        files = token_files(config.train)
-        held_out = token_files(config.valid) if config.valid else files[config.hold_out // 2 :: config.hold_out]
-        kept = [path for path in files if path not in set(held_out)]
+        found = token_files(config.train)
+        held_out = token_files(config.valid, True) if config.valid else found[config.hold_out // 2 :: config.hold_out]
+        left_out = set(held_out)
+        kept = [each for each in found if each not in left_out]
         if not kept or not held_out:
-            raise ValueError(f"{len(files)} token files in {list(config.train)}: too few to train and to validate on")
+            raise ValueError(f"{len(found)} token files in {list(config.train)}: too few to train and to validate on")
         self.header, self.codes = read_codes(kept)
         header, self.valid = read_codes(held_out[: config.valid_items])
         if _identity(header) != _identity(self.header):
@@ -144,34 +148,54 @@ class CodeLMTask:
         return torch.stack(nats) / math.log(2)
 
 
-def token_files(places: tuple[str, ...]) -> list[Path]:
-    """Token files: those named, and those in folders (searched through), in order of their names. ValueError where there are none."""
-    found: list[Path] = []
-    for place in map(Path, places):
-        if not place.exists():
+def token_files(places: tuple[str, ...], held_out: bool = False) -> list[Path | StoredItem]:
+    """Token files, those named and those in folders (searched through) in order of their names, and items of stores.
+
+    held_out: of stores what is held out, or all of one that marks nothing so; else what is not. ValueError where nothing is found.
+    """
+    found: list[Path | StoredItem] = []
+    for place in places:
+        if is_store(place):
+            found += stored_items(place, held_out)
+        elif not Path(place).exists():
             raise ValueError(f"{place}: no such file or folder")
-        found += sorted(place.rglob("*.solfa")) if place.is_dir() else [place]
+        else:
+            found += sorted(Path(place).rglob("*.solfa")) if Path(place).is_dir() else [Path(place)]
     if not found:
-        raise ValueError(f"no token files in {list(places)}: name .solfa files, or folders that hold some")
+        raise ValueError(
+            f"no token files in {list(places)}: name .solfa files, folders that hold some, or token stores"
+        )
     return list(dict.fromkeys(found))
 
 
-def read_codes(paths: list[Path]) -> tuple[TokenHeader, list[np.ndarray]]:
-    """The header of the first file, and the codes [K, T] of all, uint16. ValueError where they are not of one codec."""
-    headers: list[TokenHeader] = []
-    codes: list[np.ndarray] = []
-    for path in paths:
-        with TokenFile(path) as file:
-            if headers and _identity(file.header) != _identity(headers[0]):
-                raise ValueError(f"{path} has codes of {_identity(file.header)}, {paths[0]} of {_identity(headers[0])}")
-            if file.header.segment_samples:
-                raise ValueError(
-                    f"{path}: its segments are coded each by itself; give recordings of a codec without them"
-                )
-            headers.append(file.header)
-            if file.frames:
-                codes.append(file.read().astype(np.uint16))
-    return headers[0], codes
+def read_codes(
+    places: Sequence[Path | StoredItem],
+) -> tuple[TokenHeader, list[np.ndarray | StoredCodes]]:
+    """The header of the first, and the codes [K, T] of all, those of stores not read yet. ValueError where they are not of one codec."""
+    first: TokenHeader | None = None
+    codes: list[np.ndarray | StoredCodes] = []
+    for place in places:
+        header, found = (place.header(), place.codes()) if isinstance(place, StoredItem) else _read_file(place)
+        first = first or header
+        if _identity(header) != _identity(first):
+            raise ValueError(
+                f"{_name(place)} has codes of {_identity(header)}, {_name(places[0])} of {_identity(first)}"
+            )
+        if found.shape[1]:
+            codes.append(found)
+    assert first is not None  # whoever asks has found some
+    return first, codes
+
+
+def _read_file(path: Path) -> tuple[TokenHeader, np.ndarray]:
+    with TokenFile(path) as file:
+        if file.header.segment_samples:
+            raise ValueError(f"{path}: its segments are coded each by itself; give recordings of a codec without them")
+        return file.header, file.read().astype(np.uint16)
+
+
+def _name(place: Path | StoredItem) -> str:
+    return place.store.path if isinstance(place, StoredItem) else str(place)
 
 
 def code_vectors(codec: VQVAE, codebooks: int) -> list[Tensor]:

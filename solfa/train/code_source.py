@@ -48,6 +48,41 @@ class CodesInMemory:
         return self._said[index]
 
 
+class Some:
+    """Some recordings of another source, in the order of `indices`."""
+
+    def __init__(self, source: CodeSource, indices: Sequence[int] | np.ndarray) -> None:
+        self._source, self._indices = source, np.asarray(indices, np.int64)
+        self.lengths = source.lengths[self._indices]
+
+    def codes(self, index: int, start: int, frames: int) -> np.ndarray:
+        return self._source.codes(int(self._indices[index]), start, frames)
+
+    def said(self, index: int) -> Said:
+        return self._source.said(int(self._indices[index]))
+
+
+class Joined:
+    """The recordings of several sources, one source after the other."""
+
+    def __init__(self, sources: Sequence[CodeSource]) -> None:
+        self._sources = list(sources)
+        self.lengths = np.concatenate([each.lengths for each in self._sources])
+        self._ends = np.cumsum([len(each.lengths) for each in self._sources])
+
+    def codes(self, index: int, start: int, frames: int) -> np.ndarray:
+        source, place = self._find(index)
+        return source.codes(place, start, frames)
+
+    def said(self, index: int) -> Said:
+        source, place = self._find(index)
+        return source.said(place)
+
+    def _find(self, index: int) -> tuple[CodeSource, int]:
+        which = int(np.searchsorted(self._ends, index, side="right"))
+        return self._sources[which], index - (int(self._ends[which - 1]) if which else 0)
+
+
 def read_codes(paths: Sequence[Path], codebooks: int, identity: Identity) -> np.ndarray:
     """The first codebooks of token files, one a channel, by turns: [channels * codebooks, T]. ValueError where they do not fit."""
     channels = []

@@ -37,7 +37,8 @@ class LMTaskConfig:
     """What the model is trained on.
 
     model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`.
-    train, valid: folders of sound with captions, tables or manifests, see `recordings`; how they are split stands at `read_data`.
+    train, valid: folders of sound with captions, tables, manifests (see `recordings`), token stores; how they are split stands at
+        `read_data`.
     batch: crops a step over all shards. frames: length of a crop; what a shorter recording does not fill takes no part in the loss.
     captions: how texts are drawn. condition_dropout: the share of crops that are told nothing, for guidance; drawn for each crop by itself
         (AudioCraft draws once a batch).

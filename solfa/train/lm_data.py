@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,9 @@ import numpy as np
 from solfa.codecs.codec import Codec
 from solfa.train.captions import Said
 from solfa.train.code_cache import CodeCache, pick_codec_device
-from solfa.train.code_source import CodesInMemory, CodeSource, Identity, read_codes
-from solfa.train.recordings import Recording, find_recordings
+from solfa.train.code_source import CodesInMemory, CodeSource, Identity, Joined, Some, read_codes
+from solfa.train.recordings import HELD_OUT, Recording, find_recordings
+from solfa.train.store_source import TRAINED, StoreSource, is_store
 
 
 @dataclass(frozen=True)
@@ -37,36 +38,67 @@ class LMData:
     """Recordings to train on, and held-out ones."""
 
     train: CodeSource
-    valid: CodesInMemory
+    valid: CodeSource
+
+
+@dataclass(frozen=True)
+class _Place:
+    """The recordings of one place: not encoded yet, or those of a store."""
+
+    name: str
+    recordings: Sequence[Recording] | StoreSource
+
+    @property
+    def splits(self) -> Sequence[str]:
+        found = self.recordings
+        return found.splits if isinstance(found, StoreSource) else [each.split for each in found]
+
+    def of(self, splits: Collection[str]) -> list[int]:
+        """The recordings of some splits."""
+        return [i for i, split in enumerate(self.splits) if split in splits]
 
 
 def read_data(
     train: Sequence[str], valid: Sequence[str], reading: Reading, hold_out: int = 20, valid_items: int = 64
 ) -> LMData:
-    """What folders, tables and manifests hold, encoded where it is not yet.
+    """What folders, tables and manifests hold, encoded where it is not yet, and what token stores hold, read when it is asked for.
 
     Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (also val, dev,
     test), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else every `hold_out`-th, at
     least one. Raises ValueError where nothing is left to train on, or codes are of another codec.
     """
     if not train:
-        raise ValueError("train is empty: name a folder of sound, a table (.csv) or a manifest (.jsonl)")
-    found = [(place, each) for place in train for each in find_recordings(place, reading.instruments)]
-    kept = [pair for pair in found if pair[1].split in ("", "train")]
-    if not kept:
+        raise ValueError("train is empty: name a folder of sound, a table (.csv), a manifest (.jsonl) or a token store")
+    found = [_find(place, reading) for place in train]
+    kept = [(place, place.of(TRAINED)) for place in found]
+    if not any(indices for _, indices in kept):
         raise ValueError(f"no recordings of the split 'train' in {list(train)}")
-    if valid:
-        there = [(place, each) for place in valid for each in find_recordings(place, reading.instruments)]
-        held = [pair for pair in there if pair[1].held_out] or there
-    else:
-        held = [pair for pair in found if pair[1].held_out]
+    there = [_find(place, reading) for place in valid] if valid else found
+    held = [(place, place.of(HELD_OUT)) for place in there]
+    if valid and not any(indices for _, indices in held):
+        held = [(place, list(range(len(place.splits)))) for place in there]
     source = _read(kept, reading)
-    if held:
-        return LMData(source, _read(held[:valid_items], reading))
+    if any(indices for _, indices in held):
+        return LMData(source, _read(_first(held, valid_items), reading))
     return _divided(source, hold_out, valid_items)
 
 
-def _divided(source: CodesInMemory, hold_out: int, valid_items: int) -> LMData:
+def _find(place: str, reading: Reading) -> _Place:
+    if is_store(place):
+        return _Place(place, StoreSource(place, reading.codec, reading.codebooks, reading.apart, reading.instruments))
+    return _Place(place, find_recordings(place, reading.instruments))
+
+
+def _first(chosen: list[tuple[_Place, list[int]]], count: int) -> list[tuple[_Place, list[int]]]:
+    """At most `count` recordings, those of the first places first."""
+    some = []
+    for place, indices in chosen:
+        some.append((place, indices[:count]))
+        count -= len(indices[:count])
+    return some
+
+
+def _divided(source: CodeSource, hold_out: int, valid_items: int) -> LMData:
     """Every `hold_out`-th recording, but at least one, evenly over all of them, is held out."""
     total = len(source.lengths)
     if total == 1:
@@ -74,31 +106,38 @@ def _divided(source: CodesInMemory, hold_out: int, valid_items: int) -> LMData:
         return LMData(source, source)
     count = min(max(1, total // hold_out), valid_items)
     held = {int(place) for place in (np.arange(count) + 0.5) * total / count}
-    return LMData(_some(source, [i for i in range(total) if i not in held]), _some(source, sorted(held)))
+    return LMData(Some(source, [i for i in range(total) if i not in held]), Some(source, sorted(held)))
 
 
-def _some(source: CodesInMemory, indices: list[int]) -> CodesInMemory:
-    codes = [source.codes(i, 0, int(source.lengths[i])) for i in indices]
-    return CodesInMemory(codes, [source.said(i) for i in indices])
+def _read(chosen: list[tuple[_Place, list[int]]], reading: Reading) -> CodeSource:
+    """The codes of some recordings of each place."""
+    sources: list[CodeSource] = []
+    for place, indices in chosen:
+        found = place.recordings
+        if isinstance(found, StoreSource):
+            sources.append(Some(found, indices))
+        elif indices:
+            sources.append(_encoded(place.name, [found[i] for i in indices], reading))
+    sources = [each for each in sources if len(each.lengths)]
+    if not sources:
+        raise ValueError(f"no recording could be read in {[place.name for place, indices in chosen if indices]}")
+    return sources[0] if len(sources) == 1 else Joined(sources)
 
 
-def _read(pairs: list[tuple[str, Recording]], reading: Reading) -> CodesInMemory:
-    """The codes of recordings, each with the place that names it. Bad files are left out, and said."""
+def _encoded(place: str, recordings: list[Recording], reading: Reading) -> CodesInMemory:
+    """The codes of recordings of one place, encoded where they are not yet. Bad files are left out, and said."""
+    root = Path(place) if Path(place).is_dir() else Path(place).parent
+    cache = CodeCache(root, reading.codec, reading.codebooks, reading.apart, reading.cache)
+    files: list[tuple[Recording, list[Path]]] = []
+    for each in recordings:
+        given = each.codes is not None and not reading.apart  # a mono file's codes say nothing of left and right
+        files.append((each, [each.codes] if given and each.codes else cache.targets(each.audio)))
+    waiting = [each for each, paths in files if paths != [each.codes]]
+    ready = cache.fill(waiting, pick_codec_device(reading.device)) if waiting else set()
     codes: list[np.ndarray] = []
     said: list[Said] = []
-    for place in dict.fromkeys(place for place, _ in pairs):
-        root = Path(place) if Path(place).is_dir() else Path(place).parent
-        cache = CodeCache(root, reading.codec, reading.codebooks, reading.apart, reading.cache)
-        files: list[tuple[Recording, list[Path]]] = []
-        for each in (each for name, each in pairs if name == place):
-            given = each.codes is not None and not reading.apart  # a mono file's codes say nothing of left and right
-            files.append((each, [each.codes] if given and each.codes else cache.targets(each.audio)))
-        waiting = [each for each, paths in files if paths != [each.codes]]
-        ready = cache.fill(waiting, pick_codec_device(reading.device)) if waiting else set()
-        for each, paths in files:
-            if paths == [each.codes] or each.audio in ready:
-                codes.append(read_codes(paths, reading.codebooks, reading.identity))
-                said.append(each.said)
-    if not codes:
-        raise ValueError(f"no recording could be read in {list(dict.fromkeys(place for place, _ in pairs))}")
+    for each, paths in files:
+        if paths == [each.codes] or each.audio in ready:
+            codes.append(read_codes(paths, reading.codebooks, reading.identity))
+            said.append(each.said)
     return CodesInMemory(codes, said)

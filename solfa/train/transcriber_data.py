@@ -15,6 +15,7 @@ from solfa.score.score import Score
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import Identity, read_codes
 from solfa.train.recordings import Recording
+from solfa.train.store_source import StoredCodes, StoredItem, check_store, is_store
 from solfa.train.transcriber_notes import NoteTable, note_table
 from solfa.train.transcriber_places import Piece, find_pieces, read_scores, root_of
 from solfa.train.transcriber_variants import VariantCache, draw_variants
@@ -40,7 +41,7 @@ class Reading:
 class Take:
     """A recording as a transcriber hears it, or a variant of one; `place` counts the places that it may be of."""
 
-    codes: np.ndarray  # [K, T] uint16
+    codes: np.ndarray | StoredCodes  # [K, T] integers
     notes: NoteTable
     place: int = 0
 
@@ -60,14 +61,16 @@ class TranscriberData:
 def read_data(
     train: Sequence[str], valid: Sequence[str], reading: Reading, hold_out: int = 20, valid_items: int = 64
 ) -> TranscriberData:
-    """What folders and manifests hold, encoded where it is not yet, and its variants.
+    """What folders and manifests hold, encoded where it is not yet, and its variants; and what token stores hold, which have none.
 
     Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (also val, dev,
     test), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else every `hold_out`-th of
     each place, at least one in all. Raises ValueError where nothing is left to train on, or codes are of another codec.
     """
     if not train:
-        raise ValueError("train is empty: name a folder of sound with MIDI files, or a manifest (.jsonl)")
+        raise ValueError(
+            "train is empty: name a folder of sound with MIDI files, a manifest (.jsonl) or a token store with notes"
+        )
     found = [find_pieces(place) for place in train]
     kept = [[each for each in pieces if each.recording.split in ("", "train")] for pieces in found]
     if not any(kept):
@@ -119,6 +122,8 @@ def _spread(held: list[tuple[str, list[Piece]]], count: int) -> list[tuple[str, 
 
 def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0, number: int = 0) -> list[Take]:
     """The recordings of one place and their variants. Bad files are left out, and said."""
+    if is_store(place):
+        return _stored(place, pieces, reading, variants, number)
     scored = read_scores(pieces)
     cache = CodeCache(root_of(place), reading.codec, reading.codebooks, place=reading.cache)
     waiting = [piece.recording for piece, _ in scored if piece.recording.codes is None]
@@ -132,6 +137,20 @@ def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0,
             takes.append(_take(path, score, reading, number, piece.velocities))
     for variant in range(variants):
         takes += _varied(cache, scored, reading, variant, number)
+    return takes
+
+
+def _stored(place: str, pieces: list[Piece], reading: Reading, variants: int, number: int) -> list[Take]:
+    """The items of a store, one at a time; of their codes nothing is read yet."""
+    if variants and pieces:
+        warnings.warn(f"{place}: a token store holds no sound to vary (augment is {variants})", stacklevel=2)
+    takes = []
+    for piece in pieces:
+        item = piece.notes
+        assert isinstance(item, StoredItem)  # of a store
+        check_store(item.store, reading.codec, reading.codebooks, place)
+        notes = note_table(item.score(), reading.sustain, piece.velocities)
+        takes.append(Take(item.codes(reading.codebooks), notes, number))
     return takes
 
 

@@ -11,7 +11,9 @@ from solfa.data.readers import DATASETS, read_dataset
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Score, score_of_notes
+from solfa.tokenize_audio.store.store import TokenStore
 from solfa.train.recordings import SUFFIXES, Recording, codes_beside
+from solfa.train.store_source import StoredItem, is_store
 
 MIDI = (".mid", ".midi")
 NAMED = 5  # bad files that a message names
@@ -19,14 +21,16 @@ NAMED = 5  # bad files that a message names
 
 @dataclass(frozen=True)
 class Piece:
-    """A recording and its notes: a MIDI file, or the notes themselves. velocities: whether the notes' are known."""
+    """A recording and its notes: a MIDI file, the notes themselves, or an item of a store. velocities: whether the notes' are known."""
 
     recording: Recording
-    notes: Path | tuple[Note, ...]
+    notes: Path | tuple[Note, ...] | StoredItem
     velocities: bool = True
 
     def score(self) -> Score:
         """The notes and pedals. Raises ValueError for a MIDI file that cannot be read."""
+        if isinstance(self.notes, StoredItem):
+            return self.notes.score()
         if isinstance(self.notes, tuple):
             return score_of_notes(self.notes)
         try:
@@ -39,7 +43,8 @@ class Piece:
 
 def find_pieces(place: str | Path) -> list[Piece]:
     """The recordings with notes of a manifest (.jsonl), of a folder that holds a `manifest.jsonl`, or of any other folder (searched
-    through): there every sound file counts that has a MIDI file of the same stem beside it, `take.wav` and `take.mid`.
+    through): there every sound file counts that has a MIDI file of the same stem beside it, `take.wav` and `take.mid`. Of a token store
+    (a folder with a `store.json`, or an address) the items with notes: those and their codes are read when they are asked for.
 
     A published dataset is named: `maestro:/data/maestro-v3.0.0`, see `solfa.data.readers`. Recordings without notes are left out, and how
     many is said. Token files in `codes/` beside a manifest, named as `solfa encode` names them, are taken as they are.
@@ -48,6 +53,8 @@ def find_pieces(place: str | Path) -> list[Piece]:
     name, folder = named_dataset(place)
     if name:
         found, without = _of_entries(list(read_dataset(name, folder)), folder)
+    elif is_store(place):
+        found, without = _in_store(place)
     elif folder.is_dir():
         table = folder / NAME
         found, without = _of_entries(read_manifest(table), folder) if table.is_file() else _in_folder(folder)
@@ -88,6 +95,15 @@ def _of_entries(entries: list[Entry], home: Path) -> tuple[list[Piece], int]:
         notes = home / entry.notes if isinstance(entry.notes, str) else entry.notes
         found.append(Piece(recording, notes, entry.extra.get("velocities", True) is not False))
     return found, without
+
+
+def _in_store(place: str | Path) -> tuple[list[Piece], int]:
+    found, store = [], TokenStore(place)
+    for index, (meta, frames) in enumerate(zip(store.metas(), store.lengths, strict=True)):
+        if meta.notes is not None and frames:
+            recording = Recording(Path(meta.key), split=meta.split.strip().lower())
+            found.append(Piece(recording, StoredItem(store, index), meta.velocities))
+    return found, len(store) - len(found)
 
 
 def _in_folder(folder: Path) -> tuple[list[Piece], int]:

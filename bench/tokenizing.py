@@ -1,0 +1,278 @@
+"""A corpus to tokens: `solfa tokenize` beside a plain loop and a process a file, Ray, the store beside other formats, memory.
+
+    python bench/tokenizing.py [--files 120] [--seconds 10] [--repeats 3] [--codec solfa-24khz] [--workers 1 2]
+                             [--items 20000] [--crops 64000] [--hours 3] [--only speed formats memory]
+    python bench/tokenizing.py --files 12 --seconds 4 --repeats 1 --items 1000 --crops 6400 --hours 0.1      a short run
+
+The corpus is FLAC at 44.1 kHz, stereo, of mixed lengths around --seconds. "loop" reads with soundfile, encodes and saves, as one writes
+it by hand; "codec" is the time that this loop spends in the codec alone; "a process a file" starts that loop anew for each. Every way is
+a command, which encodes one file, then all of them: what the rest took beyond the first is its speed, and "start s" is the command with the
+one file. Ways take turns, one round to warm up; medians. "to loop" and "to codec" are ratios to those with as many threads as there are
+workers. nan: so few files that the start drowns them.
+
+Formats hold the same random codes and a caption an item, and give crops of 250 frames in batches of 64, warm, one process; WebDataset
+reads from start to end. Memory is the peak of all processes of the command together: shared pages counted once (PSS).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+ROWS = Path(__file__).with_name("_tokenizing_rows.py")
+RATE = 44100
+FORMATS = ("store", "datasets", "parquet", "webdataset")
+PARTS = ("speed", "formats", "memory")
+EACH = 4  # files at most that a process a file is given: it is slow, and always the same
+LOOK = 0.1  # seconds between two looks at memory
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a command took: seconds, and seconds of them in the codec where it counts them."""
+
+    seconds: float
+    encoding: float = 0.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to encode: some files of a folder, into a new folder. threads: of the loop that it is compared with."""
+
+    name: str
+    run: Callable[[Path, list[Path], Path], Taken]
+    threads: int
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Two folders of sound: one file, and all of them, that one too."""
+
+    one: Path
+    all: Path
+
+
+def make_sound(path: Path, seconds: float, seed: int, channels: int = 2) -> Path:
+    """Tones in noise, written in parts."""
+    rng, left = np.random.default_rng(seed), round(seconds * RATE)
+    axis = np.arange(10 * RATE) / RATE
+    tones = 0.2 * np.sin(2 * np.pi * (220 + 11 * (seed % 40)) * axis)
+    with soundfile.SoundFile(path, "x", RATE, channels, "PCM_16") as file:
+        while left > 0:
+            part = tones[:left, None] + 0.05 * rng.standard_normal((min(left, len(axis)), channels))
+            file.write(part)
+            left -= len(part)
+    return path
+
+
+def make_corpus(folder: Path, files: int, seconds: float) -> Corpus:
+    corpus = Corpus(folder / "one", folder / "all")
+    for place in (corpus.one, corpus.all):
+        place.mkdir(parents=True)
+    lengths = seconds * np.linspace(0.5, 1.5, files)
+    for i in range(files):  # lengths in no order
+        make_sound(corpus.all / f"{i:05d}.flac", lengths[i * 7 % files if files % 7 else i], i)
+    first = corpus.all / "00000.flac"
+    os.link(first, corpus.one / first.name)
+    return corpus
+
+
+def run_command(command: list[str], threads: int | None = None) -> tuple[float, str]:
+    """Seconds until it ended, and what it printed. Ends the benchmark where it failed."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    begin = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[:6])} ... ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
+    return time.perf_counter() - begin, done.stdout
+
+
+def looped(codec: str, threads: int) -> Callable[[Path, list[Path], Path], Taken]:
+    def run(_: Path, files: list[Path], out: Path) -> Taken:
+        command = [sys.executable, str(ROWS), "loop", codec, str(out), str(threads), *map(str, files)]
+        seconds, said = run_command(command, threads)
+        return Taken(seconds, json.loads(said)["encoding"])
+
+    return run
+
+
+def each(codec: str, threads: int) -> Callable[[Path, list[Path], Path], Taken]:
+    def run(folder: Path, files: list[Path], out: Path) -> Taken:
+        return Taken(sum(looped(codec, threads)(folder, [file], out).seconds for file in files))
+
+    return run
+
+
+def tokenize_command(codec: str, source: Path, store: Path, engine: str, workers: int, shard: int) -> list[str]:
+    command = [sys.executable, "-m", "solfa", "tokenize", str(source), "-o", str(store), "--codec", codec]
+    return [*command, "--engine", engine, "-j", str(workers), "--shard-items", str(shard)]
+
+
+def tokenized(codec: str, engine: str, workers: int, shard: int) -> Callable[[Path, list[Path], Path], Taken]:
+    def run(folder: Path, _: list[Path], out: Path) -> Taken:
+        return Taken(run_command(tokenize_command(codec, folder, out / "store", engine, workers, shard))[0])
+
+    return run
+
+
+def ways(options: argparse.Namespace) -> list[Way]:
+    codec, workers = options.codec, options.workers
+    found = [Way(f"loop, {count} threads", looped(codec, count), count) for count in workers]
+    found.append(Way(f"a process a file, {workers[0]} threads", each(codec, workers[0]), workers[0], EACH))
+    shard = max(1, options.files // (4 * max(workers)))  # items: every worker has some
+    for engine in options.engines:
+        found += [Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n, shard), n) for n in workers]
+    return found
+
+
+def speeds(options: argparse.Namespace, folder: Path) -> None:
+    corpus = make_corpus(folder / "corpus", options.files, options.seconds)
+    chosen = ways(options)
+    taken = {(way.name, place): list[Taken]() for way in chosen for place in (corpus.one, corpus.all)}
+    for turn in range(options.repeats + 1):
+        for way in chosen:
+            for place in (corpus.one, corpus.all):
+                with tempfile.TemporaryDirectory(dir=folder) as out:
+                    found = way.run(place, sorted(place.iterdir())[: way.most], Path(out))
+                if turn:
+                    taken[way.name, place].append(found)
+    hours = sum(soundfile.info(path).duration for path in corpus.all.iterdir()) / 3600
+    print(
+        f"{options.files} files, {hours:.2f} hours, {options.codec}; {os.cpu_count()} cores; x is seconds of sound a second"
+    )
+    print(f"{'':28}{'start s':>9}{'files/s':>9}{'x':>9}{'to loop':>9}{'to codec':>10}", flush=True)
+    loops: dict[int, Speed] = {}
+    for way in chosen:
+        speed = summarised(corpus, way, taken[way.name, corpus.one], taken[way.name, corpus.all])
+        if way.name.startswith("loop"):
+            loops[way.threads] = speed
+            ratio = speed.codec / speed.sound
+            print(f"{f'codec, {way.threads} threads':28}{'':18}{speed.codec:9.1f}{ratio:9.2f}{1:10.2f}")
+        loop = loops[way.threads]
+        ratios = f"{speed.sound / loop.sound:9.2f}{speed.sound / loop.codec:10.2f}"
+        print(f"{way.name:28}{speed.start:9.2f}{speed.files:9.2f}{speed.sound:9.1f}{ratios}", flush=True)
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds of the command with one file; of the other files, files a second, seconds of sound a second, and that in the codec alone."""
+
+    start: float
+    files: float
+    sound: float
+    codec: float
+
+
+def summarised(corpus: Corpus, way: Way, one: list[Taken], whole: list[Taken]) -> Speed:
+    """Medians over the turns."""
+    others = sorted(corpus.all.iterdir())[: way.most][1:]
+    sound = sum(soundfile.info(path).duration for path in others)
+    start = statistics.median(taken.seconds for taken in one)
+    rest = statistics.median(b.seconds - a.seconds for a, b in zip(one, whole, strict=True))
+    inside = statistics.median(b.encoding - a.encoding for a, b in zip(one, whole, strict=True))
+    if rest <= 0:  # so few files that the start drowns them
+        return Speed(start, math.nan, math.nan, math.nan)
+    return Speed(start, len(others) / rest, sound / rest, sound / inside if inside > 0 else math.nan)
+
+
+def formats(options: argparse.Namespace, folder: Path) -> None:
+    print(f"\n{options.items} items of 8 x 500 codes; one process, warm")
+    print(f"{'':14}{'write s':>9}{'MB':>9}{'crops/s':>11}{'store is':>10}", flush=True)
+    best = math.nan
+    for name in FORMATS:
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            numbers = [str(options.items), str(options.crops), str(options.repeats)]
+            found: dict[str, Any] = json.loads(run_command([sys.executable, str(ROWS), name, place, *numbers], 1)[1])
+        best = found["crops"] if name == "store" else best
+        ratio = f"{best / found['crops']:9.1f}x"
+        print(f"{name:14}{found['write']:9.2f}{found['mb']:9.1f}{found['crops']:11.0f}{ratio}", flush=True)
+
+
+def memory(options: argparse.Namespace, folder: Path) -> None:
+    print(f"\nmemory of solfa tokenize -j 1, all processes together\n{'sound':>12}{'MB':>9}{'seconds':>9}", flush=True)
+    for hours in (1 / 60, options.hours):
+        source = folder / f"long-{hours:g}"
+        source.mkdir()
+        make_sound(source / "long.wav", 3600 * hours, 0, channels=1)
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            command = tokenize_command(options.codec, source, Path(out) / "store", "local", 1, 1)
+            peak, seconds = watched(command)
+        told = f"{60 * hours:.3g} min" if hours < 1 else f"{hours:g} h"
+        print(f"{told:>12}{peak:9.0f}{seconds:9.1f}", flush=True)
+
+
+def watched(command: list[str]) -> tuple[float, float]:
+    """Peak MB of a command with all its children, and its seconds."""
+    begin, peak = time.perf_counter(), 0.0
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said)
+        while process.poll() is None:
+            peak = max(peak, sum(map(resident, family(process.pid))))
+            time.sleep(LOOK)
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"solfa tokenize ended with {process.returncode}: {said.read().decode()[-2000:]}")
+    return peak / 1024, time.perf_counter() - begin
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that came of it, as Linux tells."""
+    found = [pid]
+    for each in found:
+        with contextlib.suppress(OSError):
+            for task in Path(f"/proc/{each}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def resident(pid: int) -> float:
+    """KB of a process; pages that it shares count by its part of them."""
+    with contextlib.suppress(OSError):  # it has just ended
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return float(line.split()[1])
+    return 0.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--files", type=int, default=120)
+    parser.add_argument("--seconds", type=float, default=10.0, help="mean length of a file")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--codec", default="solfa-24khz")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=["local", "ray"])
+    parser.add_argument("--items", type=int, default=20000)
+    parser.add_argument("--crops", type=int, default=64000)
+    parser.add_argument("--hours", type=float, default=3.0, help="of the long file")
+    parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
+    options = parser.parse_args()
+    if options.files < 2:
+        parser.error("--files must be at least 2: the first is the start")
+    jobs = {"speed": speeds, "formats": formats, "memory": memory}
+    with tempfile.TemporaryDirectory() as place:
+        for part in PARTS:
+            if part in options.only:
+                jobs[part](options, Path(place))
+
+
+if __name__ == "__main__":
+    main()
