@@ -16,7 +16,9 @@ SCORE_BUDGET = 2_000_000  # bytes of a score on the page
 
 def notes_section(demo: NotesDemo) -> Section:
     """What was heard, as a roll and as a score."""
-    figures = [_figure("Piano roll: colour is the instrument, strength the loudness", _image(_roll(demo), "Piano roll"))]
+    figures = [
+        _figure("Piano roll: colour is the instrument, strength the loudness", _image(_roll(demo), "Piano roll"))
+    ]
     if demo.sheet is not None and demo.sheet_path is not None:
         figures.append(_figure(_about_sheet(demo), _score(demo.sheet_path)))
     return Section(TITLE, "\n".join(figures), _note(demo))
@@ -55,7 +57,9 @@ def _roll(demo: NotesDemo) -> str:
     names = {(part.is_drum, part.program): part.name for part in reversed(demo.found.played.parts)}
     pace = min(FASTEST, max(SLOWEST, WIDTH / max(demo.found.report.seconds, 1.0)))
     titles = ("heard", "played" if demo.truth is not None else "")
-    names |= {kind: demo.found.names[kind[1]] for kind in _kinds(demo) - names.keys() if not kind[0] and demo.found.names}
+    names |= {
+        kind: demo.found.names[kind[1]] for kind in _kinds(demo) - names.keys() if not kind[0] and demo.found.names
+    }
     return piano_roll(demo.found.notes, demo.truth, titles=titles, names=names, pixels_per_second=pace)
 
 

@@ -94,7 +94,12 @@ def test_the_piece_is_heard_and_compared_with_its_notes(
         assert facts["scores"][name] == {"precision": rates.precision, "recall": rates.recall, "f1": rates.f1}
     assert facts["notes"] == len(found) == len(read_midi(facts["midi"]).notes)
     text = (out / "index.html").read_text()
-    for there in ("Notes from tokens", f"against the {len(truth)} notes that were played", 'alt="Piano roll"', ">notes.mid<"):
+    for there in (
+        "Notes from tokens",
+        f"against the {len(truth)} notes that were played",
+        'alt="Piano roll"',
+        ">notes.mid<",
+    ):
         assert there in text
     capsys.readouterr()
     assert solfa("demo", *place) == 0
