@@ -27,7 +27,7 @@ help:
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
-	@echo "make notes-data    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB), in data/notes"
+	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 37 with songs), in data/notes"
 	@echo "make notes-test    real pieces to test it on (63 excerpts, 30 minutes), in data/notes/corpus"
 	@echo "make lint | types | clean"
 
@@ -93,7 +93,8 @@ notes-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/keys --items 700 --seed 65 --seconds 10 20 --kind drills --programs 0-5 $(NOTES)
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/valid --items 96 --seed 66 --seconds 10 14 --exclude-programs 112-113,115-127 $(NOTES)
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/test --items 96 --seed 67 --seconds 10 14 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2
-	for part in scores solos piano drums drills keys valid test; do \
+	@test -z "$(SONGS)" || $(BIN)/solfa synth -j $(JOBS) -o data/notes/songs --from $(SONGS) --items 900 --seed 68 --instruments vary --max-seconds 30 $(NOTES)
+	for part in scores solos piano drums drills keys valid test $(if $(SONGS),songs); do \
 		$(BIN)/solfa encode data/notes/$$part/audio -o data/notes/$$part/codes --coding packed -j $(JOBS) || exit 1; done
 
 # Real pieces that training never hears, from music21's corpus: instruments drawn for the parts, by the soundfont of the test set. No Lied is

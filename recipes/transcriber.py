@@ -9,12 +9,16 @@ from dataclasses import replace
 from solfa.train.config import TrainConfig
 from solfa.train.recipe import Recipe
 from solfa.train.transcriber import TranscriberTaskConfig
+from solfa.train.transcriber_loss import LossWeights
+from solfa.train.transcriber_sound import SoundChanges
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.vocabulary import vocabulary
 
+CHANGES = SoundChanges(transpose=4, detune=0.2, level=6.0, tilt=6.0)
+
 
 def transcriber() -> Recipe:
-    """Frame outputs and events; 8 million weights, crops of eight seconds, two variants of each recording."""
+    """Frame outputs and events of what the codec plays; 4 million weights, crops of eight seconds, a variant of each recording."""
     model = TranscriberConfig(
         "my-notes",
         codec="solfa-24khz",
@@ -22,11 +26,14 @@ def transcriber() -> Recipe:
         frame_rate=50.0,
         codebooks=8,
         codebook_size=1024,
-        source_width=64,
+        source="sound",
+        source_width=936,  # that of `audio.bands` at 24 kHz
+        width=192,
+        channels=32,
         decoder_layers=2,
         vocabulary=vocabulary("solfa_events"),
     )
-    task = TranscriberTaskConfig(model, ("my_music",), augment=2, codebook_dropout=0.3)
+    task = TranscriberTaskConfig(model, ("my_music",), augment=1, codebook_dropout=0.2, sound=CHANGES)
     train = TrainConfig(
         steps=5_000,
         learning_rate=4e-3,
@@ -48,4 +55,5 @@ def tune() -> Recipe:
     recipe = transcriber()
     assert isinstance(recipe.task, TranscriberTaskConfig)
     train = replace(recipe.train, steps=1_000, learning_rate=5e-4)
-    return Recipe(replace(recipe.task, model=None, init="solfa-notes"), train)
+    task = replace(recipe.task, model=None, init="solfa-notes", weights=LossWeights(events=0.0))
+    return Recipe(task, train)

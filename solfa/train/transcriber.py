@@ -30,7 +30,8 @@ VALID_BATCH = 16
 class TranscriberTaskConfig:
     """What a transcriber is trained on.
 
-    model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`. Crops are of its segment's length.
+    model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`; with both, the weights of `init` are
+        taken and what the shape has besides (a decoder) begins anew. Crops are of its segment's length.
     train, valid: manifests with notes, folders of sound with MIDI files, or datasets, see `find_pieces`; how they are split stands at
         `read_data`.
     batch: crops a step over all shards. alpha: a place of n seconds is drawn from as often as n^alpha says beside the others: 1 as long as
@@ -41,7 +42,7 @@ class TranscriberTaskConfig:
         any bitrate. hint: the share of crops that are told what plays, of a model that can be told.
     longest_events: tokens of a crop at most; what is beyond is cut, and that is said.
     sound: what is changed of crops, for models that hear sound.
-    weights: of the losses. init: a transcriber to go on from, a name or a folder; its shape is then taken. codec: where its codec is, if
+    weights: of the losses. init: a transcriber to go on from, a name or a folder. codec: where its codec is, if
         not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
     valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
     valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, likewise, beside 0.5: the model is exported
@@ -197,14 +198,13 @@ class TranscriberTask:
         for count in self.config.valid_codebooks:
             again = score_takes(model, self.valid, count, source)
             values |= {f"{name}_k{count}": value for name, value in again.items()}
-        best, peaks = values.get("onset_f1", 0.0), FrameOptions()
+        found = {FrameOptions(): values.get("onset_f1", 0.0)}
         for onset in self.config.thresholds:
             options = FrameOptions(onset=onset)
-            again = score_takes(model, self.valid, most, source, options).get("onset_f1", 0.0)
-            values[f"onset_f1_at_{onset:g}"] = again
-            best, peaks = max((best, peaks), (again, options), key=lambda each: each[0])
+            found[options] = score_takes(model, self.valid, most, source, options).get("onset_f1", 0.0)
+            values[f"onset_f1_at_{onset:g}"] = found[options]
         if self.config.thresholds:
-            model.config = replace(model.config, peaks=peaks)
+            model.config = replace(model.config, peaks=max(found, key=lambda options: found[options]))
         return values
 
     def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:

@@ -48,7 +48,7 @@ class TranscriberStart:
 def start_transcriber(
     shape: TranscriberConfig | None, init: str | None, codec: str | None, init_codec: bool
 ) -> TranscriberStart:
-    """The model that `TranscriberTaskConfig` describes. Raises ValueError without shape and init, or where the codec does not fit."""
+    """The model that `TranscriberTaskConfig` describes. Raises ValueError without shape and init, or where they or the codec do not fit."""
     if init is None and shape is None:
         raise ValueError("init is none: name a transcriber to go on from, or a shape (model) to begin anew")
     model = load_transcriber(init) if init is not None else None
@@ -57,6 +57,8 @@ def start_transcriber(
     found = load_codec(codec or config.codec)
     check_fits(found, config)
     _check_source(config, found)
+    if model is not None and shape is not None:
+        model = _extended(model, shape)
     if model is None:
         model = TokenTranscriber(replace(config, codec=found.name, weights_hash=found.weights_hash))
         if init_codec and config.source == "codes":
@@ -68,6 +70,20 @@ def start_transcriber(
         check_trunk(trunk, config)
         trunk.requires_grad_(False).eval()
     return TranscriberStart(model.train(), found.requires_grad_(False), trunk)
+
+
+def _extended(model: TokenTranscriber, shape: TranscriberConfig) -> TokenTranscriber:
+    """A model of that shape that begins with all weights of the given one; the rest, a decoder say, is new."""
+    old = model.config
+    new = TokenTranscriber(replace(shape, codec=old.codec, weights_hash=old.weights_hash))
+    ours, theirs = dict(new.named_parameters()), dict(model.named_parameters())
+    if wrong := [name for name in theirs if name not in ours or ours[name].shape != theirs[name].shape]:
+        raise ValueError(
+            f"init and model do not fit: {len(wrong)} tensors of {old.name} are missing or of another shape in {shape.name}, "
+            f"{wrong[0]} the first; leave model out to take the shape of {old.name}"
+        )
+    new.load_state_dict({**new.state_dict(), **{name: weight.detach() for name, weight in theirs.items()}})
+    return new
 
 
 def _check_source(config: TranscriberConfig, codec: Codec) -> None:

@@ -106,6 +106,18 @@ def test_it_learns_the_notes(music: Music, tmp_path: Path) -> None:
     assert model.config == replace(config.model, weights_hash=hash_, peaks=best)  # type: ignore[type-var]
 
 
+def test_a_decoder_is_added_to_what_is_there(music: Music, tmp_path: Path) -> None:
+    first = TranscriberTask(configured(music))
+    first.model.save(tmp_path / "first")
+    grown = TranscriberTask(configured(music, model=with_events(music[1]), init=str(tmp_path / "first"))).model
+    ours = dict(grown.named_parameters())
+    assert all(torch.equal(ours[name], weight) for name, weight in first.model.named_parameters())
+    assert grown.config.decoder_layers == 1 and len(ours) > len(list(first.model.parameters()))
+    wider = replace(music[1], channels=8)
+    with pytest.raises(ValueError, match=r"init and model do not fit: .* tensors of tiny .* in tiny, frame_head\.inward"):
+        TranscriberTask(configured(music, model=wider, init=str(tmp_path / "first")))
+
+
 def test_sound_is_heard_and_changed(music: Music) -> None:
     shape = replace(music[1], source="sound", source_width=played_width(8000))
     changes = SoundChanges(transpose=2, detune=0.5, level=3, tilt=3)
