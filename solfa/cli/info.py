@@ -31,7 +31,7 @@ def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> in
     """
     if not names:
         raise report.UsageError("no input: name a token file, a recording, a codec, a model or a token store")
-    if plot is not None and (plot.suffix.lower() != ".svg" or len(names) != 1 or not info_store.is_store(names[0])):
+    if plot is not None and (plot.suffix.lower() != ".svg" or len(names) != 1 or not _is_store(names[0])):
         raise report.UsageError(f"--plot {plot}: one token store is drawn, in a file that ends in .svg")
     found: list[dict[str, Any]] = []
     failed = False
@@ -40,7 +40,7 @@ def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> in
             try:
                 if problem:
                     raise ValueError(problem)
-                facts = info_store.facts(target, plot) if info_store.is_store(target) else _facts(target)
+                facts = info_store.facts(target, plot) if _is_store(target) else _facts(target)
             except (ValueError, OSError) as error:
                 failed = True
                 report.fail(str(target), error)
@@ -56,13 +56,19 @@ def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> in
     return report.FAILED if failed else report.DONE
 
 
+def _is_store(name: str) -> bool:
+    from solfa.tokenize_audio.store.place import is_store
+
+    return is_store(name)
+
+
 def _is_checkpoint(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
 def _targets(name: str) -> list[tuple[str, str | None]]:
     """What a name on the command line stands for, each with its problem if it has one."""
-    if info_store.is_store(name) or _holds_codec(name):
+    if _is_store(name) or _holds_codec(name):
         return [(name, None)]
     items = expand([name], (*TOKEN_SUFFIXES, *OTHER_SUFFIXES, *AUDIO_SUFFIXES))
     if len(items) == 1 and items[0].single and items[0].problem:

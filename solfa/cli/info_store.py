@@ -7,13 +7,6 @@ from typing import Any
 
 from solfa.cli import report
 
-HEAD = "store.json"
-
-
-def is_store(name: str) -> bool:
-    """Whether a name is a token store: a folder with its head, or an address."""
-    return "://" in name or (Path(name) / HEAD).is_file()
-
 
 def facts(name: str, plot: Path | None) -> dict[str, Any]:
     """Hours, items, tokens, and how the codebooks are used; drawn, too, where `plot` says so."""

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.lm.conditioners.text import ByteText, ByteTextConfig
+from solfa.tokenize_audio.store.place import is_store
 from solfa.train.attributes import UNKNOWN, AttributeGuesses, classes_of
 from solfa.train.captions import CaptionConfig, Said, draw_caption
 from solfa.train.recordings import find_recordings
-from solfa.train.store_source import is_store, recordings_in
+from solfa.train.store_source import recordings_in
 from solfa.train.task import Loss
 
 KIND = "caption-encoder"

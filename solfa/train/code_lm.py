@@ -19,7 +19,8 @@ from solfa.codecs.entropy.lm_config import CodeLMConfig
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.vqvae import VQVAE
-from solfa.train.store_source import StoredCodes, StoredItem, is_store, stored_items
+from solfa.tokenize_audio.store.place import is_store
+from solfa.train.store_source import StoredCodes, StoredItem, stored_items
 from solfa.train.task import Loss
 
 ABSENT = -100  # a code that is not there, in a crop that is longer than its recording

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.store.place import is_store
 from solfa.train.captions import Said
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import CodesInMemory, CodeSource, Identity, Joined, Some, read_codes
 from solfa.train.recordings import HELD_OUT, Recording, find_recordings
-from solfa.train.store_source import TRAINED, StoreSource, is_store
+from solfa.train.store_source import TRAINED, StoreSource
 
 
 @dataclass(frozen=True)

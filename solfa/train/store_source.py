@@ -13,17 +13,12 @@ from solfa.codecs.codec import Codec
 from solfa.codecs.token_file import TokenHeader
 from solfa.data.tables import CAPTIONS, LISTS
 from solfa.score.score import Score
-from solfa.tokenize_audio.store.format import HEAD_NAME, Meta
+from solfa.tokenize_audio.store.format import Meta
 from solfa.tokenize_audio.store.store import TokenStore
 from solfa.train.captions import Said, said_of
 from solfa.train.recordings import HELD_OUT, Recording
 
 TRAINED = ("", "train")  # splits
-
-
-def is_store(place: str | Path) -> bool:
-    """Whether a place is a token store: a folder with a `store.json`, or the address of a remote one."""
-    return "://" in str(place) or (Path(place) / HEAD_NAME).is_file()
 
 
 def check_store(store: TokenStore, codec: Codec, codebooks: int, place: str | Path) -> None:

@@ -12,10 +12,11 @@ import numpy as np
 from solfa.codecs.codec import Codec
 from solfa.data.mixing import MixOptions
 from solfa.score.score import Score
+from solfa.tokenize_audio.store.place import is_store
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import Identity, read_codes
 from solfa.train.recordings import Recording
-from solfa.train.store_source import StoredCodes, StoredItem, check_store, is_store
+from solfa.train.store_source import StoredCodes, StoredItem, check_store
 from solfa.train.transcriber_notes import NoteTable, note_table
 from solfa.train.transcriber_places import Piece, find_pieces, read_scores, root_of
 from solfa.train.transcriber_variants import VariantCache, draw_variants

@@ -11,9 +11,10 @@ from solfa.data.readers import DATASETS, read_dataset
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Score, score_of_notes
+from solfa.tokenize_audio.store.place import is_store
 from solfa.tokenize_audio.store.store import TokenStore
 from solfa.train.recordings import SUFFIXES, Recording, codes_beside
-from solfa.train.store_source import StoredItem, is_store
+from solfa.train.store_source import StoredItem
 
 MIDI = (".mid", ".midi")
 NAMED = 5  # bad files that a message names

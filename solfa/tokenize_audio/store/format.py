@@ -25,6 +25,7 @@ from solfa.codecs.header_fields import short_text
 from solfa.files import write_whole
 from solfa.tokenize_audio.store.hashes import FileHash, file_record
 from solfa.tokenize_audio.store.meta import Meta, check_key, notes_of
+from solfa.tokenize_audio.store.place import HEAD_NAME
 from solfa.tokenize_audio.store.records import (
     TokenStoreError,
     check_bytes,
@@ -56,7 +57,6 @@ __all__ = [
     "write_manifest",
 ]
 
-HEAD_NAME = "store.json"
 HEAD_FORMAT, SHARD_FORMAT = "solfa-token-store", "solfa-token-shard"
 MAX_HEAD = 1 << 16  # bytes
 MAX_MANIFEST = 64 << 20  # bytes
