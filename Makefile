@@ -105,6 +105,7 @@ notes-test: $(VENV)/.test
 	root=$$($(BIN)/python -c 'import music21; print(music21.common.getCorpusFilePath())') && for part in $(CORPUS); do \
 		$(BIN)/solfa synth -j $(JOBS) -o data/notes/corpus/$${part%=*} --from "$$root/$${part%=*}" --items $${part#*=} --seed 69 \
 			--instruments vary --max-seconds 30 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; done
+	$(BIN)/solfa synth -j $(JOBS) -o data/notes/pianos --items 48 --seed 69 --seconds 10 14 --programs 0-3 --textures $(PIANO) --soundfont $(SF2)/TimGM6mb.sf2
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ PYTHON is that of an environment with basic-pitch; one without TensorFlow:
         scikit-learn "setuptools<81" pretty_midi mir_eval
 
 Sets, folders in --data that `solfa synth` made (or others, as NAME=FOLDER): test, composed pieces by a soundfont that training never
-hears; valid, other composed pieces by the soundfonts of training; corpus, real pieces of music21's corpus, with other instruments, by the
+hears; valid, other composed pieces by the soundfonts of training; pianos, composed pieces for piano alone by that of test; corpus, real pieces of music21's corpus, with other instruments, by the
 soundfont of test. Measures are means over pieces, below them their 95 % bootstrap intervals. They are mir_eval's, and compared with it to
 the last bit: precision, recall and onset (F1) of pitch and onset within 50 ms; offset: F1 where the offset is within 20 % of the length or
 50 ms, too; velocity: where the velocity is near (0.1 after a straight-line fit). True notes last as long as the pedal holds them. program:
@@ -51,7 +51,7 @@ from solfa.cli import report
 from solfa.data.manifest import NAME
 from solfa.transcription.registry import DEFAULT, find_transcriber, list_transcribers
 
-SETS = ("test", "valid", "corpus")
+SETS = ("test", "valid", "pianos", "corpus")
 WIDTH = 13
 HEADS = {"offset, velocity": "off + vel"}
 
