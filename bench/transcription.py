@@ -7,13 +7,13 @@ PYTHON is that of an environment with basic-pitch; one without TensorFlow:
         scikit-learn "setuptools<81" pretty_midi mir_eval
 
 Sets, folders in --data that `solfa synth` made (or others, as NAME=FOLDER): test, composed pieces by a soundfont that training never
-hears; valid, other composed pieces by the soundfonts of training; pianos, composed pieces for piano alone by that of test; corpus, real pieces of music21's corpus, with other instruments, by the
-soundfont of test. Measures are means over pieces, below them their 95 % bootstrap intervals. They are mir_eval's, and compared with it to
-the last bit: precision, recall and onset (F1) of pitch and onset within 50 ms; offset: F1 where the offset is within 20 % of the length or
-50 ms, too; velocity: where the velocity is near (0.1 after a straight-line fit). True notes last as long as the pedal holds them. program:
-F1 by onset where the General MIDI program is right; family: where its family of eight is; basic-pitch names none. Drums are scored apart,
-by onset and key, and they and noises (programs 112, 113, 115 to 127) are left out of the rest, for both; both hear them, though.
-basic-pitch has its own settings as they come.
+hears; valid, other composed pieces by the soundfonts of training; pianos, composed pieces for piano alone by that of test; corpus, real
+pieces of music21's corpus, with other instruments, by the soundfont of test. Measures are means over pieces, below them their 95 %
+bootstrap intervals. They are mir_eval's, and compared with it to the last bit: precision, recall and onset (F1) of pitch and onset within
+50 ms; offset: F1 where the offset is within 20 % of the length or 50 ms, too; velocity: where the velocity is near (0.1 after a
+straight-line fit). True notes last as long as the pedal holds them. program: F1 by onset where the General MIDI program is right; family:
+where its family of eight is; basic-pitch names none. Drums are scored apart, by onset and key, and they and noises (programs 112, 113,
+115 to 127) are left out of the rest, for both; both hear them, though. basic-pitch has its own settings as they come.
 
 The first row is of all codebooks, those of fewer follow. "x real time": seconds of sound in one of work, from the file to the notes, once
 warm; with -j above 1 each process has one thread.
