@@ -186,7 +186,7 @@ def _check(work: "_Transcribe", planned: list[Input]) -> None:
     try:
         transcriber = _load(work.model, work.codec, work.trunk, work.device)
     except ValueError as error:
-        raise UsageError(f"--model {work.model}: {_to_do(work.model) or error}") from error
+        raise UsageError(f"--model {work.model}: {error}") from error
     config = transcriber.model.config
     if work.mode == "events" and config.vocabulary is None:
         raise UsageError(f"--mode events: {config.name} writes no events, it has frame outputs only")
@@ -203,15 +203,6 @@ def _check_writable(planned: list[Input]) -> None:
         if item.target is not None and not item.problem:
             check_writable(item.target)
             return
-
-
-def _to_do(model: str) -> str | None:
-    """What to do where the package ships no transcriber, and none was named."""
-    from solfa.transcription.registry import list_transcribers
-
-    if model != MODEL or any(entry.name == MODEL for entry in list_transcribers()):
-        return None
-    return "this package ships no transcriber: train one (solfa train transcriber) and give its folder with --model"
 
 
 @lru_cache(maxsize=1)

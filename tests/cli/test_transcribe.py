@@ -180,17 +180,6 @@ def test_a_model_without_events(run: Run, tiny_notes: Folders) -> None:
     assert code == 2 and "--mode events: tiny-notes writes no events, it has frame outputs only" in err
 
 
-def test_without_a_model_it_is_said_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("solfa.transcription.registry.list_shipped", lambda kind=None: [])
-    monkeypatch.setattr("solfa.transcription.registry.resolve", lambda name, released: None)
-    code, out, err = run("take.wav", "--model", "solfa-notes")
-    assert code == 2 and out == ""
-    assert err.splitlines()[0] == (
-        "solfa transcribe: --model solfa-notes: this package ships no transcriber: "
-        "train one (solfa train transcriber) and give its folder with --model"
-    )
-
-
 def test_instruments_by_name() -> None:
     assert _programs(None) is None
     assert _programs("violin") == (40,) and _programs("Violin, drums,7") == (7, 40, 128)
