@@ -27,6 +27,8 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from solfa.tokenize_audio.status import duration
+
 from .config import TrainConfig
 from .distributed import World, join_world
 from .ema import WeightAverage
@@ -34,7 +36,7 @@ from .finite import NotFinite
 from .metrics import Meter, MetricsLog
 from .phase import Phase
 from .prefetch import move, pin, prefetch
-from .progress import Progress, duration
+from .progress import Progress
 from .record import CONFIG_NAME, RunRecord, check_same, resolved_config, write_document
 from .schedule import learning_rate_factor
 from .sharding import Twin

@@ -6,6 +6,8 @@ import sys
 import time
 from typing import Any, Self
 
+from solfa.tokenize_audio.status import duration
+
 LINE_SECONDS = 30.0
 
 
@@ -67,13 +69,3 @@ class Progress:
         if rate > 0:
             parts.append(f"{duration((self.total - self.done) / rate)} left")
         return ", ".join(parts)
-
-
-def duration(seconds: float) -> str:
-    """61 -> "1m01s", 7260 -> "2h01m"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
