@@ -17,7 +17,7 @@ ifdef PIP_EXTRA_INDEX_URL
 export PIP_EXTRA_INDEX_URL
 endif
 
-.PHONY: help demo test test-faults test-reference lint types bench codec-data music-data notes-data notes-test clean
+.PHONY: help demo test test-faults test-reference lint types bench cards codec-data music-data notes-data notes-test clean
 
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-faults    200 random kills of tokenizing runs, on every engine: nothing lost, nothing twice, the same bytes (an hour)"
 	@echo "make test-reference    our codecs against the original encodec and dac packages, in an environment of their own"
 	@echo "make bench   speed and memory, one table a subject"
+	@echo "make cards   the numbers in the models' cards, printed again (hours; needs the data below; CARDS=... for some)"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
 	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 37 with songs), in data/notes"
@@ -55,6 +56,11 @@ types: $(VENV)/.test
 bench: $(VENV)/.test
 	@for script in bench/[!_]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
+# By default README.md and solfa/weights/*/README.md. The commands stand in the cards.
+CARDS ?=
+cards: $(VENV)/.test
+	$(BIN)/python bench/_cards.py $(CARDS)
+
 # Training: two soundfonts, synthetic sounds, voices, and songs from a folder or zip of MIDI files. Held out: other scores,
 # played by a soundfont that training never hears.
 SF2 ?= /usr/share/sounds/sf2
@@ -62,6 +68,7 @@ JOBS ?= 2
 codec-data: $(VENV)/.core
 	@test -n "$(SONGS)" || { echo "name a folder or zip of MIDI or MusicXML files: make codec-data SONGS=scores.zip"; exit 1; }
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/held-out --items 24 --seed 900 --seconds 10 14 --soundfont $(SF2)/TimGM6mb.sf2
+	$(BIN)/solfa encode data/codec/held-out/audio -o data/codec/held-out/codes --coding packed -j $(JOBS)
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/scores --items 800 --seed 20 --soundfont $(SF2)/FluidR3_GM.sf2 --soundfont $(SF2)/MuseScore_General_Full.sf2
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/sounds --items 500 --seed 21 --kind sounds --seconds 5 40
 	$(BIN)/solfa synth -j $(JOBS) -o data/codec/speech --items 500 --seed 22 --kind speech --seconds 4 20
@@ -75,7 +82,7 @@ MUSIC := --seconds 11 12 --plain --soundfont $(SF2)/FluidR3_GM.sf2 --programs 0,
 music-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/train --items 6000 --seed 40 $(MUSIC)
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/valid --items 200 --seed 41 $(MUSIC)
-	$(BIN)/solfa synth -j $(JOBS) -o data/music/test --items 128 --seed 42 $(MUSIC)
+	$(BIN)/solfa synth -j $(JOBS) -o data/music/test --items 256 --seed 42 $(MUSIC)
 	for part in train valid test; do \
 		$(BIN)/solfa encode data/music/$$part/audio -o data/music/$$part/codes --codebooks 4 --coding packed -j $(JOBS) || exit 1; done
 
@@ -124,6 +131,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing solfa and what its tests need into $(VENV) (once; torch is large)"
 	$(PIP) -e ".[test]"
+	$(PIP) -e ".[eval]" || echo "PESQ or ViSQOL could not be built (no C compiler?): their tests are skipped"
 	@touch $(VENV)/.core $@
 
 # solfa itself comes last and without its dependencies, so that they do not move the torch of the original packages.

@@ -1,14 +1,16 @@
 """A corpus to tokens: `solfa tokenize` beside a plain loop and a process a file, Ray, the store beside other formats, memory.
 
-    python bench/tokenizing.py [--files 120] [--seconds 10] [--repeats 3] [--codec solfa-24khz] [--workers 1 2]
+    python bench/tokenizing.py [--files 120] [--seconds 10] [--format flac] [--rate 44100] [--channels 2] [--repeats 3]
+                             [--codec solfa-24khz] [--workers 1 2] [--engines local ray]
                              [--items 20000] [--crops 64000] [--hours 3] [--only speed formats memory]
     python bench/tokenizing.py --files 12 --seconds 4 --repeats 1 --items 1000 --crops 6400 --hours 0.1      a short run
 
-The corpus is FLAC at 44.1 kHz, stereo, of mixed lengths around --seconds. "loop" reads with soundfile, encodes and saves, as one writes
-it by hand; "codec" is the time that this loop spends in the codec alone; "a process a file" starts that loop anew for each. Every way is
-a command, which encodes one file, then all of them: what the rest took beyond the first is its speed, and "start s" is the command with the
-one file. Ways take turns, one round to warm up; medians. "to loop" and "to codec" are ratios to those with as many threads as there are
-workers. nan: so few files that the start drowns them.
+The corpus is of mixed lengths around --seconds. "loop" reads with soundfile, encodes and saves, as one writes it by hand, in so many
+processes of one thread; "codec" is the time that these spend in the codec alone; "a process a file" starts the loop anew for each. Every
+way is a command, which encodes one file, then all of them: what the rest took beyond the first is its speed, and "start s" is the command
+with the one file. Ways take turns, one round to warm up; medians. "to loop" and "to codec" are ratios to those of as many processes as
+there are workers; where there are fewer cores than workers and decoders together, decoding and resampling take their part of them.
+nan: so few files that the start drowns them.
 
 Formats hold the same random codes and a caption an item, and give crops of 250 frames in batches of 64, warm, one process; WebDataset
 reads from start to end. Memory is the peak of all processes of the command together: shared pages counted once (PSS).
@@ -52,11 +54,11 @@ class Taken:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to encode: some files of a folder, into a new folder. threads: of the loop that it is compared with."""
+    """One way to encode: some files of a folder, into a new folder. workers: processes of the loop that it is compared with."""
 
     name: str
     run: Callable[[Path, list[Path], Path], Taken]
-    threads: int
+    workers: int
     most: int | None = None
 
 
@@ -68,12 +70,12 @@ class Corpus:
     all: Path
 
 
-def make_sound(path: Path, seconds: float, seed: int, channels: int = 2) -> Path:
+def make_sound(path: Path, seconds: float, seed: int, rate: int, channels: int) -> Path:
     """Tones in noise, written in parts."""
-    rng, left = np.random.default_rng(seed), round(seconds * RATE)
-    axis = np.arange(10 * RATE) / RATE
+    rng, left = np.random.default_rng(seed), round(seconds * rate)
+    axis = np.arange(10 * rate) / rate
     tones = 0.2 * np.sin(2 * np.pi * (220 + 11 * (seed % 40)) * axis)
-    with soundfile.SoundFile(path, "x", RATE, channels, "PCM_16") as file:
+    with soundfile.SoundFile(path, "x", rate, channels, "PCM_16") as file:
         while left > 0:
             part = tones[:left, None] + 0.05 * rng.standard_normal((min(left, len(axis)), channels))
             file.write(part)
@@ -81,42 +83,57 @@ def make_sound(path: Path, seconds: float, seed: int, channels: int = 2) -> Path
     return path
 
 
-def make_corpus(folder: Path, files: int, seconds: float) -> Corpus:
+def make_corpus(folder: Path, options: argparse.Namespace) -> Corpus:
+    files = options.files
     corpus = Corpus(folder / "one", folder / "all")
     for place in (corpus.one, corpus.all):
         place.mkdir(parents=True)
-    lengths = seconds * np.linspace(0.5, 1.5, files)
+    lengths = options.seconds * np.linspace(0.5, 1.5, files)
     for i in range(files):  # lengths in no order
-        make_sound(corpus.all / f"{i:05d}.flac", lengths[i * 7 % files if files % 7 else i], i)
-    first = corpus.all / "00000.flac"
+        path = corpus.all / f"{i:05d}.{options.format}"
+        make_sound(path, lengths[i * 7 % files if files % 7 else i], i, options.rate, options.channels)
+    first = corpus.all / f"00000.{options.format}"
     os.link(first, corpus.one / first.name)
     return corpus
 
 
-def run_command(command: list[str], threads: int | None = None) -> tuple[float, str]:
-    """Seconds until it ended, and what it printed. Ends the benchmark where it failed."""
+def run_commands(*commands: list[str], threads: int | None = None) -> tuple[float, list[str]]:
+    """Commands at the same time: seconds until all ended, and what each printed. Ends the benchmark where one failed."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     begin = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(command[:6])} ... ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
-    return time.perf_counter() - begin, done.stdout
+    with contextlib.ExitStack() as stack:
+        pairs = []
+        for command in commands:
+            out, errors = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(2))
+            pairs.append((subprocess.Popen(command, stdout=out, stderr=errors, env=environment), out, errors))
+        codes = [process.wait() for process, _, _ in pairs]
+        seconds, said = time.perf_counter() - begin, []
+        for command, code, (_, out, errors) in zip(commands, codes, pairs, strict=True):
+            out.seek(0)
+            errors.seek(0)
+            said.append(out.read())
+            if code:
+                sys.exit(f"{' '.join(command[:6])} ... ended with {code}: {errors.read().strip()[-2000:]}")
+    return seconds, said
 
 
-def looped(codec: str, threads: int) -> Callable[[Path, list[Path], Path], Taken]:
+def looped(codec: str, workers: int) -> Callable[[Path, list[Path], Path], Taken]:
+    """The loop by hand, in processes of one thread that share the files."""
+
     def run(_: Path, files: list[Path], out: Path) -> Taken:
-        command = [sys.executable, str(ROWS), "loop", codec, str(out), str(threads), *map(str, files)]
-        seconds, said = run_command(command, threads)
-        return Taken(seconds, json.loads(said)["encoding"])
+        parts = [part for part in (files[i::workers] for i in range(workers)) if part]
+        begin = [sys.executable, str(ROWS), "loop", codec, str(out), "1"]
+        seconds, said = run_commands(*([*begin, *map(str, part)] for part in parts), threads=1)
+        return Taken(seconds, sum(json.loads(each)["encoding"] for each in said) / workers)
 
     return run
 
 
-def each(codec: str, threads: int) -> Callable[[Path, list[Path], Path], Taken]:
+def each(codec: str) -> Callable[[Path, list[Path], Path], Taken]:
     def run(folder: Path, files: list[Path], out: Path) -> Taken:
-        return Taken(sum(looped(codec, threads)(folder, [file], out).seconds for file in files))
+        return Taken(sum(looped(codec, 1)(folder, [file], out).seconds for file in files))
 
     return run
 
@@ -128,23 +145,27 @@ def tokenize_command(codec: str, source: Path, store: Path, engine: str, workers
 
 def tokenized(codec: str, engine: str, workers: int, shard: int) -> Callable[[Path, list[Path], Path], Taken]:
     def run(folder: Path, _: list[Path], out: Path) -> Taken:
-        return Taken(run_command(tokenize_command(codec, folder, out / "store", engine, workers, shard))[0])
+        return Taken(run_commands(tokenize_command(codec, folder, out / "store", engine, workers, shard))[0])
 
     return run
 
 
 def ways(options: argparse.Namespace) -> list[Way]:
     codec, workers = options.codec, options.workers
-    found = [Way(f"loop, {count} threads", looped(codec, count), count) for count in workers]
-    found.append(Way(f"a process a file, {workers[0]} threads", each(codec, workers[0]), workers[0], EACH))
+    found = [Way(f"loop, {told(count)}", looped(codec, count), count) for count in dict.fromkeys([1, *workers])]
+    found.append(Way("a process a file", each(codec), 1, EACH))
     shard = max(1, options.files // (4 * max(workers)))  # items: every worker has some
     for engine in options.engines:
         found += [Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n, shard), n) for n in workers]
     return found
 
 
+def told(processes: int) -> str:
+    return f"{processes} process{'es' if processes > 1 else ''}"
+
+
 def speeds(options: argparse.Namespace, folder: Path) -> None:
-    corpus = make_corpus(folder / "corpus", options.files, options.seconds)
+    corpus = make_corpus(folder / "corpus", options)
     chosen = ways(options)
     taken = {(way.name, place): list[Taken]() for way in chosen for place in (corpus.one, corpus.all)}
     for turn in range(options.repeats + 1):
@@ -155,18 +176,18 @@ def speeds(options: argparse.Namespace, folder: Path) -> None:
                 if turn:
                     taken[way.name, place].append(found)
     hours = sum(soundfile.info(path).duration for path in corpus.all.iterdir()) / 3600
-    print(
-        f"{options.files} files, {hours:.2f} hours, {options.codec}; {os.cpu_count()} cores; x is seconds of sound a second"
-    )
+    sound = f"{options.format} of {options.rate} Hz and {options.channels} channels"
+    print(f"{options.files} files, {hours:.2f} hours, {sound}; {options.codec}; {os.cpu_count()} cores")
+    print("x is seconds of sound a second")
     print(f"{'':28}{'start s':>9}{'files/s':>9}{'x':>9}{'to loop':>9}{'to codec':>10}", flush=True)
     loops: dict[int, Speed] = {}
     for way in chosen:
         speed = summarised(corpus, way, taken[way.name, corpus.one], taken[way.name, corpus.all])
         if way.name.startswith("loop"):
-            loops[way.threads] = speed
+            loops[way.workers] = speed
             ratio = speed.codec / speed.sound
-            print(f"{f'codec, {way.threads} threads':28}{'':18}{speed.codec:9.1f}{ratio:9.2f}{1:10.2f}")
-        loop = loops[way.threads]
+            print(f"{f'codec, {told(way.workers)}':28}{'':18}{speed.codec:9.1f}{ratio:9.2f}{1:10.2f}")
+        loop = loops[way.workers]
         ratios = f"{speed.sound / loop.sound:9.2f}{speed.sound / loop.codec:10.2f}"
         print(f"{way.name:28}{speed.start:9.2f}{speed.files:9.2f}{speed.sound:9.1f}{ratios}", flush=True)
 
@@ -200,7 +221,8 @@ def formats(options: argparse.Namespace, folder: Path) -> None:
     for name in FORMATS:
         with tempfile.TemporaryDirectory(dir=folder) as place:
             numbers = [str(options.items), str(options.crops), str(options.repeats)]
-            found: dict[str, Any] = json.loads(run_command([sys.executable, str(ROWS), name, place, *numbers], 1)[1])
+            command = [sys.executable, str(ROWS), name, place, *numbers]
+            found: dict[str, Any] = json.loads(run_commands(command, threads=1)[1][0])
         best = found["crops"] if name == "store" else best
         ratio = f"{best / found['crops']:9.1f}x"
         print(f"{name:14}{found['write']:9.2f}{found['mb']:9.1f}{found['crops']:11.0f}{ratio}", flush=True)
@@ -211,12 +233,12 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
     for hours in (1 / 60, options.hours):
         source = folder / f"long-{hours:g}"
         source.mkdir()
-        make_sound(source / "long.wav", 3600 * hours, 0, channels=1)
+        make_sound(source / "long.wav", 3600 * hours, 0, RATE, channels=1)
         with tempfile.TemporaryDirectory(dir=folder) as out:
             command = tokenize_command(options.codec, source, Path(out) / "store", "local", 1, 1)
             peak, seconds = watched(command)
-        told = f"{60 * hours:.3g} min" if hours < 1 else f"{hours:g} h"
-        print(f"{told:>12}{peak:9.0f}{seconds:9.1f}", flush=True)
+        length = f"{60 * hours:.3g} min" if hours < 1 else f"{hours:g} h"
+        print(f"{length:>12}{peak:9.0f}{seconds:9.1f}", flush=True)
 
 
 def watched(command: list[str]) -> tuple[float, float]:
@@ -256,6 +278,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--files", type=int, default=120)
     parser.add_argument("--seconds", type=float, default=10.0, help="mean length of a file")
+    parser.add_argument("--format", default="flac", choices=["flac", "wav"])
+    parser.add_argument("--rate", type=int, default=RATE, help="of the sound files")
+    parser.add_argument("--channels", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--codec", default="solfa-24khz")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])

@@ -85,7 +85,7 @@ class TextToMusic:
 
         checked_precision(precision)
         model = fast_lm(load_lm(name, device), precision)
-        found = codec if isinstance(codec, Codec) else _codec(name, codec, model.config.codec, device)
+        found = codec if isinstance(codec, Codec) else codec_of(name, codec, model.config.codec, device)
         return cls(model, found)
 
     @overload
@@ -210,7 +210,7 @@ class TextToMusic:
         frames, config = -(-new // self.codec.hop), self.model.config
         before = torch.zeros(1, config.codebooks, 0, dtype=torch.int64)
         if after is not None:
-            before = self._heard(after, whole=True)[0]
+            before = self.heard(after, whole=True)[0]
         near = min(before.shape[2], max(1, context_frames(*window_and_stride(config, None, None), frames)))
         far, known = before[:, :, : before.shape[2] - near], before[:, :, before.shape[2] - near :]
 
@@ -237,8 +237,8 @@ class TextToMusic:
         if isinstance(candidates, bool) or not isinstance(candidates, int) or not 1 <= candidates <= CANDIDATES:
             raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
         frames = -(-self._samples("gap", gap) // self.codec.hop)
-        before, _ = self._heard(left, whole=True)
-        behind, size = self._heard(right, whole=False)
+        before, _ = self.heard(left, whole=True)
+        behind, size = self.heard(right, whole=False)
         seeds = [check_seed(seed) + i for i in range(candidates)]
         conditions = conditions_for(self.model, _prompts(prompt) * candidates, options)
         found = infill(
@@ -262,8 +262,8 @@ class TextToMusic:
             raise ValueError(f"{name} is {seconds}: seconds, above 0 and at most {LONGEST:g}")
         return max(1, round(seconds * self.sample_rate))
 
-    def _heard(self, audio: Audio, whole: bool) -> tuple[Tensor, int]:
-        """The codes [1, K, T] of one recording, and its samples at the codec's rate; `whole`: of its whole frames only."""
+    def heard(self, audio: Audio, whole: bool) -> tuple[Tensor, int]:
+        """A recording as the model hears it: codes [1, K, T], and its samples at the codec's rate; `whole`: of its whole frames only."""
         if audio.samples.shape[0] != 1:
             raise ValueError(f"a batch of {audio.samples.shape[0]} recordings: one is needed")
         books = self.model.config.codebooks // (2 if self.stereo else 1)
@@ -340,8 +340,8 @@ def _prompts(prompt: str | Sequence[str | None] | None) -> list[str | None]:
     return prompts
 
 
-def _codec(lm: str | Path, place: str | Path | None, name: str, device: str) -> Codec:
-    """The codec of a language model: from where the user says, from its own folder (MusicGen carries it), or by its name.
+def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -> Codec:
+    """The codec, called `name`, of a language model: from where the user says, from its own folder (MusicGen carries it), or by its name.
 
     Only the user names folders and hub repositories; the configuration of a model names codecs that `list_codecs` gives.
     """

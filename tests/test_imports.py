@@ -11,25 +11,27 @@ import pytest
 import solfa
 
 PACKAGE = Path(solfa.__file__).parent
-FLOOR_0 = {"files", "shipped"}  # every room may import these
+FLOOR_0 = {"files", "progress", "shipped"}  # every room may import these
 FLOOR_1 = {"audio", "score", "nn", "checkpoint", "foreign", "eval"}
 FLOOR_2 = {"codecs", "lm", "transcription", "data"}
 FLOOR_3 = {"tokenize_audio"}
 # room -> the rooms that it may import, beside itself
 ROOMS: dict[str, set[str]] = {
     "files": set(),
+    "progress": set(),
     "shipped": set(),
     "audio": set(),
     "score": set(),
     "nn": set(),
     "checkpoint": set(),
     "foreign": {"checkpoint"},
-    "eval": {"score", "audio"},
+    "eval": {"score", "audio", "foreign"},  # foreign: encoders whose vectors are compared
     "codecs": {"nn", "checkpoint", "foreign", "audio"},
     "lm": {"nn", "checkpoint", "foreign", "audio"},  # audio: a melody or a sound as a condition
     "transcription": {"nn", "checkpoint", "score"},
     "data": {"audio", "score"},
-    "tokenize_audio": {"codecs", "data", "audio", "eval", "score"},  # eval: what codes cost in quality; score: notes beside codes
+    # eval: what codes cost in quality; score: notes beside codes
+    "tokenize_audio": {"codecs", "data", "audio", "eval", "score"},
     "train": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "music": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "transcriber": FLOOR_1 | FLOOR_2 | FLOOR_3,

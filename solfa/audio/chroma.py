@@ -4,10 +4,11 @@ import math
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from solfa.audio.cqt import C1, cqt
-from solfa.audio.spectra import stft_magnitude
+from solfa.audio.spectra import stft, stft_magnitude
 
 PITCH_CLASSES = 12
 
@@ -44,6 +45,17 @@ def chroma_stft(samples: Tensor, sample_rate: int, n_fft: int = 2048, hop: int =
     power = stft_magnitude(samples, n_fft, hop, pad_mode="constant").square()
     filters = chroma_filterbank(sample_rate, n_fft, device=power.device, dtype=power.dtype)
     return _normalize(filters @ power)
+
+
+def dominant_pitch_classes(samples: Tensor, sample_rate: int, n_fft: int, hop: int) -> Tensor:
+    """The strongest pitch class of each frame of samples [S]: [1 + S // hop] of 0 (C) to 11; silence is C.
+
+    The chroma of MusicGen (Copet et al., 2023): of the power spectrum; a sound shorter than a frame is padded to one.
+    """
+    short = max(0, n_fft - len(samples))
+    samples = F.pad(samples, (short // 2, short - short // 2))
+    power = stft(samples, n_fft, hop).abs().square()  # [F, T]
+    return (chroma_filterbank(sample_rate, n_fft) @ power).argmax(0)
 
 
 def chroma_cqt(

@@ -1,161 +1,185 @@
-"""`solfa eval transcription`: how well notes were transcribed, as MIDI files or files of notes."""
+"""`solfa eval transcription`: how well notes were transcribed, as MIDI files or files of notes, or by a model that hears recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from solfa.cli import report
-from solfa.cli.inputs import expand
+from solfa.cli.eval_report import Html, show
+from solfa.cli.notes_job import Hearing, Recording, Take, heard, recordings
+from solfa.cli.pairs import Pairs, files_by_name, pair_files, shared
 
 if TYPE_CHECKING:
-    from solfa.eval.note_matching import Tolerances
-    from solfa.eval.transcription import NoteErrors, TranscriptionScores
+    from solfa.eval.evaluation import Evaluation
+    from solfa.eval.transcription_evaluation import ScoredPiece
     from solfa.score.note import Note
 
 SUFFIXES = (".mid", ".midi", ".json", ".jsonl")  # of the files of folders, in which a score may stand beside its notes
 Pedal = Literal["off", "reference", "both"]
-NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Two files that belong together, and what came out; `errors` where they were asked for."""
-
-    name: str
-    reference: Path
-    estimate: Path
-    scores: TranscriptionScores
-    errors: NoteErrors | None
 
 
 def transcription(
     reference: Path,
-    estimate: Path,
+    estimate: Path | None = None,
     *,
+    model: str | None = None,
+    against: Path | None = None,
     tolerance: float = 0.05,
     rate: float = 100.0,
-    pedal: Pedal = "off",
+    pedal: Pedal | None = None,
+    codebooks: str | None = None,
+    items: int | None = None,
+    codec: str | None = None,
+    trunk: str | None = None,
+    out: report.OutPath = None,
+    device: report.Device = "auto",
+    jobs: report.Jobs = 1,
     list_errors: report.Flag = False,
+    ci: report.Flag = False,
     json: report.Flag = False,
+    html: Html = None,
 ) -> int:
-    """How well notes were transcribed: a file against its reference, or a folder against a folder
+    """How well notes were transcribed: a file against its reference, a folder against a folder, or a model on recordings
 
     Files are MIDI, notes (.json, .jsonl, one object a note), ABC or MusicXML; in folders MIDI and notes. There, files belong together
     that have the same name and place, whatever their suffix. A file without a partner is named and not scored, and the command then
-    ends with 1.
+    ends with 1. With --model there is no estimate: the reference is a folder with manifest.jsonl, as `solfa synth` writes, whose
+    recordings the model hears.
 
-    Scores go from 0 to 1, higher is better. First table, F1 a piece: onset (pitch, and onset within 50 ms), offset (and offset within
-    20 % of the length, at least 50 ms), velocity (and velocity within 0.1 after a straight-line fit), frame (pitches sounding each 10
-    ms), exact (share of these frames without any error), program (as offset, and the right program; drums by onset). Only program
-    counts drums. Second table: every measure, as means over the pieces and, in the column pooled, as of one long piece. Numbers and
-    conventions are those of mir_eval and MT3; docs/transcription-measures.md defines them. What is empty scores 0.
+    Scores go from 0 to 1, higher is better, drums are apart: precision, recall and onset, their F1 (pitch, and onset within 50 ms); F1 of
+    offset (that, and the offset within 20 % of the length, at least 50 ms), velocity (as onset, and velocity within 0.1 after a
+    straight-line fit), frame (pitches sounding each 10 ms), program and family (as onset, and the instrument), drums; exact is the share
+    of frames without any error. Of a piece with nothing on either side there is no score; of one side empty it is 0. Then come a table of
+    every measure, as means over the pieces and, in the column pooled, as of one long piece, and one of frames. Numbers and conventions
+    are those of mir_eval and MT3; docs/transcription-measures.md defines them.
 
     Example:
         solfa eval transcription truth.mid take.mid
-        solfa eval transcription truth/ found/ --pedal reference --json
+        solfa eval transcription truth/ found/ --pedal reference --against other/ --json
+        solfa eval transcription data/notes/test --model solfa-notes --codebooks 1,2,4,8 --items 16 --ci -j 2
 
     Parameters
     ----------
     reference
-        The true notes: a file or a folder.
+        The true notes: a file or a folder. With --model a folder with manifest.jsonl.
     estimate
         The transcribed notes: a file or a folder.
+    model
+        A name that `solfa models` lists, or a checkpoint folder: what transcribes the recordings.
+    against
+        Another system's notes of the same references, to be compared: a file or a folder.
     tolerance
         How far onsets may be apart, in seconds, and offsets at least.
     rate
         Frames a second, for the frame measures (MT3's own stays at 62.5).
     pedal
-        Whose notes last as long as the sustain pedal holds them: nobody's, the reference's, or both. Only MIDI files have pedals.
+        Whose notes last as long as the sustain pedal holds them: nobody's (off, the default), the reference's (the default with --model,
+        whose notes last so), or both. Only MIDI files have pedals.
+    codebooks
+        With --model: how many of the codec's codebooks it hears, as in 8 or 1,2,4,8. Of several the highest is evaluated, and a table
+        shows what the others cost. As many as it reads by default.
+    items
+        With --model: so many of the recordings, at equal distances; all by default.
+    codec
+        With --model: its codec, where it is not one that `solfa models` lists.
+    trunk
+        With --model: the language model whose hidden states it hears, where it is not one that `solfa models` lists.
+    out
+        With --model: a new folder for the notes it heard (.jsonl), to be looked at on the page, or compared with later.
+    device
+        Where the model runs; auto takes CUDA if it is there.
+    jobs
+        Recordings that are heard at a time, each in a process of its own with one thread; 0 is one a core.
     list_errors
         List every missed and every extra note (by onset and pitch) with its time.
+    ci
+        Means with 95 % bootstrap intervals over the pieces.
     json
-        One JSON object on stdout: settings, every score of every piece, the summary, unpaired files and failures.
+        One JSON document on stdout.
     """
-    from solfa.eval.note_matching import Tolerances
+    _check(tolerance, rate, items, out)
+    scoring = _Scoring(tolerance, rate, pedal or ("off" if model is None else "reference"), list_errors)
+    if model is None:
+        given = {"codebooks": codebooks, "items": items, "codec": codec, "trunk": trunk, "out": out}
+        if estimate is None or any(value is not None for value in given.values()):
+            told = next((f"--{name} {value}" for name, value in given.items() if value is not None), str(reference))
+            raise report.UsageError(f"{told}: name the ESTIMATE, or with --model what transcribes recordings")
+        pairs = pair_files(reference, estimate, SUFFIXES)
+        first, complete = _compared(scoring, pairs, {"reference": str(reference), "estimate": str(estimate)})
+        other: Pairs[Path] | Pairs[Recording] | None
+        other = None if against is None else pair_files(reference, against, SUFFIXES)
+    else:
+        if estimate is not None:
+            raise report.UsageError(f"{estimate}: with --model there is no estimate")
+        if scoring.pedal == "both":
+            raise report.UsageError("--pedal both: what --model hears has no pedals; reference or off")
+        pieces = recordings(reference, items)
+        work = _hearing(model, codec, trunk, report.device(device), codebooks)
+        first, complete = _model(scoring, work, pieces, jobs, out, {"reference": str(reference), "items": items})
+        other = None if against is None else _taken(pieces, against)
+    compared = None
+    if other is not None:
+        compared, also = _compared(scoring, other, {"reference": str(reference), "estimate": str(against)})
+        complete = complete and also
+    if first.items or json:
+        show(first, against=compared, ci=ci, json=json, html=html)
+    return report.DONE if complete else report.FAILED
+
+
+def _check(tolerance: float, rate: float, items: int | None, out: Path | None) -> None:
+    """Raises UsageError for options that cannot be."""
     from solfa.eval.transcription_frames import MAX_RATE
 
     if not 0 <= tolerance <= 10:
         raise report.UsageError(f"--tolerance {tolerance:g}: 0 to 10 seconds")
     if not 0 < rate <= MAX_RATE:
         raise report.UsageError(f"--rate {rate:g}: above 0, up to {MAX_RATE:g} frames a second")
-    pairs, unpaired = _pairs(reference, estimate)
-    for path in unpaired:
-        report.fail(str(path), "no file of this name on the other side")
-    pieces, failed = [], []
-    with report.progress("score", len(pairs)) as bar:
-        for name, wanted, found in pairs:
-            try:
-                pieces.append(
-                    _scored(
-                        name, wanted, found, Tolerances(tolerance, offset_floor=tolerance), rate, pedal, list_errors
-                    )
-                )
-            except (ValueError, OSError) as error:
-                failed.append(name)
-                report.fail(name, error)
-            bar.advance(1, detail=name)
-    settings = {
-        "reference": str(reference),
-        "estimate": str(estimate),
-        "tolerance": tolerance,
-        "rate": rate,
-        "pedal": pedal,
-    }
-    if json:
-        report.print_json(_document(settings, pieces, unpaired, failed))
-    elif pieces:
-        _show(pieces)
-    return report.FAILED if failed or unpaired else report.DONE
+    if items is not None and items < 1:
+        raise report.UsageError(f"--items {items}: at least 1")
+    if out is not None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise report.UsageError(f"-o {out}: it is there; name a new folder")
 
 
-def _pairs(reference: Path, estimate: Path) -> tuple[list[tuple[str, Path, Path]], list[Path]]:
-    """Name, reference and estimate of each piece, and the files that have no partner."""
-    for path in (reference, estimate):
-        if not path.exists():
-            raise report.UsageError(f"{path}: no such file or folder")
-    if reference.is_dir() != estimate.is_dir():
-        raise report.UsageError(f"{reference}, {estimate}: two files or two folders are compared, not one of each")
-    if not reference.is_dir():
-        return [(reference.stem, reference, estimate)], []
-    wanted, found = _by_name(reference), _by_name(estimate)
-    pairs = [(name, path, found[name]) for name, path in wanted.items() if name in found]
-    alone = [
-        path for own, other in ((wanted, found), (found, wanted)) for name, path in own.items() if name not in other
-    ]
-    return pairs, alone
+@dataclass(frozen=True)
+class _Scoring:
+    """How notes are compared."""
 
+    tolerance: float
+    rate: float
+    pedal: Pedal
+    list_errors: bool
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """The files of a folder by their place in it, without suffix. Raises ValueError where there is none, or two of one name."""
-    found: dict[str, Path] = {}
-    for item in expand([str(folder)], SUFFIXES):
-        if item.problem:
-            raise ValueError(f"{item.path}: {item.problem}")
-        name = item.relative.with_suffix("").as_posix()
-        if name in found:
-            raise ValueError(f"{item.path} and {found[name]} have the same name: which is meant?")
-        found[name] = item.path
-    return found
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"tolerance": self.tolerance, "rate": self.rate, "pedal": self.pedal}
 
+    def truth(self, reference: Path | Recording) -> Sequence[Note]:
+        """The notes of a reference."""
+        extended = self.pedal != "off"
+        return reference.truth(extended) if isinstance(reference, Recording) else _notes(reference, extended)
 
-def _scored(
-    name: str, reference: Path, estimate: Path, tolerances: Tolerances, rate: float, pedal: Pedal, list_errors: bool
-) -> _Piece:
-    from solfa.eval.transcription import note_errors, transcription_scores
+    def scored(
+        self, name: str, wanted: Sequence[Note], found: Sequence[Note], files: dict[str, Path], quiet: bool = False
+    ) -> ScoredPiece:
+        """The scores of a piece. Unless `quiet`, says what they do not tell."""
+        from solfa.eval.note_matching import Tolerances
+        from solfa.eval.transcription import note_errors, transcription_scores
+        from solfa.eval.transcription_evaluation import ScoredPiece
 
-    wanted = _notes(reference, pedal != "off")
-    found = _notes(estimate, pedal == "both")
-    scores = transcription_scores(wanted, found, tolerances, rate=rate)
-    for path, notes in ((reference, wanted), (estimate, found)):
-        if not notes:
-            report.say(f"{path}: no notes, so that every score is 0")
-    for path, count in zip((reference, estimate), scores.notes.left_out, strict=True):
-        if count:
-            report.say(f"{path}: {count} note{'s' * (count != 1)} of no length left out")
-    return _Piece(name, reference, estimate, scores, note_errors(wanted, found, tolerances) if list_errors else None)
+        tolerances = Tolerances(self.tolerance, offset_floor=self.tolerance)
+        scores = transcription_scores(wanted, found, tolerances, rate=self.rate)
+        sides = zip(("reference", "estimate"), (wanted, found), scores.notes.left_out, strict=True)
+        for side, notes, count in sides if not quiet else ():
+            place = files.get(side, f"{name}, {side}")
+            if not notes:
+                report.say(f"{place}: no notes")
+            if count:
+                report.say(f"{place}: {count} note{'s' * (count != 1)} of no length left out")
+        errors = note_errors(wanted, found, tolerances) if self.list_errors else None
+        return ScoredPiece(name, scores, errors, files)
 
 
 def _notes(path: Path, pedal: bool) -> Sequence[Note]:
@@ -166,92 +190,124 @@ def _notes(path: Path, pedal: bool) -> Sequence[Note]:
     return (pedal_extended(score) if pedal else score).notes
 
 
-def _document(
-    settings: Mapping[str, Any], pieces: Sequence[_Piece], unpaired: Sequence[Path], failed: Sequence[str]
-) -> dict[str, Any]:
-    from solfa.eval.transcription import summarize
+def _compared(
+    scoring: _Scoring, pairs: Pairs[Path] | Pairs[Recording], settings: dict[str, Any]
+) -> tuple[Evaluation, bool]:
+    """Files of notes beside their references, and whether all were scored."""
+    from solfa.eval.transcription_evaluation import transcription_evaluation
 
-    rows = []
-    for piece in pieces:
-        row = {"piece": piece.name, "reference": piece.reference, "estimate": piece.estimate, "scores": piece.scores}
-        rows.append(row | ({} if piece.errors is None else {"errors": piece.errors}))
-    summary = {row.measure: row for row in summarize([piece.scores for piece in pieces])}
-    return {"settings": settings, "pieces": rows, "summary": summary, "unpaired": unpaired, "failed": failed}
-
-
-def _show(pieces: Sequence[_Piece]) -> None:
-    from solfa.eval.transcription import summarize
-
-    rows = [_row(piece) for piece in pieces]
-    if len(rows) > 1:
-        numbers = [name for name in rows[0] if name not in ("piece", "notes", "found")]
-        total = {"notes": sum(row["notes"] for row in rows), "found": sum(row["found"] for row in rows)}
-        means = {name: sum(row[name] for row in rows) / len(rows) for name in numbers}
-        rows.append({"piece": f"mean of {len(rows)}", **total, **means})
-    _table(rows)
-    report.out("")
-    _table(
-        [
-            {
-                "measure": row.measure, "precision": row.precision, "recall": row.recall, "f1": row.f1,
-                "pooled": row.pooled.f1, "pieces": row.pieces,
-            }
-            for row in summarize([piece.scores for piece in pieces])
-        ]
-    )  # fmt: skip
-    report.out("")
-    _table([_exact(pieces, allowed) for allowed in range(len(pieces[0].scores.frames.exact))])
-    errors = [row for piece in pieces for row in _errors(piece)]
-    if any(piece.errors is not None for piece in pieces):
-        report.out("")
-        report.print_table(errors) if errors else report.out("no missed and no extra notes")
+    pairs.tell()
+    pieces, failed = [], []
+    with report.progress("score", len(pairs.both)) as bar:
+        for name, wanted, found in pairs.both:
+            try:
+                files = {**_reference_files(wanted), "estimate": found}
+                notes = _notes(found, scoring.pedal == "both")
+                pieces.append(scoring.scored(name, scoring.truth(wanted), notes, files))
+            except (ValueError, OSError) as error:
+                failed.append(name)
+                report.fail(name, error)
+            bar.advance(1, detail=name)
+    evaluation = transcription_evaluation(pieces, settings | scoring.settings, failed=failed)
+    return evaluation, not failed and not pairs.alone
 
 
-def _row(piece: _Piece) -> dict[str, Any]:
-    scores = piece.scores
-    full = scores.programs[-1]
-    return {
-        "piece": piece.name,
-        "notes": full.all.reference,
-        "found": full.all.estimate,
-        "onset": scores.notes.onset.f1,
-        "offset": scores.notes.onset_offset.f1,
-        "velocity": scores.notes.onset_offset_velocity.f1,
-        "frame": scores.frames.pitch.f1,
-        "exact": scores.frames.exact[0],
-        "program": full.all.f1,
-    }
+def _reference_files(reference: Path | Recording) -> dict[str, Path]:
+    if isinstance(reference, Path):
+        return {"reference": reference}
+    notes = {"reference": reference.notes} if isinstance(reference.notes, Path) else {}
+    return {"sound": reference.audio, **notes}
 
 
-def _exact(pieces: Sequence[_Piece], allowed: int) -> dict[str, Any]:
-    """The mean share of frames with at most so many errors."""
-    frames = [piece.scores.frames for piece in pieces]
-    return {
-        "errors allowed in a frame": allowed,
-        "pitches": sum(f.exact[allowed] for f in frames) / len(frames),
-        "pitch classes": sum(f.exact_class[allowed] for f in frames) / len(frames),
-    }
+def _taken(pieces: Sequence[Recording], folder: Path) -> Pairs[Recording]:
+    """Another system's files of recordings, by name; what it has of others does not matter."""
+    if not folder.is_dir():
+        raise report.UsageError(f"--against {folder}: a folder with notes of the recordings, under their names")
+    both = shared({piece.name: piece for piece in pieces}, files_by_name(folder, SUFFIXES))
+    there = {name for name, *_ in both}
+    return Pairs(both, [piece.audio for piece in pieces if piece.name not in there])
 
 
-def _errors(piece: _Piece) -> list[dict[str, Any]]:
-    """Missed and extra notes as rows, by their onsets."""
-    if piece.errors is None:
-        return []
-    marked = [("missed", note) for note in piece.errors.missed] + [("extra", note) for note in piece.errors.extra]
+def _hearing(model: str, codec: str | None, trunk: str | None, device: str, codebooks: str | None) -> Hearing:
+    """The work that is asked for, the highest number of codebooks first. Raises UsageError in the words of the options."""
+    counts: tuple[int | None, ...] = (None,)
+    if codebooks is not None:
+        parts = codebooks.split(",")
+        if not all(part.isascii() and part.isdecimal() for part in parts):
+            raise report.UsageError(f"--codebooks {codebooks}: whole numbers with commas between them, as in 1,2,4")
+        counts = tuple(sorted({int(part) for part in parts}, reverse=True))
+    work = Hearing(model, codec, trunk, device, counts)
+    try:
+        most = work.transcriber.model.config.codebooks
+    except ValueError as error:
+        raise report.UsageError(f"--model {model}: {error}") from error
+    return replace(work, codebooks=tuple(count or most for count in counts))
+
+
+def _model(
+    scoring: _Scoring,
+    work: Hearing,
+    pieces: Sequence[Recording],
+    jobs: int,
+    out: Path | None,
+    settings: dict[str, Any],
+) -> tuple[Evaluation, bool]:
+    """What a model hears in recordings, and whether it heard all."""
+    from solfa.eval.transcription_evaluation import transcription_evaluation
+
+    failed: list[str] = []
+    scored: list[list[ScoredPiece]] = [[] for _ in work.codebooks]
+    clock: list[tuple[float, float]] = []  # seconds of sound and of work
+    with report.progress("transcribe", len(pieces)) as bar:
+        for piece, takes in heard(work, pieces, jobs):
+            bar.advance(1, detail=piece.name)
+            try:
+                if isinstance(takes, str):
+                    raise ValueError(takes)
+                truth = scoring.truth(piece)
+                files = _reference_files(piece) | _kept(piece, takes[0], out)
+            except (ValueError, OSError) as error:
+                failed.append(piece.name)
+                report.fail(str(piece.audio), error)
+                continue
+            for number, take in enumerate(takes):
+                scored[number].append(scoring.scored(piece.name, truth, take.notes, files, quiet=number > 0))
+            clock.append((piece.seconds, takes[0].seconds or 0.0))
+    config = work.transcriber.model.config
+    settings |= {"model": work.model, "codec": config.codec, "device": work.device, "jobs": jobs}
+    tables = {"codebooks": _codebook_rows(work, scored), "speed": _speed(clock)}
+    settings |= {"codebooks": work.codebooks[0]} | scoring.settings
+    return transcription_evaluation(scored[0], settings, tables, failed), not failed
+
+
+def _kept(piece: Recording, take: Take, out: Path | None) -> dict[str, Path]:
+    """Writes what was heard, where it is to be kept."""
+    from solfa.score.note_lines import write_note_lines
+
+    if out is None:
+        return {}
+    path = out / f"{piece.name}.jsonl"
+    if not path.resolve().is_relative_to(out.resolve()):
+        raise ValueError(f"the id {piece.name!r} leads out of {out}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_note_lines(take.notes, path, array=False)
+    return {"estimate": path}
+
+
+def _codebook_rows(work: Hearing, scored: Sequence[Sequence[ScoredPiece]]) -> list[dict[str, Any]]:
+    """Means of each number of codebooks, and their 95 % intervals, in rows of their own."""
+    from solfa.eval.transcription_evaluation import mean_rows
+
+    codec = work.transcriber.codec
+    kbps = (codec.codebook_size - 1).bit_length() * codec.frame_rate / 1000  # of one codebook
     return [
-        {
-            "piece": piece.name,
-            "error": error,
-            "onset": f"{note.onset:.3f}",
-            "offset": f"{note.offset:.3f}",
-            "pitch": note.pitch,
-            "name": "drum" if note.is_drum else f"{NAMES[note.pitch % 12]}{note.pitch // 12 - 1}",
-            "velocity": note.velocity,
-            "program": note.program,
-        }
-        for error, note in sorted(marked, key=lambda pair: (pair[1], pair[0]))
+        {"codebooks": count, "kbps": (count or 0) * kbps, **row}
+        for count, pieces in zip(work.codebooks, scored, strict=True)
+        for row in mean_rows([piece.scores for piece in pieces])
     ]
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> None:
-    report.print_table([{n: round(v, 4) if isinstance(v, float) else v for n, v in row.items()} for row in rows])
+def _speed(clock: Sequence[tuple[float, float]]) -> list[dict[str, Any]]:
+    """How fast the recordings were heard, from the file to the notes, once warm."""
+    sound, spent = (sum(column) for column in zip(*clock, strict=True)) if clock else (0.0, 0.0)
+    return [{"sound, s": sound, "work, s": spent, "times real time": sound / spent if spent else None}]

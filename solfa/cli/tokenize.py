@@ -206,7 +206,8 @@ def _tell_plan(planned: "Plan", json: bool) -> None:
 
 def _tell(summary: "Summary", json: bool) -> None:
     """The failures on stderr, the rest on stdout."""
-    from solfa.tokenize_audio.status import duration, summary_json
+    from solfa.progress import duration
+    from solfa.tokenize_audio.status import summary_json
 
     for entry in summary.failed[:NAMED]:
         report.fail(entry.source or entry.key, entry.reason)

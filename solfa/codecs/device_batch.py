@@ -4,8 +4,8 @@ Each lane of the batch goes through one recording, window after window, and then
 one to another. The windows are those of the canonical path (see `codecs.stages`), with the same context and the same treatment of the
 ends; an LSTM's state is carried in its lane. Shapes never change, so `torch.compile` makes one graph of each stage and replays it.
 
-Codes come from float32 (TF32 off) and differ from those of the CPU at near-ties only. The decoder's convolutions run in bfloat16 unless
-told otherwise; the quantizer and an LSTM always in float32.
+Codes come from float32 (TF32 off) and differ from those of the CPU at near-ties only. The decoder's layers run in bfloat16 unless told
+otherwise; the quantizer, an LSTM and a lapped transform always in float32.
 """
 
 from __future__ import annotations
@@ -19,11 +19,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solfa.codecs.stacks import end_of
+from solfa.codecs.stacks import BatchPart, Decoder, Encoder, batch_parts, end_of, inference_copy
 from solfa.codecs.vqvae import VQVAE
-from solfa.nn.fast import fused
-from solfa.nn.seanet import SEANetDecoder, SEANetEncoder, Stage
-from solfa.nn.streaming import Span, StreamState
+from solfa.nn.seanet import SEANetDecoder
+from solfa.nn.streaming import Chain, StreamState
 
 Seats = tuple["Seat | None", ...]  # of each lane; None: nothing, the lane computes on zeros
 
@@ -49,8 +48,8 @@ class Seat:
 class DeviceBatch:
     """A codec's batches on a device.
 
-    codec: a VQVAE with a seanet and no segments; its weights are copied. lanes: recordings at once. chunk: frames of a window. dtype: of
-    the decoder's convolutions. backend: of torch.compile, None for none; "auto" is "inductor", with CUDA graphs, on CUDA, else None.
+    codec: a VQVAE without segments; its weights are copied. lanes: recordings at once. chunk: frames of a window. dtype: of the
+    decoder's layers. backend: of torch.compile, None for none; "auto" is "inductor", with CUDA graphs, on CUDA, else None.
     Raises ValueError for another codec or a value out of range.
     """
 
@@ -63,14 +62,9 @@ class DeviceBatch:
         dtype: torch.dtype = torch.bfloat16,
         backend: str | None = "auto",
     ) -> None:
-        encoder, decoder = codec.encoder, codec.decoder
-        if (
-            codec.segment is not None
-            or not isinstance(encoder, SEANetEncoder)
-            or not isinstance(decoder, SEANetDecoder)
-        ):
+        if codec.segment is not None:
             raise ValueError(
-                f"{codec.name} is no SEANet over the whole sound, so it has no batches of windows: use encode and decode"
+                f"{codec.name} codes segment by segment, so it has no batches of windows: use encode and decode"
             )
         if lanes < 1:
             raise ValueError(f"lanes is {lanes}: at least 1 is needed")
@@ -81,9 +75,9 @@ class DeviceBatch:
         self.codebooks = codec.codebooks
         shape = self.device, lanes, chunk, backend
         self._encoder = _Line(
-            encoder, *shape, torch.float32, finish=lambda latents: quantizer.encode(latents, self.codebooks)
+            codec.encoder, *shape, torch.float32, finish=lambda latents: quantizer.encode(latents, self.codebooks)
         )
-        self._decoder = _Line(decoder, *shape, dtype, begin=quantizer.decode)
+        self._decoder = _Line(codec.decoder, *shape, dtype, begin=quantizer.decode)
 
     def encode(self, sounds: Iterable[Tensor], codebooks: int | None = None) -> Iterator[Coded]:
         """Codes [k, T] of recordings [C, S] at the codec's rate, each as soon as it is done; `lanes` of them are in memory.
@@ -131,7 +125,7 @@ class _Line:
 
     def __init__(
         self,
-        stack: SEANetEncoder | SEANetDecoder,
+        stack: Encoder | Decoder,
         device: torch.device,
         lanes: int,
         chunk: int,
@@ -140,8 +134,8 @@ class _Line:
         begin: Callable[[Tensor], Tensor] | None = None,
         finish: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
-        self.stack = fused(stack).to(device)
-        parts = self.stack.stages()
+        self.stack: Encoder | Decoder = inference_copy(stack).to(device)
+        parts = batch_parts(self.stack, chunk)
         self.device, self.lanes, self.chunk = device, lanes, chunk
         self.take, self.give = parts[0].down, 1 if finish else parts[-1].up
         self.stages: list[_Steps | _Windows] = []
@@ -149,7 +143,8 @@ class _Line:
             if part.steps:
                 self.stages.append(_Steps(part, device, lanes))
                 continue
-            part.layers.to(dtype)
+            for layer in part.layers.children():  # not the lapped transform of frames, which is their stack's own
+                layer.to(dtype)
             ends = begin if place == 0 else None, finish if place == len(parts) - 1 else None
             self.stages.append(_Windows(part, self.stack, chunk, place == 0, dtype, backend, *ends))
         self.ticks = sum(
@@ -231,8 +226,8 @@ class _Windows:
 
     def __init__(
         self,
-        part: Stage,
-        stack: SEANetEncoder | SEANetDecoder,
+        part: BatchPart,
+        stack: Encoder | Decoder,
         chunk: int,
         first: bool,
         dtype: torch.dtype,
@@ -241,15 +236,13 @@ class _Windows:
         finish: Callable[[Tensor], Tensor] | None,
     ) -> None:
         self.part, self.chunk, self.first, self.dtype, self.begin = part, chunk, first, dtype, begin
-        self.left, self.right = part.context(chunk)
-        if max(self.left, self.right) > chunk:
-            raise ValueError(f"chunk is {chunk}: at least {max(self.left, self.right)} are needed")
+        self.left, self.right = part.left, part.right
         self.short = stack.short if isinstance(stack, SEANetDecoder) else 0
         self.stack = stack
         up = part.up
 
         def compute(x: Tensor, start: Tensor, end: Tensor) -> Tensor:
-            y = part.layers(x, Span(start, end))[..., self.left * up : (self.left + chunk) * up]
+            y = part.run(x, start, end)[..., self.left * up : (self.left + chunk) * up]
             return y if finish is None else finish(y.float())
 
         mode = "reduce-overhead" if backend == "inductor" else None
@@ -309,17 +302,18 @@ class _Windows:
 class _Steps:
     """An LSTM, whose state stays in its lane as long as the recording does; in float32."""
 
-    def __init__(self, part: Stage, device: torch.device, lanes: int) -> None:
-        self.part, self.device, self.lanes = part, device, lanes
+    def __init__(self, part: BatchPart, device: torch.device, lanes: int) -> None:
+        assert isinstance(part.layers, Chain)
+        self.layers, self.device, self.lanes = part.layers, device, lanes
         self.reset()
 
     def reset(self) -> None:
-        self.state: StreamState = self.part.layers.start(self.lanes, self.device, torch.float32)
+        self.state: StreamState = self.layers.start(self.lanes, self.device, torch.float32)
 
     def __call__(self, x: Tensor, seats: Seats) -> tuple[Tensor, Seats]:
         begins = torch.tensor([seat is None or seat.number == 0 for seat in seats], device=self.device)
         state = self.state.map(lambda t: t.masked_fill(begins[:, None], 0.0))  # [layers, B, D]
-        y, self.state = self.part.layers.step(x.float(), state)
+        y, self.state = self.layers.step(x.float(), state)
         return y, seats
 
 

@@ -1,5 +1,6 @@
 """Fields of headers that strangers wrote, in JSON and in errors. Loads no torch."""
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -9,6 +10,18 @@ def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(record) != len(pairs):
         raise ValueError("a field stands in it twice")
     return record
+
+
+def check_fields(record: object, bounds: Mapping[str, tuple[int, int]], texts: Mapping[str, int]) -> None:
+    """Raises ValueError naming a field that is no integer within its bounds, or no printable text of so many letters at most."""
+    for name, (low, high) in bounds.items():
+        value = getattr(record, name)
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"{name} must be an integer from {low} to {high}, not {short_text(value)}")
+    for name, longest in texts.items():
+        value = getattr(record, name)
+        if not isinstance(value, str) or len(value) > longest or not value.isprintable():
+            raise ValueError(f"{name} must be printable text of at most {longest} letters, not {short_text(value)}")
 
 
 def short_text(value: Any) -> str:

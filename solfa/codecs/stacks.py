@@ -1,7 +1,10 @@
-"""An encoder or a decoder as stages: what `stages` runs over a recording, and `stream` over a live signal."""
+"""An encoder or a decoder as stages: what `stages` runs over a recording, `stream` over a live signal, `device_batch` over many."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
@@ -9,9 +12,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solfa.codecs.stages import Span, Stage, StateStage, WindowStage
+from solfa.nn.fast import fused
 from solfa.nn.frames import FrameDecoder, FrameEncoder
 from solfa.nn.seanet import SEANetDecoder, SEANetEncoder
 from solfa.nn.seanet import Stage as Layers
+from solfa.nn.streaming import Chain
 from solfa.nn.streaming import Span as LayerSpan
 
 Encoder: TypeAlias = FrameEncoder | SEANetEncoder
@@ -56,6 +61,49 @@ def stream_stages(stack: Encoder | Decoder, chunk: int) -> list[Stage]:
         return stack.step(F.pad(x.to(device), (0, missing)), state, last)
 
     return [StateStage(step, lambda: stack.start(1), chunk, take, give, stack.first_step)]
+
+
+@dataclass(frozen=True)
+class BatchPart:
+    """Layers that are run over a batch in one way: by steps, or in windows, with left and right frames of context.
+
+    run: windows [B, ., n], and which part of each lies in its recording, from [B] to [B]. down, up: entries of the input and of the output
+    that a frame has.
+    """
+
+    layers: Chain | FrameEncoder | FrameDecoder
+    run: Callable[[Tensor, Tensor, Tensor], Tensor]
+    down: int
+    up: int
+    left: int = 0
+    right: int = 0
+    steps: bool = False
+
+
+def batch_parts(stack: Encoder | Decoder, chunk: int) -> list[BatchPart]:
+    """The parts of a stack, which share its weights. Raises ValueError where a context is longer than a chunk."""
+    if isinstance(stack, FrameEncoder | FrameDecoder):
+        down, up = (stack.config.hop, 1) if isinstance(stack, FrameEncoder) else (1, stack.config.hop)
+        parts = [BatchPart(stack, lambda x, start, end: stack(x, (start, end)), down, up, stack.context, stack.context)]
+    else:
+        parts = [_batch_part(part, chunk) for part in stack.stages()]
+    if (least := max(max(part.left, part.right) for part in parts)) > chunk:
+        raise ValueError(f"chunk is {chunk}: at least {least} are needed")
+    return parts
+
+
+def inference_copy(stack: Encoder | Decoder) -> Encoder | Decoder:
+    """A copy whose layers may be moved and cast."""
+    return fused(stack) if isinstance(stack, SEANetEncoder | SEANetDecoder) else deepcopy(stack).requires_grad_(False)
+
+
+def _batch_part(part: Layers, chunk: int) -> BatchPart:
+    left, right = (0, 0) if part.steps else part.context(chunk)
+
+    def run(x: Tensor, start: Tensor, end: Tensor) -> Tensor:
+        return part.layers(x, LayerSpan(start, end))
+
+    return BatchPart(part.layers, run, part.down, part.up, left, right, part.steps)
 
 
 def _windows(stack: Encoder | Decoder, part: Layers, chunk: int) -> WindowStage:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NoReturn
 
 from solfa.codecs.bitpacking import MAX_BITS, bits_for, packed_bytes
-from solfa.codecs.header_fields import short_text, unique_fields
+from solfa.codecs.header_fields import check_fields, short_text, unique_fields
 
 # A high bit (lost by 7-bit transports) and CR LF (changed by text-mode copies), as in PNG's signature.
 MAGIC = b"\x89SOLFA\r\n"
@@ -86,14 +86,7 @@ class TokenHeader:
     lm: str = ""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {short_text(value)}")
-        for name, longest in _MAX_TEXT.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-                raise ValueError(f"{name} must be printable text of at most {longest} letters, not {short_text(value)}")
+        check_fields(self, _BOUNDS, _MAX_TEXT)
         if not self.codec:
             raise ValueError("codec must not be empty")
         if self.coding not in CODINGS:

@@ -12,20 +12,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from solfa.eval.evaluation import Measure
+
+INFINITY = float("inf")
+
+MEASURES: tuple[Measure, ...] = (
+    Measure("usage", "Share of a codebook's codes that occur at all; mean over codebooks.", "", 0.0, 1.0, "higher"),
+    Measure(
+        "dead", "Codes of a codebook that never occur; of all codebooks their sum.", "codes", 0.0, INFINITY, "lower"
+    ),
+    Measure(
+        "entropy",
+        "Shannon entropy of a code, -sum p log2 p of shares as counted, not corrected: of T frames at most log2 T. Of one recording the "
+        "mean over codebooks, of all together their sum.",
+        "bits",
+        0.0,
+        INFINITY,
+        "higher",
+    ),
+    Measure("perplexity", "2 to the entropy; over codebooks the geometric mean.", "codes", 1.0, INFINITY, "higher"),
+    Measure(
+        "efficiency",
+        "Entropy over the bits of a code of fixed length, log2 N; mean over codebooks (DAC's bitrate efficiency, arXiv 2306.06546).",
+        "",
+        0.0,
+        1.0,
+        "higher",
+    ),
+)
+
 
 def usage(counts: ArrayLike) -> np.ndarray:
     """Share of the codes that occur at all, 0 to 1."""
-    return (_checked(counts) > 0).mean(axis=-1)
+    return (checked_counts(counts) > 0).mean(axis=-1)
 
 
 def dead_codes(counts: ArrayLike) -> np.ndarray:
     """How many codes never occur, 0 to N."""
-    return (_checked(counts) == 0).sum(axis=-1)
+    return (checked_counts(counts) == 0).sum(axis=-1)
 
 
 def entropy(counts: ArrayLike) -> np.ndarray:
     """Shannon entropy of the code in bits, 0 to log2 N: -sum p log2 p, p = count / total; NaN where nothing occurs."""
-    counts = _checked(counts).astype(np.float64)
+    counts = checked_counts(counts).astype(np.float64)
     total = counts.sum(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore"):
         share = counts / total
@@ -43,7 +72,7 @@ def bitrate_efficiency(counts: ArrayLike) -> np.ndarray:
 
     NaN where nothing occurs. Raises ValueError for a codebook of one code, which has no bits.
     """
-    size = _checked(counts).shape[-1]
+    size = checked_counts(counts).shape[-1]
     if size < 2:
         raise ValueError("bitrate efficiency of a codebook of 1 code: must have 2 or more")
     return entropy(counts) / math.log2(size)
@@ -77,7 +106,7 @@ def codebook_report(counts: ArrayLike) -> CodebookReport:
 
     Raises ValueError if a codebook has no codes counted, or if some have more than others: each has one code a frame.
     """
-    counts = _checked(counts)
+    counts = checked_counts(counts)
     if counts.ndim != 2:
         raise ValueError(f"counts of shape {list(counts.shape)}: must be [K, N]")
     frames = counts.sum(axis=1)
@@ -130,7 +159,7 @@ class CodebookCounts:
         return codebook_report(self.counts)
 
 
-def _checked(counts: ArrayLike) -> np.ndarray:
+def checked_counts(counts: ArrayLike) -> np.ndarray:
     counts = np.asarray(counts)
     if counts.ndim < 1 or counts.shape[-1] < 1 or counts.dtype.kind not in "iuf":
         raise ValueError(f"counts {counts.dtype} of shape {list(counts.shape)}: must be numbers [..., N], N 1 or more")

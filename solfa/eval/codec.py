@@ -5,8 +5,7 @@ define "mel" and "STFT distance" in many ways: compare a number only with others
 """
 
 import math
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from solfa.audio.loudness import integrated_loudness
 from solfa.audio.resample import resample
 from solfa.audio.spectra import log_mel_spectrogram, stft_magnitude
+from solfa.eval.evaluation import Measure
 
 Samples = np.ndarray | Tensor
 
@@ -25,50 +25,103 @@ DAC_MELS = (5, 10, 20, 40, 80, 160, 320)
 DAC_MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
 DAC_STFT_WINDOWS = (2048, 512)
 
+MEASURES = (
+    Measure(
+        "si_sdr",
+        "Scale-invariant signal-to-distortion ratio (Le Roux et al., 2019): 10 log10(|a r|^2 / |e - a r|^2), a = <e, r> / <r, r>. Means "
+        "stay; all channels are one vector (torchmetrics: a value a channel); limited to 100 dB either way.",
+        "dB",
+        -LIMIT,
+        LIMIT,
+        "higher",
+    ),
+    Measure(
+        "si_snr",
+        "Scale-invariant signal-to-noise ratio (Luo and Mesgarani, 2018): si_sdr after the mean was taken off each channel.",
+        "dB",
+        -LIMIT,
+        LIMIT,
+        "higher",
+    ),
+    Measure(
+        "log_mel",
+        "Mean |log10 mel - log10 mel| of magnitude mel spectrograms at 24 kHz: 80 slaney bands from 0 to 12 kHz, window 1024, hop 256, "
+        "floor 1e-5. Not DAC's mel distance; 0.05 is a decibel everywhere.",
+        "log10",
+        0.0,
+        math.inf,
+        "lower",
+    ),
+    Measure(
+        "stft",
+        "Multi-resolution STFT distance as DAC reports it (audiotools; Kumar et al., 2023): mean |X - Y| + mean |log10 X^2 - log10 Y^2|, "
+        "summed over windows of 2048 and 512, hop a quarter, at the clip's rate. That of Yamamoto et al. (2020) is another: it has "
+        "spectral convergence and natural logarithms.",
+        "",
+        0.0,
+        math.inf,
+        "lower",
+    ),
+    Measure(
+        "dac_mel",
+        "Multi-scale mel distance in DAC's definition (Kumar et al., 2023): mean |log10 mel - log10 mel| summed over 5, 10, 20, 40, 80, "
+        "160, 320 slaney bands at windows of 32 to 2048 samples, hop a quarter, floor 1e-5, at the clip's rate.",
+        "log10",
+        0.0,
+        math.inf,
+        "lower",
+    ),
+    Measure("l1", "Mean absolute difference of the samples; full scale is 1.", "", 0.0, math.inf, "lower"),
+    Measure(
+        "loudness",
+        "Integrated loudness of the estimate minus that of the reference (ITU-R BS.1770-4, floor -70 LUFS; a clip under 0.4 s is "
+        "followed by silence).",
+        "LU",
+        -math.inf,
+        math.inf,
+        "zero",
+    ),
+)
+
 
 @dataclass(frozen=True)
 class CodecScores:
-    """What `score` measures of one clip, or the means over several."""
+    """What `score` measures of one clip: a field for each of MEASURES, which tells its unit and direction."""
 
-    si_sdr: float  # dB, higher is better
-    log_mel: float  # log10 units, lower is better; always at 24 kHz
-    stft: float  # lower is better; at the clip's rate, like the next
-    dac_mel: float  # lower is better
-    waveform_l1: float  # lower is better
-    loudness: float  # LU, estimate minus reference; 0 is best
+    si_sdr: float
+    si_snr: float
+    log_mel: float  # always at 24 kHz
+    stft: float  # at the clip's rate, like the next
+    dac_mel: float
+    l1: float
+    loudness: float
 
 
 def score(reference: Samples, estimate: Samples, sample_rate: int) -> CodecScores:
-    """All the metrics of this file for one clip. For `log_mel` both are resampled to 24 kHz."""
-    x, y = _pair(reference, estimate)
+    """All the metrics of this file for one clip. For `log_mel` both are resampled to 24 kHz (soxr HQ)."""
+    x, y = pair(reference, estimate)
     x_24k, y_24k = (resample(signal, sample_rate, LOG_MEL_RATE) for signal in (x, y))
     return CodecScores(
         si_sdr=si_sdr(x, y),
+        si_snr=si_snr(x, y),
         log_mel=log_mel_distance(x_24k, y_24k, LOG_MEL_RATE),
         stft=stft_distance(x, y),
         dac_mel=dac_mel_distance(x, y, sample_rate),
-        waveform_l1=waveform_l1(x, y),
+        l1=waveform_l1(x, y),
         loudness=loudness_difference(x, y, sample_rate),
     )
-
-
-def mean_scores(scores: Iterable[CodecScores]) -> CodecScores:
-    """The mean of each metric over clips, every clip counting the same. Raises ValueError for none."""
-    rows = [astuple(row) for row in scores]
-    if not rows:
-        raise ValueError("no clips to average")
-    means = np.mean(np.array(rows, np.float64), axis=0)
-    return CodecScores(**{field.name: float(mean) for field, mean in zip(fields(CodecScores), means, strict=True)})
 
 
 def si_sdr(reference: Samples, estimate: Samples, *, zero_mean: bool = False) -> float:
     """Scale-invariant signal-to-distortion ratio in dB; higher is better, an unrelated signal is far below 0.
 
     Le Roux et al. (2019), "SDR, half-baked or well done?": 10 log10(|a r|^2 / |e - a r|^2) with a = <e, r> / <r, r>,
-    in float64. Channels are taken together as one vector. `zero_mean` first takes the mean off each channel. The result
-    is limited to [-100, 100]: 100 for a multiple of the reference, -100 where either is silent (both: 100).
+    in float64. Channels are taken together as one vector, where torchmetrics and others give a value a channel.
+    `zero_mean` first takes the mean off each channel. The result is limited to [-100, 100]: 100 for a multiple of the
+    reference, -100 where either is silent (both: 100); others add an epsilon instead. SDR of BSS Eval (mir_eval) is
+    another number: it forgives any filter of 512 taps, this only a gain.
     """
-    x, y = (signal.double() for signal in _pair(reference, estimate))
+    x, y = (signal.double() for signal in pair(reference, estimate))
     if zero_mean:
         x, y = (signal - signal.mean(-1, keepdim=True) for signal in (x, y))
     x, y = x.flatten(), y.flatten()
@@ -88,8 +141,8 @@ def si_snr(reference: Samples, estimate: Samples) -> float:
 
 
 def waveform_l1(reference: Samples, estimate: Samples) -> float:
-    """Mean absolute difference of the samples; 0 is best."""
-    x, y = _pair(reference, estimate)
+    """Mean absolute difference of the samples: 0 is best, 2 the most between samples within [-1, 1]."""
+    x, y = pair(reference, estimate)
     return float((x.double() - y.double()).abs().mean())
 
 
@@ -99,9 +152,10 @@ def log_mel_distance(
     """Mean |log10 mel(reference) - log10 mel(estimate)|: 0 is best, 0.05 is a decibel everywhere.
 
     Magnitude mel spectrograms (power 1, slaney scale and norm, 0 Hz to half the rate, centred frames, reflected ends),
-    not below 1e-5. With the defaults at 24 kHz this is solfa's figure for a codec.
+    not below 1e-5. With the defaults at 24 kHz this is solfa's figure for a codec; others of the name take natural
+    logarithms, powers or another number of bands.
     """
-    x, y = _pair(reference, estimate)
+    x, y = pair(reference, estimate)
     return _log_mel_l1(x, y, sample_rate, n_fft, hop, n_mels)
 
 
@@ -111,7 +165,7 @@ def dac_mel_distance(reference: Samples, estimate: Samples, sample_rate: int) ->
     For 5, 10, 20, 40, 80, 160, 320 mels over windows of 32, 64, 128, 256, 512, 1024, 2048 samples (hop a quarter,
     whatever the sample rate): mean |log10 mel - log10 mel| as in `log_mel_distance`, summed.
     """
-    x, y = _pair(reference, estimate)
+    x, y = pair(reference, estimate)
     scales = zip(DAC_MELS, DAC_MEL_WINDOWS, strict=True)
     return sum(_log_mel_l1(x, y, sample_rate, window, window // 4, mels) for mels, window in scales)
 
@@ -120,9 +174,10 @@ def stft_distance(reference: Samples, estimate: Samples) -> float:
     """The multi-scale STFT loss of audiotools that DAC reports: 0 is best.
 
     For windows of 2048 and 512 samples (Hann, hop a quarter): mean |X - Y| + mean |log10 X^2 - log10 Y^2| over the
-    magnitudes X and Y, in the logarithm not below 1e-5; summed.
+    magnitudes X and Y, in the logarithm not below 1e-5; summed. The loss of Yamamoto et al. (2020), auraloss's default,
+    has spectral convergence in place of the first term and natural logarithms of magnitudes in the second.
     """
-    x, y = _pair(reference, estimate)
+    x, y = pair(reference, estimate)
     total = 0.0
     for window in DAC_STFT_WINDOWS:
         spectra = [stft_magnitude(signal, window, window // 4) for signal in (x, y)]
@@ -133,7 +188,7 @@ def stft_distance(reference: Samples, estimate: Samples) -> float:
 
 def loudness_difference(reference: Samples, estimate: Samples, sample_rate: int) -> float:
     """Loudness of the estimate minus that of the reference, in LU (BS.1770-4, floor -70 LUFS); 0 is best."""
-    x, y = _pair(reference, estimate)
+    x, y = pair(reference, estimate)
     return integrated_loudness(y, sample_rate) - integrated_loudness(x, sample_rate)
 
 
@@ -156,7 +211,8 @@ def _log_mel_l1(x: Tensor, y: Tensor, sample_rate: int, n_fft: int, hop: int, n_
     return float((mels[0] - mels[1]).abs().mean(dtype=torch.float64))
 
 
-def _pair(reference: Samples, estimate: Samples) -> tuple[Tensor, Tensor]:
+def pair(reference: Samples, estimate: Samples) -> tuple[Tensor, Tensor]:
+    """Both as CPU tensors of one floating type; ValueError for what cannot be compared sample by sample."""
     x, y = (torch.as_tensor(signal).detach().cpu() for signal in (reference, estimate))
     if x.shape != y.shape or x.ndim not in (1, 2) or x.numel() == 0:
         raise ValueError(f"reference {list(x.shape)} and estimate {list(y.shape)}: one shape, [S] or [C, S], not empty")

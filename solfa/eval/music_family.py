@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solfa.audio.spectra import mel_spectrogram
+from solfa.eval.music_logit import softmax
 from solfa.eval.music_sound import RATE, Floats, prepared
 
 # General MIDI's families of eight programs.
@@ -39,7 +40,17 @@ class FamilyClassifier:
 
     def __call__(self, features: Floats) -> str:
         """The family of the highest score, for one recording's features [F]."""
-        return self.families[int((self.weights @ ((features - self.mean) / self.scale) + self.bias).argmax())]
+        return self.families[int(self._scores(features).argmax())]
+
+    def probabilities(self, features: Floats) -> Floats:
+        """Of each family [K], 0 to 1, their sum 1: what the classifier's Gaussians of one covariance, all as likely beforehand, give.
+
+        They are too sure of themselves, as such features depend on each other in more ways than a Gaussian knows.
+        """
+        return softmax(self._scores(features))
+
+    def _scores(self, features: Floats) -> Floats:
+        return self.weights @ ((features - self.mean) / self.scale) + self.bias
 
 
 def timbre(samples: NDArray[np.float32], sample_rate: int) -> Floats | None:

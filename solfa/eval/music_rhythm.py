@@ -107,10 +107,11 @@ def rhythm_features(samples: NDArray[np.float32], sample_rate: int) -> np.ndarra
     For each envelope: autocorrelation at the places of the bar, then the size of each Fourier component and its part in phase
     with the first onset; last 1, and the tempo's distance from 100 beats a minute in octaves, and that squared.
     """
-    return _features(*envelopes(samples, sample_rate))
+    return features_of_envelopes(*envelopes(samples, sample_rate))
 
 
-def _features(rows: Floats, repeats: Floats) -> np.ndarray | None:
+def features_of_envelopes(rows: Floats, repeats: Floats) -> np.ndarray | None:
+    """The same from what `envelopes` gave."""
     frames = rows.shape[1]
     if frames < SHORTEST * FRAMES or not rows.any():
         return None

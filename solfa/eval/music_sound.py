@@ -16,7 +16,14 @@ Floats = NDArray[np.float64]
 
 
 def prepared(samples: NDArray[np.float32], sample_rate: int) -> Tensor:
-    """Samples [S] or [C, S] as one channel [S'] at `RATE`, with a peak of 1; zeros for silence.
+    """Samples [S] or [C, S] as one channel [S'] at `RATE`, with a peak of 1; zeros for silence. Raises ValueError as `one_channel`."""
+    sound = one_channel(samples, sample_rate, RATE)
+    peak = float(sound.abs().max()) if len(sound) else 0.0
+    return sound / peak if peak > SILENT else torch.zeros(max(1, len(sound)))
+
+
+def one_channel(samples: NDArray[np.float32], sample_rate: int, rate: int) -> Tensor:
+    """Samples [S] or [C, S] as one channel [S'] at `rate`: the mean of the channels, at their own level.
 
     Raises ValueError for other shapes, for no samples and for values that are not finite.
     """
@@ -26,6 +33,4 @@ def prepared(samples: NDArray[np.float32], sample_rate: int) -> Tensor:
     if not np.isfinite(samples).all():
         raise ValueError("samples that are not finite")
     mono = samples if samples.ndim == 1 else samples.mean(0)
-    sound = torch.from_numpy(np.ascontiguousarray(resample(mono[None], sample_rate, RATE), np.float32))[0]
-    peak = float(sound.abs().max()) if len(sound) else 0.0
-    return sound / peak if peak > SILENT else torch.zeros(max(1, len(sound)))
+    return torch.from_numpy(np.ascontiguousarray(resample(mono[None], sample_rate, rate), np.float32))[0]

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Span = tuple[int, int]
+Span = tuple[int | Tensor, int | Tensor]  # tensors [B] where each item of the batch has its own
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,12 @@ def band_basis(hop: int, bands: int) -> Tensor:
 
 
 def inside(span: Span | None, frames: int, like: Tensor) -> Tensor | None:
-    """1 for the frames of a chunk that lie in the true signal, 0 outside: [1, T, 1]; None where there is no span."""
+    """1 for the frames of a chunk that lie in the true signal, 0 outside: [1 or B, T, 1]; None where there is no span."""
     if span is None:
         return None
+    start, end = (edge[:, None] if isinstance(edge, Tensor) else edge for edge in span)
     t = torch.arange(frames, device=like.device)
-    return ((t >= span[0]) & (t < span[1])).to(like.dtype)[None, :, None]
+    return ((t >= start) & (t < end)).to(like.dtype).reshape(-1, frames, 1)
 
 
 class ConvNeXtBlock(nn.Module):

@@ -124,7 +124,8 @@ def read_notes(path: Name) -> Score:
     return _READERS[note_suffix(path, READ)](path)
 
 
-def _read_abc(path: Name) -> Score:
+def read_abc_file(path: Name) -> Sheet:
+    """The first tune of an ABC file, as a sheet. Raises ValueError, with the name, for what is no ABC; OSError if it cannot be opened."""
     with open(path, "rb") as file:
         data = file.read(4 * MAX_CHARACTERS + 1)
     try:
@@ -132,9 +133,13 @@ def _read_abc(path: Name) -> Score:
     except UnicodeDecodeError:
         text = data.decode("latin-1")  # what ABC files were written in before they said
     try:
-        return sheet_score(read_abc(text))
+        return read_abc(text)
     except AbcError as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+
+def _read_abc(path: Name) -> Score:
+    return sheet_score(read_abc_file(path))
 
 
 def _read_lines(path: Name) -> Score:

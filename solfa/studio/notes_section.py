@@ -5,7 +5,7 @@ from pathlib import Path
 
 from solfa.score.roll import piano_roll
 from solfa.studio.notes_demo import NotesDemo, pitched
-from solfa.studio.page import Section, data_uri
+from solfa.studio.page import Section, figure, svg_image
 from solfa.studio.text import factor_text
 
 TITLE = "Notes from tokens"
@@ -17,10 +17,10 @@ SCORE_BUDGET = 2_000_000  # bytes of a score on the page
 def notes_section(demo: NotesDemo) -> Section:
     """What was heard, as a roll and as a score."""
     figures = [
-        _figure("Piano roll: colour is the instrument, strength the loudness", _image(_roll(demo), "Piano roll"))
+        figure("Piano roll: colour is the instrument, strength the loudness", svg_image(_roll(demo), "Piano roll"))
     ]
     if demo.sheet is not None and demo.sheet_path is not None:
-        figures.append(_figure(_about_sheet(demo), _score(demo.sheet_path)))
+        figures.append(figure(_about_sheet(demo), _score(demo.sheet_path)))
     return Section(TITLE, "\n".join(figures), _note(demo))
 
 
@@ -82,14 +82,5 @@ def _score(path: Path) -> str:
     if path.stat().st_size > SCORE_BUDGET:
         return f"<p>Too long for this page: it lies beside it, as {escape(path.name)}.</p>"
     if path.suffix == ".svg":
-        return _image(path.read_text(encoding="utf-8"), "The engraved score")
+        return svg_image(path.read_text(encoding="utf-8"), "The engraved score")
     return f'<pre class="abc"><code>{escape(path.read_text(encoding="utf-8"))}</code></pre>'
-
-
-def _image(svg: str, name: str) -> str:
-    """A picture of its own, so that its names and styles stay out of the page."""
-    return f'<div class="wide-picture"><img alt="{escape(name)}" src="{data_uri("image/svg+xml", svg.encode())}"></div>'
-
-
-def _figure(caption: str, body: str) -> str:
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{body}</figure>"

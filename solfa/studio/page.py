@@ -4,7 +4,7 @@ The page asks nobody for anything: pictures and sounds are inside it, and its co
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -46,3 +46,25 @@ def page(title: str, lede: str, sections: Sequence[Section], footer: str = "") -
 def data_uri(kind: str, data: bytes) -> str:
     """Bytes of a MIME type as an address that is its own content."""
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def svg_image(svg: str, name: str) -> str:
+    """A drawing as a picture of its own, so that its names and styles stay out of the page. name: plain text."""
+    return f'<div class="wide-picture"><img alt="{escape(name)}" src="{data_uri("image/svg+xml", svg.encode())}"></div>'
+
+
+def figure(caption: str, body: str) -> str:
+    """Plain text over HTML."""
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{body}</figure>"
+
+
+def table_html(heads: Iterable[str], rows: Iterable[Sequence[str]], text: Container[int] = ()) -> str:
+    """A table of HTML cells: the first column and those of `text` to the left, numbers to the right, charts with room of their own."""
+    head = "".join(f"<th{' class=left' * (index in text)}>{cell}</th>" for index, cell in enumerate(heads))
+    body = "".join(f"<tr>{''.join(_cell(index, cell, text) for index, cell in enumerate(row))}</tr>" for row in rows)
+    return f'<div class="table"><table class="data"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(index: int, cell: str, text: Container[int]) -> str:
+    kind = "drawn" if cell.startswith("<svg") else "name" if index == 0 else "left" if index in text else ""
+    return f'<td class="{kind}">{cell}</td>' if kind else f"<td>{cell}</td>"

@@ -24,3 +24,13 @@ def decibel_text(value: float) -> str:
 def factor_text(value: float) -> str:
     """A ratio with two or three figures and no exponent."""
     return f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
+def number_text(value: float) -> str:
+    """Four digits, or all before the point up to a million; a dash for NaN."""
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    text = f"{value:,.0f}" if 1000 <= abs(value) < 1e6 else f"{value:.4g}"
+    return text if "e" in text else text.replace("-", "−")

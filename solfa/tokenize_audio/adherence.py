@@ -1,13 +1,13 @@
 """Generated recordings beside true ones of the same prompts: are they what was asked for, and how near is their sound?
 
-The measures are those of `solfa.eval.generation` and the listeners those of `solfa.eval.music`; here recordings are read, and played
-through a codec where one is named.
+The measures are those of `solfa.eval` and the listeners those of `solfa.eval.music`; here recordings are read, played through a codec
+where one is named, and what was heard is put together as one `Evaluation`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,75 +16,119 @@ import torch
 
 from solfa.audio.io import Audio, read
 from solfa.data.manifest import Entry
-from solfa.eval.generation import Share, adherence, chance, frechet_distance, halves, log_mel_embedding
-from solfa.eval.music import Analyser, Facts, Traces, facts_of, traces
+from solfa.eval import clap, melody
+from solfa.eval.embeddings import clap_text, embedding, load_clap
+from solfa.eval.music import Facts, Traces, facts_of, traces
 from solfa.eval.music_sound import Floats
+from solfa.score.write import read_notes
 
 if TYPE_CHECKING:
     from solfa.codecs.codec import Codec
 
+LATENTS = "latents"
+
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording, and what was asked for."""
+    """A recording, and what was asked for: in words, and as facts."""
 
+    name: str
     path: Path
+    text: str
     wanted: Facts
 
 
 @dataclass(frozen=True)
 class Heard:
-    """What is measured of a recording; latents [N, D], a second each, where a codec was named."""
+    """What is measured of a recording. embeddings: by name, rows [N, D]."""
 
     traces: Traces
-    log_mel: Floats
-    latents: Floats | None
+    embeddings: Mapping[str, Floats]
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A generated recording and the true one of its prompt, both heard."""
+    """A generated recording and the true one of its prompt, both heard; no true one where two sets are compared that share no names.
 
-    true: Clip
+    values: what else was measured of it, by measure.
+    """
+
     made: Clip
-    true_heard: Heard
     made_heard: Heard
+    true: Clip | None = None
+    true_heard: Heard | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 def clip_of(folder: Path, entry: Entry) -> Clip:
-    return Clip(folder / entry.audio, facts_of(entry.attributes))
+    """Raises ValueError, naming the entry, for attributes or notes that cannot be read."""
+    try:
+        notes = read_notes(folder / entry.notes).notes if isinstance(entry.notes, str) else entry.notes
+        wanted = facts_of(entry.attributes, notes)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{entry.id}: its notes: {error}") from error
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"{entry.id}: attributes that are not as solfa synth writes them") from error
+    return Clip(entry.id, folder / entry.audio, entry.text.strip(), wanted)
 
 
 def match_clips(
     true: Mapping[str, Entry], made: Mapping[str, Entry], true_folder: Path, made_folder: Path
-) -> tuple[list[Clip], list[Clip]]:
-    """For each generated recording its reference, and itself, with the facts that its prompt was written from.
+) -> list[tuple[Clip, Clip]]:
+    """For each generated recording its reference, and itself, with the words and facts that it was asked for.
 
-    The reference is that of its id, or of the field `reference` of its entry. Raises ValueError where there is none.
+    The reference is that of its id, or of the field `reference` of its entry. What the entry of a generated recording does not say is
+    taken from the reference's. Raises ValueError where there is none.
     """
-    names = {identity: str(entry.extra.get("reference", identity)) for identity, entry in made.items()}
+    names = {identity: reference_of(entry) for identity, entry in made.items()}
     missing = [f"{identity} ({name})" for identity, name in names.items() if name not in true]
     if missing:
         raise ValueError(f"{made_folder}: no reference in {true_folder} for {', '.join(missing[:5])}")
-    references = [clip_of(true_folder, true[names[identity]]) for identity in made]
-    generated = [clip_of(made_folder, entry) for entry in made.values()]
-    # A manifest of generated sound need not repeat the attributes.
-    bare = [entry.attributes == {} for entry in made.values()]
-    return references, [
-        replace(clip, wanted=of.wanted) if empty else clip
-        for clip, of, empty in zip(generated, references, bare, strict=True)
-    ]
+    known = {name: clip_of(true_folder, true[name]) for name in dict.fromkeys(names.values())}
+    pairs = []
+    for identity, entry in made.items():
+        reference, clip = known[names[identity]], clip_of(made_folder, entry)
+        # The reference may come with its notes, too.
+        same = entry.attributes in ({}, true[names[identity]].attributes) and entry.notes is None
+        wanted = reference.wanted if same else clip.wanted
+        pairs.append((reference, replace(clip, text=clip.text or reference.text, wanted=wanted)))
+    return pairs
 
 
-def hear(path: Path, codec: Codec | None = None, codebooks: int | None = None) -> Heard:
+def reference_of(entry: Entry) -> str:
+    """The id of a generated recording's reference."""
+    return str(entry.extra.get("reference", entry.id))
+
+
+def hear(
+    path: Path, codec: Codec | None = None, codebooks: int | None = None, embeddings: Sequence[str] = ("log-mel",)
+) -> Heard:
     """Measure a recording: as it is, with the latents of a codec, or (`codebooks`) as the codec plays it from so many of its codebooks."""
-    audio, latents = read(path), None
+    audio, rows = read(path), {}
     if codec is not None and codebooks is not None:
         audio = codec.decode(codec.encode(audio, codebooks=codebooks))
-    elif codec is not None:
-        latents = _latents(codec, audio)
     samples = audio.samples.numpy()[0]
-    return Heard(traces(samples, audio.sample_rate), log_mel_embedding(samples, audio.sample_rate), latents)
+    for name in embeddings:
+        rows[name] = embedding(name).rows(samples, audio.sample_rate)
+    if codec is not None and codebooks is None:
+        rows[LATENTS] = _latents(codec, audio)
+    return Heard(traces(samples, audio.sample_rate), rows)
+
+
+def clap_value(heard: Heard, text: str, name: str) -> dict[str, float]:
+    """The CLAP score of a recording that was heard by that CLAP; none without a text. Raises ValueError for one that is too long."""
+    if not text:
+        return {}
+    vector = clap_text(load_clap(name), text)
+    sound = heard.embeddings[f"clap:{name}"].mean(0)  # the length of a vector does not matter
+    return {clap.MEASURES[0].name: float(clap.clap_score(vector[None], sound[None])[0])}
+
+
+def melody_value(given: Path, made: Path) -> dict[str, float]:
+    """The chroma cosine of a generated recording with the one whose melody it was given."""
+    a, b = read(given), read(made)
+    value = melody.chroma_cosine(a.samples.numpy()[0], b.samples.numpy()[0], a.sample_rate, b.sample_rate)
+    return {melody.MEASURES[0].name: value}
 
 
 def _latents(codec: Any, audio: Audio) -> Floats:
@@ -95,36 +139,3 @@ def _latents(codec: Any, audio: Audio) -> Floats:
     second = max(1, round(codes.frame_rate))
     starts = range(0, max(1, latents.shape[1] - second + 1), second)
     return np.stack([latents[:, start : start + second].mean(1) for start in starts])
-
-
-def compare(
-    analyser: Analyser, pairs: Sequence[Pair], real: Sequence[Heard], coded: Sequence[tuple[Facts, Traces]] = ()
-) -> dict[str, Any]:
-    """Shares right of each attribute (columns generated, reference, coded where there is any, and chance), and Fréchet distances.
-
-    real: all true recordings, for the distances. coded: what the references were asked, and their traces through the codec.
-    """
-    wanted = [pair.made.wanted for pair in pairs]
-    heard = [analyser(pair.made_heard.traces) for pair in pairs]
-    # The reference's own facts: a generated manifest may ask for others, and then the ceiling is still that of the truth.
-    truly = [analyser(pair.true_heard.traces) for pair in pairs]
-    columns: dict[str, Mapping[str, Share]] = {
-        "generated": adherence(wanted, heard),
-        "reference": adherence([pair.true.wanted for pair in pairs], truly),
-    }
-    if coded:
-        columns["coded"] = adherence([asked for asked, _ in coded], [analyser(found) for _, found in coded])
-    columns["chance"] = chance(wanted, heard)
-    made = [pair.made_heard for pair in pairs]
-    distances = {"log-mel": _distances([each.log_mel for each in real], [each.log_mel for each in made])}
-    latents = [[each.latents for each in side if each.latents is not None] for side in (real, made)]
-    if latents[1]:
-        distances["latents"] = _distances(*latents)
-    names = columns["generated"]
-    table = {name: {column: asdict(row[name]) for column, row in columns.items()} for name in names}
-    return {"adherence": table, "frechet": distances, "generated": len(made), "reference": len(real)}
-
-
-def _distances(real: Sequence[Floats], made: Sequence[Floats]) -> dict[str, float]:
-    distance = frechet_distance(np.concatenate(real), np.concatenate(made))
-    return {"generated": distance, "halves of the reference": frechet_distance(*halves(real)) if len(real) > 1 else 0.0}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from solfa.files import write_whole
+from solfa.progress import Bar, duration
 
 if TYPE_CHECKING:
     from solfa.tokenize_audio.work.report import Failure, ShardReport
 
 FILE_SECONDS = 1.0  # between two writes of status.json
-BAR_SECONDS = 0.1
-LINE_SECONDS = 30.0  # between two lines where there is no terminal
 STOPPED = 128  # what a shell adds to the number of the signal that ended a command
 
 
@@ -88,7 +86,7 @@ class Summary:
         return int(bool(self.failed or self.problems or self.halted) or missing > 0)
 
 
-class Status:
+class Status(Bar):
     """Shows events as they come: `with Status(store, files=1000, shards=4) as status: run(job, on_event=status)`.
 
     On a terminal a bar with files, hours of audio, speed, time left and failures; elsewhere the same as a line every half minute.
@@ -96,33 +94,20 @@ class Status:
     """
 
     def __init__(self, name: str, files: int, shards: int, file: Path | None = None) -> None:
-        self.name, self.files, self.shards, self.file = name, files, shards, file
-        self.started = self.shown = time.monotonic()
+        super().__init__(name, files)
+        self.files, self.shards, self.file = files, shards, file
         self.filed = self.started - FILE_SECONDS
         self.state = "running"
         self.before = self.encoded = self.failed = self.shards_done = self.shards_failed = self.left = 0
         self.seconds = 0.0  # of audio, in the shards that this run has finished
         self.under_way: dict[int, tuple[int, float, int]] = {}  # shard -> files, seconds, failed
-        self._bar: Any = None
-        self._row: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
-            from rich.table import Column
-
-            detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True))
-            name = TextColumn("{task.description}", markup=False)
-            self._bar = Progress(name, BarColumn(10), detail, console=Console(stderr=True), transient=True)
-            self._row = self._bar.add_task(self.name, total=max(self.files, 1), detail=self.line())
-            self._bar.start()
         self._write()
-        return self
+        return super().__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        super().__exit__(kind)
         self.state = (
             "failed" if kind or self.shards_failed else "done" if self.shards_done >= self.shards else "stopped"
         )
@@ -146,14 +131,9 @@ class Status:
             self.left += 1
         if event.text:
             self.say(event.text)
-        self._show()
-
-    def say(self, text: str) -> None:
-        """A message of its own line."""
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            print(text, file=sys.stderr, flush=True)
+        self.show(self.numbers()["files_done"], self.line())
+        if time.monotonic() - self.filed >= FILE_SECONDS:
+            self._write()
 
     def numbers(self) -> dict[str, Any]:
         """What `status.json` holds. Audio and speed are of this run; files count those of shards that were done before too."""
@@ -177,9 +157,9 @@ class Status:
             "shards_begun_again": self.left,
         }
 
-    def line(self, numbers: dict[str, Any] | None = None) -> str:
+    def line(self) -> str:
         """The same for a person."""
-        now = numbers or self.numbers()
+        now = self.numbers()
         parts = [f"{now['files_done']}/{self.files} files", f"{now['audio_seconds'] / 3600:.2f} h of audio"]
         parts.append(f"{now['real_time_factor']:.1f}x real time")
         if now["seconds_left"] is not None:
@@ -198,18 +178,6 @@ class Status:
             self.encoded += files
             self.seconds += report.seconds
 
-    def _show(self) -> None:
-        moment = time.monotonic()
-        if self._bar is not None and moment - self.shown >= BAR_SECONDS:
-            self.shown = moment
-            numbers = self.numbers()
-            self._bar.update(self._row, completed=numbers["files_done"], detail=self.line(numbers))
-        elif self._bar is None and moment - self.shown >= LINE_SECONDS:
-            self.shown = moment
-            self.say(f"{self.name}: {self.line()}")
-        if moment - self.filed >= FILE_SECONDS:
-            self._write()
-
     def _write(self) -> None:
         self.filed = time.monotonic()
         if self.file is not None:
@@ -221,13 +189,3 @@ class Status:
 def summary_json(summary: Summary) -> dict[str, Any]:
     """The summary in the types that JSON knows."""
     return {**asdict(summary), "real_time_factor": summary.real_time_factor, "exit_code": summary.exit_code}
-
-
-def duration(seconds: float) -> str:
-    """61 -> "1m01s", 7260 -> "2h01m"."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02d}s"
-    return f"{whole // 3600}h{whole % 3600 // 60:02d}m"

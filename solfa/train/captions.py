@@ -10,8 +10,6 @@ import numpy as np
 
 from solfa.data.composer.instruments import INSTRUMENTS
 from solfa.data.composer.words import tonic_name
-from solfa.data.tables import CAPTIONS as CAPTIONS
-from solfa.data.tables import LISTS as LISTS
 from solfa.data.tables import texts_of
 
 # Fields that are told as "name: value": composed pieces' names beside MusicGen's, then fields that are told as they are called.

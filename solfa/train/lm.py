@@ -10,17 +10,16 @@ from typing import Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from solfa.lm.conditioners.text import ByteText
 from solfa.lm.lora import LoRAConfig, merged, save_adapter
-from solfa.lm.model import Conditions, LMConfig, TokenLM
-from solfa.lm.patterns import NOTHING, make_pattern
+from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.weights.export import save_transformers
 from solfa.train.attributes import AttributeGuesses, classes_of
 from solfa.train.caption_encoder import load_caption_encoder
 from solfa.train.captions import CaptionConfig, Said, draw_caption
+from solfa.train.code_nats import LMBatch, batch_of, code_nats
 from solfa.train.initial_lm import inside, start_lm
 from solfa.train.lm_data import Reading, read_data
 from solfa.train.lm_samples import write_samples
@@ -28,7 +27,6 @@ from solfa.train.prefetch import move
 from solfa.train.task import Loss
 
 VALID_BATCH = 16
-EARLY_SECONDS = 0.5
 GUESS_EVERY = 8  # steps
 
 
@@ -104,17 +102,6 @@ class LMTaskConfig:
         return LMTask(self)
 
 
-@dataclass(frozen=True)
-class LMBatch:
-    """Crops, and their texts as the model's tokens."""
-
-    codes: Tensor  # [B, K, T] int64, NOTHING where a recording is shorter
-    ids: Tensor  # [B, L]
-    mask: Tensor  # [B, L] bool; a row of False is told nothing
-    clap: tuple[Tensor, ...] = ()  # of a model that hears one: vectors [B, width], and which rows have one
-    classes: Tensor | None = None  # [B, attributes], where they are guessed
-
-
 class LMTask:
     """Trains a `TokenLM` by the cross-entropy of each codebook, averaged over the codebooks."""
 
@@ -179,7 +166,7 @@ class LMTask:
         c = self.config
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
         drawn = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
-        batch = self._together([codes for codes, _, _ in drawn], [text for _, text, _ in drawn])
+        batch = batch_of(self.model, [codes for codes, _, _ in drawn], [text for _, text, _ in drawn])
         if self.guesses is None:
             return batch
         return replace(batch, classes=self.guesses.targets([said for _, _, said in drawn]))
@@ -194,19 +181,8 @@ class LMTask:
         text = draw_caption(said, self.config.captions, rng)
         return self.data.codes(index, start, frames), text if told else None, said
 
-    def _together(self, crops: list[np.ndarray], texts: list[str | None]) -> LMBatch:
-        longest = max(crop.shape[1] for crop in crops)
-        codes = torch.full((len(crops), self.model.config.codebooks, longest), NOTHING)
-        for row, crop in zip(codes, crops, strict=True):
-            row[:, : crop.shape[1]] = torch.from_numpy(crop.astype(np.int64))
-        clap = () if self.model.clap is None else self.model.clap.vectors(texts)
-        if self.model.text is None:
-            none = torch.zeros(len(crops), 1, dtype=torch.int64)
-            return LMBatch(codes, none, none.bool(), clap)
-        return LMBatch(codes, *self.model.text.tokenize(texts), clap)
-
     def loss(self, phase: str, batch: LMBatch, step: int) -> Loss:
-        nats, hidden = self._nats(self.model, batch, self.config.early)
+        nats, hidden = code_nats(self.model, batch, self.config.early)
         each, total = nats.detach(), nats.mean()
         logs = {f"ce_{k}": value for k, value in enumerate(each)}
         logs |= {f"ppl_{k}": value.exp() for k, value in enumerate(each)}
@@ -216,25 +192,6 @@ class LMTask:
             guess, _ = self.guesses.loss(hidden[told, ::GUESS_EVERY], batch.classes[told])
             total, logs["guess"] = total + self.config.guess * guess, guess.detach()
         return Loss(total, {**logs})
-
-    def _nats(self, model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tensor, Tensor]:
-        """Mean cross-entropy of the codes of each codebook [K], and the vectors [B, S, D] that they were guessed from."""
-        shape = model.config
-        pattern = make_pattern(shape.pattern, batch.codes.shape[2])
-        targets = pattern.build(batch.codes, NOTHING)[:, :, 1:]  # [B, K, S]
-        sequence = pattern.build(batch.codes.where(batch.codes >= 0, shape.special), shape.special)
-        hidden = model.hidden(sequence[:, :, :-1], _conditions(model, batch))
-        logits = model.head(hidden, sequence[:, :, 1:])  # [B, K, S, N]
-        places = torch.arange(logits.shape[2], device=logits.device)
-        weight = 1 + early * torch.exp(-places / (EARLY_SECONDS * shape.frame_rate))
-        nats = []
-        for k in range(shape.codebooks):
-            each = F.cross_entropy(
-                logits[:, k].transpose(1, 2).float(), targets[:, k], ignore_index=NOTHING, reduction="none"
-            )
-            share = weight * (targets[:, k] != NOTHING)
-            nats.append((each * share).sum() / share.sum())
-        return torch.stack(nats), hidden
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption, and told nothing."""
@@ -255,11 +212,12 @@ class LMTask:
         for start in range(0, total, VALID_BATCH):
             items = range(start, min(start + VALID_BATCH, total))
             said = [self.valid.said(i) for i in items]
-            batch = self._together(
+            batch = batch_of(
+                model,
                 [self.valid.codes(i, 0, self.config.frames) for i in items],
                 [each.texts[0] if told and each.texts else None for each in said],
             )
-            sums += self._nats(model, move(batch, device))[0].cpu() * len(items)
+            sums += code_nats(model, move(batch, device))[0].cpu() * len(items)
         return sums / total
 
     def export(self, model: nn.Module, folder: Path) -> None:
@@ -275,10 +233,3 @@ class LMTask:
             carried = inside(self.config.init)
             assert carried is not None  # checked before training
             save_transformers(merged(model), folder, carried)
-
-
-def _conditions(model: TokenLM, batch: LMBatch) -> Conditions:
-    """What the crops of a batch are told. Models that follow a melody are told of none: the null melody of the released ones."""
-    text = None if model.text is None else model.text(batch.ids, batch.mask)
-    melody = None if model.melody is None else model.melody.features([None] * len(batch.codes))
-    return model.fuse(text, melody, model.clap(*batch.clap) if model.clap is not None else None)

@@ -15,23 +15,16 @@ from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
 from solfa.lm.model import TokenLM
 from solfa.lm.patterns import separate
-from solfa.lm.sampling import USUAL, SamplingOptions
+from solfa.lm.sampling import USUAL
 
 
 @torch.no_grad()
-def write_samples(
-    model: TokenLM,
-    codec: Codec,
-    prompts: Sequence[str],
-    seconds: float,
-    folder: Path,
-    options: SamplingOptions = USUAL,
-) -> list[Path]:
+def write_samples(model: TokenLM, codec: Codec, prompts: Sequence[str], seconds: float, folder: Path) -> list[Path]:
     """Play each prompt, told and guided, into `folder`/sample-N.wav; prompt N has the seed N. Gives the files."""
     samples = max(1, round(seconds * codec.sample_rate))
-    told = conditions_for(model, prompts, options)
+    told = conditions_for(model, prompts, USUAL)
     frames, seeds = -(-samples // codec.hop), range(len(prompts))
-    codes = generate(model, told, frames, seeds=seeds, options=options)  # [B, K, T]
+    codes = generate(model, told, frames, seeds=seeds, options=USUAL)  # [B, K, T]
     files = []
     for number, (row, prompt) in enumerate(zip(codes.cpu(), prompts, strict=True)):
         files.append(folder / f"sample-{number}.wav")

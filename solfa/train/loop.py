@@ -27,7 +27,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from solfa.tokenize_audio.status import duration
+from solfa.progress import duration
 
 from .config import TrainConfig
 from .distributed import World, join_world

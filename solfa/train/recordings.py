@@ -10,8 +10,6 @@ from pathlib import Path
 from solfa.data.tables import SUFFIXES, audio_of, rows, sidecars, table_in
 from solfa.train.captions import Said, said_of
 
-__all__ = ["HELD_OUT", "SUFFIXES", "Recording", "codes_beside", "find_recordings"]
-
 HELD_OUT = ("valid", "validation", "val", "dev", "test")
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from solfa.data.manifest import NAME, Entry, read_manifest
 from solfa.data.readers import DATASETS, read_dataset
+from solfa.data.tables import SUFFIXES
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Score, score_of_notes
 from solfa.tokenize_audio.store.place import is_store
 from solfa.tokenize_audio.store.store import TokenStore
-from solfa.train.recordings import SUFFIXES, Recording, codes_beside
+from solfa.train.recordings import Recording, codes_beside
 from solfa.train.store_source import StoredItem
 
 MIDI = (".mid", ".midi")

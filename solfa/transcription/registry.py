@@ -25,7 +25,7 @@ class TranscriberEntry:
     sample_rate: int  # Hz
     frame_rate: float  # Hz
     codebooks: int  # that it reads
-    source: str  # codes, latents or trunk
+    source: str  # codes, latents, trunk or sound
     events: bool  # whether it writes events, beside the frame outputs
     licence: str  # of the weights
     bytes: int  # of the weights

@@ -1,6 +1,7 @@
 """`solfa eval generation`: perfect, shuffled and silent generation, and what is refused."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,23 +57,36 @@ def report(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
+def shares(found: dict) -> dict[str, dict]:
+    return {row["attribute"]: row for row in found["adherence"]}
+
+
+def distances(found: dict) -> dict[str, dict]:
+    return {row["embedding"]: row for row in found["distances"]}
+
+
 def test_true_sound_is_as_good_as_the_reference_and_shuffled_sound_is_chance(folders, tmp_path, capsys):
     reference, fit = folders
     found = report(capsys, reference, reference, "--fit", fit)
-    family = found["adherence"]["family"]
-    assert (
-        family["generated"] == family["reference"]
-        and family["generated"]["share"] > 0.8
-        and family["generated"]["n"] == 9
+    family = shares(found)["family"]
+    assert family["generated"] == family["reference"] and family["generated"]["value"] > 0.8 and family["n"] == 9
+    assert family["chance"]["value"] == pytest.approx(1 / 3, abs=0.1) and family["p"] < 0.01
+    assert "density" not in shares(found)  # nobody asked for one
+    near = distances(found)["log-mel"]
+    assert near["frechet"] == pytest.approx(0, abs=1e-6) and near["floor"] > 0 and near["n"] == near["n_reference"] == 9
+    assert found["settings"]["fitted_on"] == 18 and found["label distributions"][0]["label KL"] == pytest.approx(
+        0, abs=1e-4
     )
-    assert family["chance"]["share"] == pytest.approx(1 / 3, abs=0.1)
-    assert found["frechet"]["log-mel"]["generated"] == pytest.approx(0, abs=1e-6)
-    assert found["frechet"]["log-mel"]["halves of the reference"] > 0 and found["settings"]["fitted_on"] == 18
+    first = found["items"][0]
+    assert found["n"] == 9 and first["name"] == "000" and first["files"]["generated"].endswith("000.wav")
+    assert {"family", "tempo ratio", "label KL"} <= first["values"].keys() <= found["definitions"].keys()
+    assert {"adherence", "frechet", "floor", "kernel"} <= found["settings"]["in_tables"].keys()
     rows = entries(9, 1)
     turned = [(entry, samples) for (entry, _), (_, samples) in zip(rows, rows[1:] + rows[:1], strict=True)]
     shuffled = report(capsys, reference, save(tmp_path / "turned", turned), "--fit", fit)
-    assert shuffled["adherence"]["family"]["generated"]["share"] < 0.2
-    assert shuffled["adherence"]["family"]["reference"] == family["reference"]
+    wrong = shares(shuffled)["family"]
+    assert wrong["generated"]["value"] < 0.2 and wrong["reference"] == family["reference"] and wrong["p"] > 0.5
+    assert shuffled["summary"]["label KL"]["value"] > 1
 
 
 def test_several_seeds_of_one_prompt_and_silence(folders, tmp_path, capsys):
@@ -85,18 +99,22 @@ def test_several_seeds_of_one_prompt_and_silence(folders, tmp_path, capsys):
             )
             rows.append((replace(named, attributes={}), samples * (seed == 0)))
     found = report(capsys, reference, save(tmp_path / "seeds", rows), "--fit", fit)
-    assert found["generated"] == 18 and found["reference"] == 9
-    family = found["adherence"]["family"]
-    assert family["generated"]["n"] == 18 and family["generated"]["share"] == family["reference"]["share"] / 2
-    assert found["frechet"]["log-mel"]["generated"] > 1
+    near, family = distances(found)["log-mel"], shares(found)["family"]
+    assert near["n"] == 18 and near["n_reference"] == 9 and near["frechet"] > 1
+    assert family["n"] == 18 and family["generated"]["value"] == family["reference"]["value"] / 2
 
 
 def test_the_table(folders, capsys):
     reference, fit = folders
     assert run(["eval", "generation", reference, reference, "--fit", fit, "--fit-items", "17"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["attribute", "generated", "reference", "chance", "n"]
-    assert any(line.startswith("tempo or octave") for line in lines) and any("log-mel" in line for line in lines)
+    table = lines[lines.index("adherence:") + 1 :]
+    assert table[0].split() == ["attribute", "generated", "reference", "chance", "p", "n"]
+    assert re.match(
+        r"family +1\.000 \[1\.000, 1\.000\]  1\.000 \[1\.000, 1\.000\]  0\.\d+ \[0\.\d+, 0\.\d+\]  0\.00\d+  9$",
+        table[1],
+    )
+    assert any(line.startswith("tempo or octave") for line in table) and any("log-mel" in line for line in table)
 
 
 def test_what_is_refused_and_what_fails(folders, tmp_path, capsys):
@@ -106,6 +124,16 @@ def test_what_is_refused_and_what_fails(folders, tmp_path, capsys):
         ([reference, reference, "--fit", fit, "--fit-items", "0"], 2, "at least 1"),
         ([reference, reference, "--fit", fit, "--fit-items", "9"], 1, "at least 16"),
         ([reference, fit, "--fit", fit], 1, "no reference in"),
+        ([reference, "--fit", fit], 2, "two folders; or --model"),
+        ([reference, reference, "--model", "solfa-music"], 2, "two folders; or --model"),
+        ([reference, reference, "--items", "3"], 2, "--items needs --model"),
+        ([reference, reference, "--overwrite"], 2, "--overwrite needs --model"),
+        ([reference, reference, "--prompts", fit], 2, "--prompts needs --model or --clap"),
+        ([reference, reference, "--clap", str(tmp_path)], 2, f"--clap {tmp_path}: "),
+        ([reference, "--model", str(tmp_path)], 2, f"--model {tmp_path}: "),
+        ([reference, "--model", "solfa-music", "--duration", "0"], 2, "--duration 0"),
+        ([reference, "--model", "solfa-music", "--guidance", "-1"], 2, "--guidance: "),
+        ([reference, "--model", "solfa-music", "--melody"], 2, "solfa-music hears none"),
     ):
         assert run(["eval", "generation", *wrong]) == code
         assert said in capsys.readouterr().err
@@ -114,7 +142,8 @@ def test_what_is_refused_and_what_fails(folders, tmp_path, capsys):
     (tmp_path / "broken/000.wav").write_bytes(b"RIFF")
     assert run(["eval", "generation", reference, broken, "--fit", fit, "--json"]) == 1
     output = capsys.readouterr()
-    assert "000.wav" in output.err and json.loads(output.out)["generated"] == 8
+    found = json.loads(output.out)
+    assert "000.wav" in output.err and found["n"] == 8 and found["failed"] == [f"{broken}/000.wav"]
 
 
 class Muffled:
@@ -131,21 +160,24 @@ class Muffled:
 
 
 def test_analysers_are_fitted_on_the_codecs_sound_too(folders, monkeypatch, capsys):
-    from solfa.cli import eval_generation
+    from solfa.cli import eval_ears
     from solfa.tokenize_audio import adherence
 
     muffled = Muffled()
-    monkeypatch.setattr(eval_generation.load, "codec", lambda name, device: muffled)
-    monkeypatch.setattr(eval_generation.load, "checked_codec", lambda name, device, codebooks=None: Latent())
+    monkeypatch.setattr(eval_ears.load, "codec", lambda name, device: muffled)
+    monkeypatch.setattr(eval_ears.load, "checked_codec", lambda name, device, codebooks=None: Latent())
     monkeypatch.setattr(adherence, "_latents", lambda codec, audio: np.arange(6.0).reshape(3, 2))
     reference, fit = folders
     found = report(capsys, reference, reference, "--fit", fit, "--codec", "muffled", "--codebooks", "1")
     assert found["settings"]["fitted_on"] == 36 and found["settings"]["codebooks"] == 1
-    assert list(found["adherence"]["family"]) == ["generated", "reference", "coded", "chance"]
-    assert found["adherence"]["family"]["coded"]["share"] > 0.8
-    assert found["frechet"]["latents"]["generated"] == pytest.approx(0, abs=1e-6)
+    family = shares(found)["family"]
+    assert list(family) == ["attribute", "generated", "reference", "coded", "chance", "p", "n"]
+    assert family["coded"]["value"] > 0.8
+    assert distances(found)["latents"]["frechet"] == pytest.approx(0, abs=1e-6)
     assert run(["eval", "generation", reference, reference, "--fit", fit, "--codebooks", "1"]) == 2
     assert "needs --codec" in capsys.readouterr().err
+    assert run(["eval", "generation", reference, reference, "--codec", "muffled", "--codebooks", "1"]) == 2
+    assert "needs --fit" in capsys.readouterr().err
 
 
 class Latent:

@@ -10,6 +10,8 @@ from solfa.eval.transcription import note_measures
 from solfa.score.midi import read_midi
 from solfa.score.pedal import pedal_extended
 
+LEAST = 0.8  # of the onsets' F1, which is 0.859 here
+
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -29,6 +31,3 @@ def test_a_recording_and_its_tokens_give_the_same_file(heard: Path) -> None:
     assert app.run(["encode", str(BUNDLED), "-o", tokens]) == 0
     assert app.run(["transcribe", tokens, "-o", str(heard / "tokens.mid"), "--device", "cpu"]) == 0
     assert (heard / "tokens.mid").read_bytes() == (heard / "sound.mid").read_bytes()
-
-
-LEAST = 0.5  # what it reaches stands in its card

@@ -42,8 +42,8 @@ def test_streams_equal_the_whole(tiny_codecs, kind: str, samples: int, most: int
     assert torch.equal(tokens, codes.tokens[0])
     heard = run(codec.stream("decode", books), pieces(tokens, max(1, most // 20), seed))
     assert heard.shape == (codec.channels, codes.lengths[0] * codec.hop)
-    # Sums of other shapes round otherwise, by up to 1.2e-5 as seen; a wrong or missing frame is off by a hundredth and more.
-    torch.testing.assert_close(heard[:, :samples], codec.decode(codes).samples[0], rtol=0, atol=1e-4)
+    # Sums of other shapes round otherwise, by up to 2.3e-5 in 5,000 examples; a wrong or missing frame is off by a hundredth and more.
+    torch.testing.assert_close(heard[:, :samples], codec.decode(codes).samples[0], rtol=0, atol=5e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)

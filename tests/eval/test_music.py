@@ -1,13 +1,17 @@
 """The analysers on sound whose facts are known by construction, and on what is no music."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from solfa.eval.music import Facts, facts_of, fit_analyser, traces
+from solfa.eval.music_density import density_features, fit_density
 from solfa.eval.music_family import FAMILIES, family_of, fit_families, timbre
 from solfa.eval.music_key import MODES, default_profiles, fit_profiles, key, pitch_classes
 from solfa.eval.music_logit import fit_logit, softmax
-from solfa.eval.music_rhythm import METRES, default_model, fit_rhythm, rhythm, rhythm_features
+from solfa.eval.music_rhythm import FRAMES, METRES, default_model, envelopes, fit_rhythm, rhythm, rhythm_features
+from solfa.score.note import Note
 
 RATE = 16000
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
@@ -116,6 +120,50 @@ def test_families_are_told_apart_by_their_partials():
     assert len(FAMILIES) == 16 and family_of(0) == "piano" and family_of(73) == "pipe" and family_of(19) == "organ"
 
 
+def test_probabilities_of_families_are_those_of_two_gaussians():
+    rng = np.random.default_rng(0)
+    clips = [(rng.standard_normal(1) + side, name) for side, name in ((-1, "pipe"), (1, "reed")) for _ in range(20000)]
+    found = fit_families(*map(list, zip(*clips, strict=True)))
+    for value in (-2.0, -0.3, 0.0, 1.0):
+        chances = found.probabilities(np.array([value]))
+        assert chances[1] == pytest.approx(1 / (1 + np.exp(-2 * value)), abs=0.02) and chances.sum() == pytest.approx(1)
+        assert found.families[int(chances.argmax())] == found(np.array([value]))
+
+
+def strokes(rate: float, seed: int, seconds: float = 6.0) -> np.ndarray:
+    """Struck chords, `rate` a second, uneven in time and level."""
+    rng = np.random.default_rng(seed)
+    sound = np.zeros(int(seconds * RATE) + RATE, np.float32)
+    for at in (np.arange(int(rate * seconds)) + rng.uniform(0, 0.3, int(rate * seconds))) / rate:
+        chord = sum(tone(60 + pitch, 0.5) for pitch in rng.choice(24, 3, replace=False))
+        start = int(at * RATE)
+        sound[start : start + len(chord)] += rng.uniform(0.4, 1) * chord * np.exp(-np.arange(len(chord)) / RATE / 0.2)
+    return sound[: int(seconds * RATE)]
+
+
+def test_fitted_on_strokes_it_counts_others():
+    def features(rate, seed):
+        return density_features(envelopes(strokes(rate, seed), RATE)[0], FRAMES)
+
+    rates = np.tile(np.geomspace(0.7, 8, 10), 2)
+    found = fit_density([features(rate, i) for i, rate in enumerate(rates)], rates, penalty=1.0)
+    for seed, rate in enumerate((1.0, 2.5, 5.0)):
+        assert found(features(rate, 100 + seed)) == pytest.approx(rate, rel=0.25)
+    quiet = density_features(envelopes(0.01 * strokes(2.5, 101), RATE)[0], FRAMES)
+    assert found(quiet) == pytest.approx(found(features(2.5, 101)), rel=0.02)
+    for wrong in ([], [0.0] * 20, [1.0]):
+        with pytest.raises(ValueError, match="as many of each, above 0"):
+            fit_density([features(1.0, 0)] * 20 if wrong else [], wrong)
+
+
+def test_peaks_are_counted_once_each():
+    rows = np.zeros((1, 400))
+    rows[0, [50, 150, 151, 250, 252]] = 1.2, 0.6, 0.7, 2.0, 1.9  # what is within three frames of a higher one is none
+    found = np.exp(density_features(rows, 100)) - 0.25
+    assert found == pytest.approx([0.75, 0.75, 0.5, 0.25, 0.0, 0.0])
+    assert density_features(np.zeros((4, 400)), 100) is None
+
+
 @pytest.mark.parametrize(
     "samples", [np.zeros(48000), np.ones(1), np.zeros((2, 1)), tone(60, 0.01), np.full(9000, 1e-7)]
 )
@@ -123,7 +171,7 @@ def test_silence_and_a_moment_are_nothing(samples):
     samples = samples.astype(np.float32)
     assert key(samples, RATE) is None and rhythm(samples, RATE) is None and timbre(samples, RATE) is None
     found = traces(samples, RATE)
-    assert found.timbre is None and found.pitch_classes is None and found.rhythm is None
+    assert found.timbre is None and found.pitch_classes is None and found.rhythm is None and found.onsets is None
 
 
 def test_short_sound_has_a_key_but_no_metre():
@@ -131,7 +179,7 @@ def test_short_sound_has_a_key_but_no_metre():
     assert key(sound, RATE).tonic == 0 and rhythm(sound, RATE) is None and timbre(sound, RATE) is not None
     noise = np.random.default_rng(0).standard_normal(RATE * 4).astype(np.float32)
     found = traces(noise, RATE)
-    assert np.isfinite(found.rhythm).all() and np.isfinite(found.timbre).all()
+    assert np.isfinite(found.rhythm).all() and np.isfinite(found.timbre).all() and np.isfinite(found.onsets).all()
 
 
 @pytest.mark.parametrize("wrong", [np.zeros(0), np.zeros((1, 1, 5)), np.array([np.nan]), np.array([np.inf, 0])])
@@ -143,7 +191,11 @@ def test_what_is_no_sound_is_refused(wrong):
 def test_facts_of_a_manifest():
     attributes = {"metre": [6, 8], "mode": "harmonic minor", "tonic": 3, "tempo": 90, "instruments": [{"program": 40}]}
     assert facts_of(attributes) == Facts("strings", 90, 3, "minor", "6/8")
-    assert facts_of({}) == Facts() and facts_of({"metre": [5, 4], "mode": "blues"}) == Facts()
+    assert facts_of({}) == Facts() and facts_of({"metre": [5, 4], "mode": "blues", "density": "thick"}) == Facts()
+    notes = [Note(0.5 * i, 0.5 * i + 0.5, 60) for i in range(8)]
+    assert (
+        facts_of({"density": "dense"}, notes) == Facts(density="dense", onset_rate=2.0) and facts_of({}, ()) == Facts()
+    )
 
 
 def test_an_analyser_is_fitted_on_what_is_known_and_needs_enough_of_it():
@@ -156,6 +208,15 @@ def test_an_analyser_is_fitted_on_what_is_known_and_needs_enough_of_it():
     heard = analyser(examples[5][0])
     assert heard.tonic == 5 and heard.family == "pipe" and heard.metre == "4/4"
     assert analyser(traces(np.zeros(9, np.float32), RATE)) == Facts()
+    wanted = replace(facts[5], density="medium", onset_rate=3.0)
+    assert analyser.onsets is None and heard.onset_rate is None and analyser.listened_for(wanted) == facts[5]
+    told = [(trace, replace(fact, onset_rate=3.0 + i % 2)) for i, (trace, fact) in enumerate(examples)]
+    analyser = fit_analyser(told)
+    assert analyser.listened_for(wanted) == wanted and 2 < analyser(examples[5][0]).onset_rate < 5
+    assert (
+        analyser(examples[5][0]).density == "medium"
+        and replace(analyser(examples[5][0]), density=None, onset_rate=None) == heard
+    )
     with pytest.raises(ValueError, match="at least 16"):
         fit_analyser(examples[:9])
 

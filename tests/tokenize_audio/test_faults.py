@@ -19,6 +19,7 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parent / "faults"))
 import faulty
+import hanging_child
 
 import solfa
 from solfa.codecs.registry import load_codec
@@ -30,7 +31,7 @@ from solfa.tokenize_audio.work.shard import encode_shard
 ENGINES = ["local", "ranks", "ray"]
 KILLS = int(os.environ.get("SOLFA_FAULT_KILLS", "0"))
 FILES, SHARDS = 24, 6
-BAD, POISON = "05-bad.wav", "22-poison.wav"
+BAD, HUNG, POISON = "05-bad.wav", "21-hung.wav", "22-poison.wav"
 LONG = 600.0  # seconds after which a test waits no more: this machine may have other things to do
 pytestmark = pytest.mark.timeout(1200)
 
@@ -76,7 +77,7 @@ class Site:
         rng = np.random.default_rng(0)
         for number in range(FILES):
             self.write(f"{number:02}.wav", 0.2 * rng.standard_normal(1000 + 400 * number))
-        for name in (BAD, POISON):
+        for name in (BAD, HUNG, POISON):
             (self.sources / f"{name[:2]}.wav").unlink()
             (self.sources / name).write_bytes(b"no sound")
 
@@ -125,14 +126,16 @@ class Site:
         return thread
 
     def reference(self) -> dict[str, bytes]:
-        """The store that one process makes which nothing happens to; what killed is no sound there."""
-        poison = (self.sources / POISON).read_bytes()
-        (self.sources / POISON).write_bytes(b"no sound")
+        """The store that one process makes which nothing happens to; what killed, or hung, is no sound there."""
+        before = {name: (self.sources / name).read_bytes() for name in (HUNG, POISON)}
+        for name in before:
+            (self.sources / name).write_bytes(b"no sound")
         store = self.store.with_name("reference")
         job = faulty.look(str(self.sources), str(store), str(self.codec)).job
         for shard in job.shards:
             encode_shard(job, shard.index, load_codec(self.codec))
-        (self.sources / POISON).write_bytes(poison)
+        for name, data in before.items():
+            (self.sources / name).write_bytes(data)
         return contents(store)
 
 
@@ -179,18 +182,22 @@ def test_whatever_is_killed_the_store_ends_with_the_same_bytes(site: Site) -> No
     assert_only_missing_are_called(site, before, lambda: check_full_disk(site))
     assert_only_missing_are_called(site, before, lambda: check_interrupted_once(site))
     before = site.done()
-    assert_only_missing_are_called(site, before, lambda: check_interrupted_twice(site))
-    # A worker is killed, a file kills every worker, another one has changed since it was encoded.
+    for signals in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)):
+        assert_only_missing_are_called(site, before, lambda signals=signals: check_stopped_at_once(site, *signals))  # type: ignore[misc]
+    # A worker is killed, a file kills every worker, one hangs its decoder, another one has changed since it was encoded.
     site.write(POISON, np.full(8000, faulty.POISON))
+    (site.sources / HUNG).write_bytes(hanging_child.HANG)
+    site.order("timeout", 2)
     rng = np.random.default_rng(1)
     site.write("00.wav", 0.2 * rng.standard_normal(2000))
     killer = site.after_steps(1, lambda: os.kill(site.notes("steps")[-1][1], signal.SIGKILL))
     summary = assert_only_missing_are_called(site, before - {0}, lambda: in_two_ranks(site))
     killer.join()
     assert summary.exit_code == 1
-    assert [entry.key for entry in summary.failed] == [BAD, POISON]
-    assert "SIGKILL" in summary.failed[1].reason
-    assert (summary.shards_done, summary.items, summary.elsewhere) == (SHARDS, FILES - 2, 0)
+    assert [entry.key for entry in summary.failed] == [BAD, HUNG, POISON]
+    assert summary.failed[1].reason == "hangs: nothing came out of its decoder for 2 s, 2 times"
+    assert "SIGKILL" in summary.failed[2].reason
+    assert (summary.shards_done, summary.items, summary.elsewhere) == (SHARDS, FILES - 3, 0)
     assert_equal(site.reference(), contents(site.store))
 
 
@@ -214,20 +221,20 @@ def check_interrupted_once(site: Site) -> None:
     wait(lambda: not site.workers())
 
 
-def check_interrupted_twice(site: Site) -> None:
+def check_stopped_at_once(site: Site, *signals: int) -> None:
     """Nothing is finished, and no file is under suspicion."""
 
-    def interrupt() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.5)
-        os.kill(os.getpid(), signal.SIGINT)
+    def stop() -> None:
+        for number in signals:
+            os.kill(os.getpid(), number)
+            time.sleep(0.5)
 
     site.order("pace", 1.0)
-    thread = site.after_steps(1, interrupt)
+    thread = site.after_steps(1, stop)
     summary = site.drive()
     thread.join()
     site.order("pace", 0.15)
-    assert (summary.stopped, summary.exit_code) == (signal.SIGINT, 130)
+    assert (summary.stopped, summary.exit_code) == (signals[0], 128 + signals[0])
     assert site.notes("calls")[-1][0] not in site.done()
     wait(lambda: not site.workers())
     assert not list((site.store / ".work" / "spool").glob("*.attempt"))
@@ -298,6 +305,7 @@ def test_random_kills(site: Site) -> None:
         assert_equal(expected, contents(site.store))
         assert [entry.key for shard in range(SHARDS) for entry in read_manifest(site.store, shard).quarantined] == [
             BAD,
+            HUNG,
             POISON,
         ]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from solfa.tokenize_audio import status
-from solfa.tokenize_audio.status import Event, Status, Summary, duration, summary_json
+from solfa.tokenize_audio.status import Event, Status, Summary, summary_json
 from solfa.tokenize_audio.work.report import Failure, ShardReport
 
 
@@ -121,7 +121,3 @@ def test_the_summary_as_json() -> None:
     shown = json.loads(json.dumps(summary_json(summary)))
     assert shown["failed"] == [{"key": "a", "source": "in/a", "reason": "bad"}]
     assert (shown["real_time_factor"], shown["exit_code"], shown["halted"]) == (3.0, 1, "full")
-
-
-def test_durations() -> None:
-    assert [duration(seconds) for seconds in (59.4, 61, 7260)] == ["59s", "1m01s", "2h01m"]

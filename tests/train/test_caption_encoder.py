@@ -15,6 +15,7 @@ from solfa.lm.model import load_lm
 from solfa.train.attributes import UNKNOWN, AttributeGuesses, classes_of, labels
 from solfa.train.caption_encoder import CaptionEncoderConfig, CaptionEncoderTask, load_caption_encoder
 from solfa.train.captions import CaptionConfig, Said
+from solfa.train.code_nats import code_nats
 from solfa.train.config import TrainConfig
 from solfa.train.lm import LMTask, LMTaskConfig
 from solfa.train.loop import train
@@ -129,8 +130,8 @@ def test_early_steps_weigh_more(lm_config: Callable[..., LMTaskConfig]) -> None:
     task = LMTask(lm_config())
     batch = task.batch(0, 0, 1)
     with torch.no_grad():
-        even, _ = task._nats(task.model, batch)
-        weighted, hidden = task._nats(task.model, batch, early=10.0)
+        even, _ = code_nats(task.model, batch)
+        weighted, hidden = code_nats(task.model, batch, early=10.0)
         logits = task.model.head(hidden, torch.zeros_like(batch.codes[:, :, :0]))[:, 0, :50]  # delay 0: step is frame
     each = torch.nn.functional.cross_entropy(logits.transpose(1, 2), batch.codes[:, 0], reduction="none")
     weight = 1 + 10 * torch.exp(-torch.arange(50) / (0.5 * task.model.config.frame_rate))

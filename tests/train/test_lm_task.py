@@ -18,6 +18,7 @@ from solfa.lm.model import LMConfig, load_lm
 from solfa.lm.patterns import coarse_first, parallel
 from solfa.nn.transformer import TransformerConfig
 from solfa.train.captions import CaptionConfig
+from solfa.train.code_nats import batch_of, code_nats, nats_of_each
 from solfa.train.config import TrainConfig
 from solfa.train.lm import LMTask, LMTaskConfig
 from solfa.train.loop import train
@@ -92,13 +93,18 @@ def test_what_a_short_recording_lacks_takes_no_part(music: Music) -> None:
     items = [(0, 16), (9, 12), (8, 7)]
     crops = [task.data.codes(i, 0, length) for i, length in items]
     with torch.no_grad():
-        whole, _ = task._nats(task.model, task._together(crops, [None, "falling", "rising"]))
+        whole, _ = code_nats(task.model, batch_of(task.model, crops, [None, "falling", "rising"]))
         alone = [
-            task._nats(task.model, task._together([c], [t]))[0]
+            code_nats(task.model, batch_of(task.model, [c], [t]))[0]
             for c, t in zip(crops, [None, "falling", "rising"], strict=True)
         ]
     weighted = sum(length * nats for (_, length), nats in zip(items, alone, strict=True)) / 35
     torch.testing.assert_close(whole, weighted)
+    each = nats_of_each(task.model, crops, [None, "falling", "rising"])
+    np.testing.assert_allclose(each, torch.stack(alone).numpy(), rtol=1e-6)
+    most = task.model.config.crop_frames
+    codes = np.tile(crops[0], (1, most))[:, : most + 9]  # what is beyond the length of training is left out
+    assert (nats_of_each(task.model, [codes], [None]) == nats_of_each(task.model, [codes[:, :most]], [None])).all()
     longer = LMTask(configured(music, frames=400))
     assert longer.batch(0, 0, 1).codes.shape[2] <= 30, "no longer than the longest recording of the batch"
 

@@ -18,7 +18,7 @@ from solfa.train.ema import WeightAverage
 from solfa.train.loop import seed_everything
 from solfa.train.metrics import Meter, read_metrics
 from solfa.train.prefetch import map_tensors, prefetch
-from solfa.train.progress import Progress, duration
+from solfa.train.progress import Progress
 from solfa.train.recipe import load_recipe
 from solfa.train.schedule import learning_rate_factor
 
@@ -289,14 +289,13 @@ def test_map_tensors_reaches_everything() -> None:
 
 
 def test_progress_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 31.0, 31.0, 31.0, 40.0])
+    clock = iter([0.0, 10.0, 10.0, 31.0, 31.0, 40.0, 40.0])
     monkeypatch.setattr("solfa.train.progress.time.monotonic", lambda: next(clock))
     with Progress("toy", 0, 93) as progress:
         progress.logged({"generator/loss": 0.5, "generator/error": 2.0})
         for step in (10, 31, 40):
             progress.step(step)
     assert capsys.readouterr().err == "toy: step 31/93, loss 0.5000, 1.00 steps/s, 1m02s left\n"
-    assert [duration(s) for s in (59.4, 61, 7260)] == ["59s", "1m01s", "2h01m"]
 
 
 @pytest.mark.parametrize(

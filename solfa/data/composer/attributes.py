@@ -10,8 +10,8 @@ from typing import Any
 from solfa.data.composer.genres import GENRES, Genre
 from solfa.data.composer.instruments import INSTRUMENTS, KITS, ROLES, suited
 from solfa.data.composer.theory import METRES, MINOR_MODES, SCALES
+from solfa.score.density import DENSITIES
 
-DENSITIES = ("sparse", "medium", "dense")
 CENTRES = {"low": 56, "mid": 68, "high": 80}  # the pitch that a melody keeps around
 REGISTERS = tuple(CENTRES)
 TEXTURES = (

@@ -10,6 +10,7 @@ from typing import Any
 from solfa.data.composer.attributes import Attributes
 from solfa.data.composer.instruments import KITS
 from solfa.data.composer.theory import SCALES
+from solfa.score.density import density_of, onset_rate
 from solfa.score.note import Note
 from solfa.score.score import Metre, Part, Score
 
@@ -22,7 +23,6 @@ _COUSINS = {"major": ("major", "mixolydian", "lydian"), "minor": ("minor", "harm
 _TRUST = 0.25  # how much worse a written key signature may fit than the best key, and still be believed
 _KEYBOARDS = frozenset((*range(8), *range(16, 24), 46))
 _BASSES = frozenset((*range(32, 40), 43, 58, 87))
-SPARSE, DENSE = 2.0, 6.0  # onsets a second
 LOW, HIGH = 60.0, 74.0  # mean pitch of the melody
 
 
@@ -158,12 +158,8 @@ def _tempo(score: Score, metre: Metre | None) -> int | None:
 
 
 def _density(notes: list[Note]) -> str | None:
-    if not notes:
-        return None
-    onsets = sorted(note.onset for note in notes)
-    distinct = 1 + sum(1 for a, b in pairwise(onsets) if b - a > 0.03)
-    rate = distinct / max(1.0, max(note.offset for note in notes) - onsets[0])
-    return "sparse" if rate < SPARSE else "dense" if rate > DENSE else "medium"
+    rate = onset_rate(notes)
+    return None if rate is None else density_of(rate)
 
 
 def _mean_pitch(part: Part) -> float:

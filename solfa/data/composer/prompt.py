@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from solfa.data.composer.facts import Facts
-from solfa.data.composer.words import listed
+from solfa.data.composer.theory import MINOR_MODES
+from solfa.data.composer.words import GENRE_NOUNS, instrument_names, listed, tonic_name
 
 _NOUNS = ("piece", "tune", "music", "melody", "instrumental")
+_ASKED = ("mood", "genre", "instruments", "tonic", "mode", "metre", "tempo")
 
 
 def prompt(facts: Facts) -> str:
@@ -20,6 +25,20 @@ def prompt(facts: Facts) -> str:
     elif style < 0.6:
         text = text[:1].upper() + text[1:]
     return text + "." if facts.chance(0.1) else text
+
+
+def plain_prompt(attributes: Mapping[str, Any]) -> str | None:
+    """ "playful waltz for violin and piano in G major, 3/4, 140 bpm": the same wording for every piece, so that models can be compared.
+
+    It has the first name of the first two instruments, and of modes whether they are minor. None where one of these facts is not known.
+    """
+    a = attributes
+    if any(a.get(name) in (None, "", (), []) for name in _ASKED) or a["genre"] not in GENRE_NOUNS:
+        return None
+    names = list(dict.fromkeys(instrument_names(voice["program"])[0] for voice in a["instruments"]))
+    players = f"solo {names[0]}" if len(names) == 1 else f"{names[0]} and {names[1]}"
+    key = f"{tonic_name(a['tonic'], a['mode'])} {'minor' if a['mode'] in MINOR_MODES else 'major'}"
+    return f"{a['mood']} {GENRE_NOUNS[a['genre']][0]} for {players} in {key}, {a['metre'][0]}/{a['metre'][1]}, {a['tempo']} bpm"
 
 
 def _running(facts: Facts) -> str:

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from solfa.audio.chroma import PITCH_CLASSES, chroma_filterbank
-from solfa.audio.spectra import stft
+from solfa.audio.chroma import PITCH_CLASSES, dominant_pitch_classes
 from solfa.lm.conditioners.sound import Sound, mono
 
 
@@ -84,8 +83,5 @@ def dominant_chroma(samples: Tensor, config: MelodyConfig) -> Tensor:
         heard = config.frames * config.hop / config.sample_rate
         warnings.warn(f"a melody of {seconds:.1f} s: the first {heard:.1f} s are heard", RuntimeWarning, stacklevel=2)
     samples = samples[: config.samples + config.n_fft]
-    short = max(0, config.n_fft - len(samples))
-    samples = F.pad(samples, (short // 2, short - short // 2))
-    power = stft(samples, config.n_fft, config.hop).abs().square()  # [F, T]
-    strongest = (chroma_filterbank(config.sample_rate, config.n_fft) @ power).argmax(0)
+    strongest = dominant_pitch_classes(samples, config.sample_rate, config.n_fft, config.hop)
     return F.one_hot(strongest, PITCH_CLASSES).float()[: config.frames]

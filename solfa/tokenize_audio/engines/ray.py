@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from solfa.tokenize_audio.work.plan import Plan
     from solfa.tokenize_audio.work.report import Step
 
+CPUS = 1.0  # that an actor takes
 LOOK = 0.2  # seconds between two looks at signals
 ASK = 1.0  # seconds between two questions to an actor how far it is
 PATIENCE = 10.0  # seconds that an actor which is told to stop has to tidy up
@@ -32,27 +33,24 @@ def run(
     on_event: OnEvent = ignore,
     work: str = WORK,
     address: str | None = None,
-    cpus: float = 1.0,
     gpus: float | None = None,
 ) -> Summary:
     """Do what a plan has to do on a Ray cluster, whose machines all see the store and the sources by the same paths.
 
     jobs: actors (0: as many as fit). address: of the cluster, "auto" for the one that runs on this machine; by default the variable
-    RAY_ADDRESS, or else a cluster of this machine alone, for this run. cpus, gpus: what an actor takes, fractions too; of GPUs one
+    RAY_ADDRESS, or else a cluster of this machine alone, for this run. gpus: that an actor takes beside its CPU, fractions too; one
     where the job's device is cuda. An actor that dies is replaced. Ctrl-C as for the local engine. Ray's telemetry is off.
     Raises ValueError, within seconds, for more actors than the cluster has room for, ConnectionError where there is no cluster, and
     ImportError where Ray is not installed.
     """
     if gpus is None:
         gpus = float(plan.job.device.startswith("cuda"))
-    if jobs < 0 or cpus < 0 or gpus < 0 or cpus + gpus == 0:
-        raise ValueError(
-            f"{jobs} actors of {cpus:g} CPUs and {gpus:g} GPUs: none may be below 0, and an actor takes something"
-        )
+    if jobs < 0 or gpus < 0:
+        raise ValueError(f"{jobs} actors of {gpus:g} GPUs: neither may be below 0")
     board = Board(plan, plan.todo, on_event)
     with _cluster(address) as ray:
-        actors = _check_room(ray, board, jobs, cpus, gpus)
-        options = {"num_cpus": cpus, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
+        actors = _check_room(ray, board, jobs, gpus)
+        options = {"num_cpus": CPUS, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
         actor_class = ray.remote(Actor).options(**options)
         with Stop() as stop, contextlib.closing(_Cast(ray, board, actor_class, min(actors, board.open), work)) as cast:
             while (board.open or board.under_way) and not stop.now:
@@ -227,20 +225,20 @@ def _cluster(address: str | None) -> Iterator[Any]:
         ray.shutdown()
 
 
-def _check_room(ray: Any, board: Board, jobs: int, cpus: float, gpus: float) -> int:
+def _check_room(ray: Any, board: Board, jobs: int, gpus: float) -> int:
     """How many actors to start. Ray itself would wait for ever, and say nothing, for room that no machine has."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    room = sum(slots(node, cpus, gpus) for node in nodes)
+    room = sum(slots(node, gpus) for node in nodes)
     total = {name: sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
     has = f"the cluster's {len(nodes)} machines have {total['CPU']:g} CPUs and {total['GPU']:g} GPUs"
     if max(jobs, 1) > room:
-        raise ValueError(f"{max(jobs, 1)} actors of {cpus:g} CPUs and {gpus:g} GPUs: {has}, room for {room}")
-    if slots(ray.available_resources(), cpus, gpus) < min(jobs or room, board.open):
+        raise ValueError(f"{max(jobs, 1)} actors of {CPUS:g} CPU and {gpus:g} GPUs: {has}, room for {room}")
+    if slots(ray.available_resources(), gpus) < min(jobs or room, board.open):
         board.note(f"{has}, some of which are taken: the actors wait for them")
     return jobs or room
 
 
-def slots(resources: dict[str, float], cpus: float, gpus: float) -> int:
-    """How many actors of so many CPUs and GPUs a machine of these resources holds."""
-    wanted = (("CPU", cpus), ("GPU", gpus))
+def slots(resources: dict[str, float], gpus: float) -> int:
+    """How many actors of so many GPUs a machine of these resources holds."""
+    wanted = (("CPU", CPUS), ("GPU", gpus))
     return min(int(resources.get(name, 0.0) / amount + 1e-6) for name, amount in wanted if amount > 0)

@@ -81,6 +81,7 @@ def told(error: BaseException) -> dict[str, Any]:
 
 
 def main(store: str, work: str) -> None:
+    """Load the codec, say ready, and encode the shards that stdin names until it ends; what goes wrong is said, never raised."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no message
     lock = threading.Lock()

@@ -9,7 +9,7 @@ is of; without either `key` does, which beside them is a key such as C major. Ot
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from solfa.tokenize_audio.store.format import Meta, ShardManifest, notes_of, rea
 from solfa.tokenize_audio.store.local_files import LocalFiles
 from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.records import TokenStoreError
-from solfa.tokenize_audio.store.writer import rewrite_meta
+from solfa.tokenize_audio.store.writer import remove_other_tables, rewrite_meta
 
 KEYS = ("id", *AUDIO, "key")  # fields that name the item, the first that is there
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -65,7 +65,7 @@ def annotate(
     read_head(store)
     told = _read_table(path)
     manifests = LocalFiles(store).manifests()
-    _remove_old_tables(store, manifests)
+    remove_other_tables(store, *manifests)
     found = [_matches(store, manifest, told) for manifest in manifests]
     matched = {key for keys in found for key in keys}
     if not matched:
@@ -99,15 +99,6 @@ def _read_table(path: Path) -> dict[str, _Row]:
     if not told:
         raise ValueError(f"{path}: it names no items")
     return told
-
-
-def _remove_old_tables(store: Path, manifests: Sequence[ShardManifest]) -> None:
-    """What a call that was killed left: tables of shards whose manifests name others."""
-    named = {manifest.shard: manifest.meta.name for manifest in manifests}
-    for path in store.glob("*.meta*.parquet"):
-        number = path.name.partition(".")[0]
-        if number.isdigit() and path.name != named.get(int(number), path.name):
-            path.unlink()
 
 
 def _matches(store: Path, manifest: ShardManifest, told: Mapping[str, _Row]) -> list[str]:

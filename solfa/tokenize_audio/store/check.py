@@ -10,10 +10,10 @@ from solfa.tokenize_audio.store.format import ShardManifest, StoreHead, TokenSto
 from solfa.tokenize_audio.store.meta_file import MetaFile
 
 
-def check_shard(folder: str | os.PathLike[str], index: int, head: StoreHead, deep: bool = True) -> tuple[str, ...]:
+def check_shard(folder: str | os.PathLike[str], index: int, head: StoreHead | None) -> tuple[str, ...]:
     """What is wrong with a shard, each a sentence that names the file; empty for one that is whole.
 
-    The manifest, and size and hashes of both files; with `deep` also what is in them: offsets, codes, and rows that make sense.
+    The manifest, and size and hashes of both files; with a head also what is in them: offsets, codes, and rows that make sense.
     """
     folder = Path(folder)
     try:
@@ -26,7 +26,7 @@ def check_shard(folder: str | os.PathLike[str], index: int, head: StoreHead, dee
             record.check(folder / record.name)
         except TokenStoreError as error:
             found.append(str(error))
-    if deep and not found:
+    if head and not found:
         try:
             _check_values(folder, manifest, head)
         except TokenStoreError as error:

@@ -17,11 +17,11 @@ import re
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from solfa.codecs.header_fields import short_text
+from solfa.codecs.header_fields import check_fields, short_text
 from solfa.files import write_whole
 from solfa.tokenize_audio.store.hashes import FileHash, file_record
 from solfa.tokenize_audio.store.meta import Meta, check_key, notes_of
@@ -35,6 +35,9 @@ from solfa.tokenize_audio.store.records import (
     read_small,
     rendered,
 )
+
+if TYPE_CHECKING:
+    from solfa.codecs.codec import Codec
 
 __all__ = [
     "FileHash",
@@ -76,25 +79,6 @@ _MAX_TEXT = {"codec": 256, "weights_hash": 128, "precision": 32}
 _MANIFEST_NAME = re.compile(r"([0-9]{5,9})\.json")
 
 
-class CodecFacts(Protocol):
-    """What a codec says of its codes."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def weights_hash(self) -> str: ...
-    @property
-    def sample_rate(self) -> int: ...
-    @property
-    def channels(self) -> int: ...
-    @property
-    def hop(self) -> int: ...
-    @property
-    def codebooks(self) -> int: ...
-    @property
-    def codebook_size(self) -> int: ...
-
-
 @dataclass(frozen=True)
 class StoreHead:
     """Whose codes a store holds: of the codec and its weights, the first `codebooks` K of them, codes below `codebook_size` N.
@@ -113,27 +97,20 @@ class StoreHead:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        for name, (low, high) in _BOUNDS.items():
-            value = getattr(self, name)
-            if type(value) is not int or not low <= value <= high:
-                raise ValueError(f"{name} must be an integer from {low} to {high}, not {short_text(value)}")
-        for name, longest in _MAX_TEXT.items():
-            value = getattr(self, name)
-            if not isinstance(value, str) or len(value) > longest or not value.isprintable():
-                raise ValueError(f"{name} must be printable text of at most {longest} letters, not {short_text(value)}")
+        check_fields(self, _BOUNDS, _MAX_TEXT)
         if not self.codec:
             raise ValueError("codec must not be empty")
 
     @classmethod
-    def of_codec(cls, codec: CodecFacts, codebooks: int | None = None, precision: str = "float32") -> StoreHead:
+    def of_codec(cls, codec: Codec, codebooks: int | None = None) -> StoreHead:
         """The head of a codec's first `codebooks` (all). ValueError for one of segments: their frames do not follow one another."""
-        if getattr(codec, "segment", None) is not None:
+        if codec.segment is not None:
             raise ValueError(f"{codec.name} codes segment by segment; a store holds frames that follow one another")
         books = codec.codebooks if codebooks is None else codebooks
         if not 1 <= books <= codec.codebooks:
             raise ValueError(f"codebooks must be 1 to {codec.codebooks}, not {short_text(books)}")
         facts = (codec.sample_rate, codec.channels, codec.hop)
-        return cls(codec.name, codec.weights_hash, *facts, books, codec.codebook_size, precision)
+        return cls(codec.name, codec.weights_hash, *facts, books, codec.codebook_size)
 
     @property
     def frame_rate(self) -> float:
@@ -149,7 +126,7 @@ class StoreHead:
         """Frames of a recording of so many samples."""
         return -(-samples // self.hop)
 
-    def check_codec(self, codec: CodecFacts, where: str) -> None:
+    def check_codec(self, codec: Codec, where: str) -> None:
         """TokenStoreError where the codes are not that codec's; a codec may have more codebooks than the store."""
         told = f"{where}: holds codes of {self.codec}"
         if self.weights_hash != codec.weights_hash:

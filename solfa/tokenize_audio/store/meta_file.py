@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from solfa.score.note import Note
@@ -82,24 +81,16 @@ class MetaWriter:
         if len(self._rows) >= GROUP_ROWS or self._letters >= GROUP_LETTERS:
             self._flush()
 
-    def close(self) -> None:
-        try:
-            self._flush()
-        finally:
-            self._writer.close()
-            self._sink.close()
-
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._rows = []
-            self.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        finally:
+            self._writer.close()
+            self._sink.close()
 
     def _flush(self) -> None:
         import pyarrow as pa

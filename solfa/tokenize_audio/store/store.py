@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from solfa.tokenize_audio.store.codes_file import CodesFile
-from solfa.tokenize_audio.store.format import CodecFacts, FileHash, Meta, ShardManifest, StoreHead, TokenStoreError
+from solfa.tokenize_audio.store.format import FileHash, Meta, ShardManifest, StoreHead, TokenStoreError
 from solfa.tokenize_audio.store.local_files import LocalFiles
 from solfa.tokenize_audio.store.meta_file import MetaFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from solfa.codecs.codec import Codec
 
 _OPEN_TABLES = 64  # each keeps a file open
 _CACHED_BYTES = 256 << 20  # of row groups
@@ -45,7 +47,7 @@ class TokenStore:
     codec: refuse codes that are not this codec's. Raises TokenStoreError naming the file and the reason.
     """
 
-    def __init__(self, path: str | os.PathLike[str], verify: bool = False, codec: CodecFacts | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], verify: bool = False, codec: Codec | None = None) -> None:
         self.path, self.verify = os.fspath(path), verify
         self._files = _files(self.path)
         self.head = self._files.head()

@@ -73,7 +73,7 @@ def _head(folder: Path, problems: list[str]) -> StoreHead | None:
 
 def _shard(folder: Path, number: int, head: StoreHead | None, seen: dict[str, int]) -> Iterator[str]:
     """What is wrong with a shard; without a head its hashes alone can be looked at. seen: the shard of each key so far."""
-    found = check_shard(folder, number, head) if head else _hashes(folder, number)
+    found = check_shard(folder, number, head)
     yield from found
     if found:
         return
@@ -82,17 +82,6 @@ def _shard(folder: Path, number: int, head: StoreHead | None, seen: dict[str, in
     for key in table.column("key"):
         if seen.setdefault(key, number) != number:
             yield f"{table.path}: item {key!r} is in shard {seen[key]} too"
-
-
-def _hashes(folder: Path, number: int) -> tuple[str, ...]:
-    found = []
-    try:
-        manifest = read_manifest(folder, number)
-        for record in (manifest.codes, manifest.meta):
-            record.check(folder / record.name)
-    except TokenStoreError as error:
-        found.append(str(error))
-    return tuple(found)
 
 
 def _missing(folder: Path, numbers: list[int]) -> list[str]:

@@ -80,7 +80,7 @@ def write_shard(
     finally:
         for file in (codes, meta, body):
             file.discard()
-    _remove_other_tables(folder, manifest)
+    remove_other_tables(folder, manifest)
     return manifest
 
 
@@ -110,8 +110,16 @@ def rewrite_meta(folder: str | os.PathLike[str], index: int, metas: Iterable[Met
         write_manifest(folder, manifest)
     finally:
         file.discard()
-    _remove_other_tables(folder, manifest)
+    remove_other_tables(folder, manifest)
     return manifest
+
+
+def remove_other_tables(folder: Path, *manifests: ShardManifest) -> None:
+    """Remove tables of these shards that their manifests do not name: the ones before, and what a call that was killed left."""
+    named = {f"{manifest.shard:05d}": manifest.meta.name for manifest in manifests}
+    for path in folder.glob("*.meta*.parquet"):
+        if path.name != named.get(path.name.partition(".")[0], path.name):
+            path.unlink(missing_ok=True)
 
 
 def sweep(folder: str | os.PathLike[str]) -> int:
@@ -166,12 +174,6 @@ def _next_table(manifest: ShardManifest) -> str:
     parts = manifest.meta.name.split(".")
     number = int(parts[2]) + 1 if len(parts) == 4 else 1
     return f"{manifest.shard:05d}.meta.{number}.parquet"
-
-
-def _remove_other_tables(folder: Path, manifest: ShardManifest) -> None:
-    for path in folder.glob(f"{manifest.shard:05d}.meta*.parquet"):
-        if path.name != manifest.meta.name:
-            path.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

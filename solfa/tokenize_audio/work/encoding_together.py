@@ -105,7 +105,7 @@ class _Feed:
     def __init__(self, work: ShardWork, items: Sequence[SourceItem]) -> None:
         self._work = work
         self.long: list[SourceItem] = []
-        count = min(work.job.decoders or min(MOST_DECODERS, os.cpu_count() or 1), len(items))
+        count = min(MOST_DECODERS, os.cpu_count() or 1, len(items))
         good = list(work.with_notes(items))
         self._queue: Queue[Ready | BaseException | None] = Queue(2 * count)
         self._stop = threading.Event()

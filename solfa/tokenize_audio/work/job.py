@@ -47,8 +47,7 @@ class Job:
     """All that a worker needs to know; the recordings of a shard are read by `read_items`.
 
     store: its folder, absolute. codec: what `load_codec` takes; head: what its codes are, codebooks and weights among them. device:
-    where it runs. timeout: seconds within which a file must give something to the decoder. memory: MiB that decoding may take. decoders:
-    decoding processes a worker; 0: one on the CPU, and as many as the cores allow (16 at most) on a GPU.
+    where it runs. timeout: seconds within which a file must give something to the decoder. memory: MiB that decoding may take.
     Raises ValueError for numbers out of range.
     """
 
@@ -58,11 +57,10 @@ class Job:
     device: str = "cpu"
     timeout: float = TIMEOUT
     memory: int = MEMORY
-    decoders: int = 0
     shards: tuple[ShardPlan, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, low, high in (("timeout", 0.1, 86_400), ("memory", 16, 1 << 24), ("decoders", 0, 64)):
+        for name, low, high in (("timeout", 0.1, 86_400), ("memory", 16, 1 << 24)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie between {low} and {high}")
 
@@ -113,11 +111,6 @@ def shard_claim(job: Job, index: int) -> Claim:
 def spool_path(job: Job, index: int) -> Path:
     """Where a shard is made."""
     return job.work / "spool" / f"{index:05d}"
-
-
-def pending(job: Job) -> list[int]:
-    """The shards that are still to be made, by what is there; hashes are not looked at."""
-    return [shard.index for shard in job.shards if not is_done(job.store, shard.index)]
 
 
 def is_done(store: str | os.PathLike[str], index: int) -> bool:

@@ -69,7 +69,6 @@ def plan(
     shard_bytes: int = SHARD_BYTES,
     timeout: float = TIMEOUT,
     memory: int = MEMORY,
-    decoders: int = 0,
     retry: bool = False,
     write: bool = True,
 ) -> Plan:
@@ -87,7 +86,7 @@ def plan(
     head = StoreHead.of_codec(codec, codebooks)
     folder = os.path.abspath(store)
     name = codec_name or codec.name
-    job = Job(folder, name, head, device, timeout, memory, decoders)
+    job = Job(folder, name, head, device, timeout, memory)
     known = _check_store(Path(folder), head)
     given = {item.key: item for item in sources}
     old = dict(_assigned(folder)) if known else {}
@@ -98,7 +97,7 @@ def plan(
     shards |= dict(enumerate(_cut(fresh, shard_items, shard_bytes), max(shards, default=-1) + 1))
     _say_encoders(job, looked)
     sized = tuple(ShardPlan(index, len(items), sum(map(_size, items))) for index, items in sorted(shards.items()))
-    job = Job(folder, name, head, device, timeout, memory, decoders, sized)
+    job = Job(folder, name, head, device, timeout, memory, sized)
     again = {each.index for each in looked if each.changed or each.damaged or each.retried}
     if write:
         _write(job, shards, old, again)

@@ -8,6 +8,7 @@ import pytest
 from solfa.data.composer import words
 from solfa.data.composer.attributes import sample_attributes
 from solfa.data.composer.caption import caption, further_captions
+from solfa.data.composer.prompt import plain_prompt
 from solfa.data.composer.theory import MINOR_MODES
 
 COUNT = 600
@@ -76,3 +77,28 @@ def test_further_captions_are_mostly_prompts_and_a_steady_piece_has_no_rubato():
     texts = further_captions(data, 400, random.Random(1))
     assert sum(f"{data['tempo']}" in text for text in texts) > 0.6 * 400
     assert further_captions(data, 5, random.Random(1)) == texts[:5]
+
+
+def test_the_plain_prompt_has_one_wording():
+    piece = {"mood": "playful", "genre": "waltz", "tonic": 7, "mode": "major", "metre": [3, 4], "tempo": 140}
+    violin, piano = {"program": 40}, {"program": 0}
+    duo = "playful waltz for violin and acoustic grand piano in G major, 3/4, 140 bpm"
+    assert plain_prompt(piece | {"instruments": [violin, piano]}) == duo
+    assert plain_prompt(piece | {"instruments": [violin, violin, piano, {"program": 73}]}) == duo
+    other = piece | {"instruments": [violin], "mode": "phrygian", "tonic": 0}
+    assert plain_prompt(other) == "playful waltz for solo violin in C minor, 3/4, 140 bpm"
+    for unknown in (*({name: None} for name in other), {"instruments": []}, {"genre": "yodel"}):
+        assert plain_prompt(other | unknown) is None
+    assert plain_prompt({}) is None
+
+
+def test_plain_prompts_say_every_fact(prompts):
+    for a, _ in prompts:
+        text = plain_prompt(a.to_dict())
+        assert (text is None) == (not a.instruments)
+        if text is not None:
+            assert f"{a.metre[0]}/{a.metre[1]}, {a.tempo} bpm" in text and text.startswith(f"{a.mood} ")
+            match = KEY.search(text)
+            assert (match[3] == "minor") == (a.mode in MINOR_MODES)
+            sign = {"sharp": 1, "flat": -1}.get((match[2] or "").strip(), 0)
+            assert (NATURAL[match[1].lower()] + sign) % 12 == a.tonic

@@ -13,20 +13,20 @@ from solfa.tokenize_audio.work.plan import Plan
 
 
 @pytest.mark.parametrize(
-    ("machine", "cpus", "gpus", "expected"),
+    ("machine", "gpus", "expected"),
     [
-        ({"CPU": 8.0}, 1.0, 0.0, 8),
-        ({"CPU": 8.0}, 1.0, 1.0, 0),
-        ({"CPU": 8.0, "GPU": 2.0}, 1.0, 0.5, 4),
-        ({"CPU": 3.0, "GPU": 2.0}, 1.0, 0.5, 3),
-        ({"CPU": 1.0}, 0.1, 0.0, 10),
-        ({"CPU": 0.7}, 0.1, 0.0, 7),  # 0.7 / 0.1 is a little less
-        ({"GPU": 1.0}, 0.0, 1.0, 1),
-        ({}, 1.0, 0.0, 0),
+        ({"CPU": 8.0}, 0.0, 8),
+        ({"CPU": 8.0}, 1.0, 0),
+        ({"CPU": 8.0, "GPU": 2.0}, 0.5, 4),
+        ({"CPU": 3.0, "GPU": 2.0}, 0.5, 3),
+        ({"CPU": 8.0, "GPU": 0.7}, 0.1, 7),  # 0.7 / 0.1 is a little less
+        ({"CPU": 0.5}, 0.0, 0),
+        ({"GPU": 1.0}, 1.0, 0),
+        ({}, 0.0, 0),
     ],
 )
-def test_slots(machine: dict[str, float], cpus: float, gpus: float, expected: int) -> None:
-    assert slots(machine, cpus, gpus) == expected
+def test_slots(machine: dict[str, float], gpus: float, expected: int) -> None:
+    assert slots(machine, gpus) == expected
 
 
 def empty_plan(store: Path) -> Plan:
@@ -39,7 +39,7 @@ def test_ray_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
         ray.run(empty_plan(tmp_path))
 
 
-@pytest.mark.parametrize("wrong", [{"jobs": -1}, {"cpus": -1.0}, {"gpus": -0.5}, {"cpus": 0.0}])
+@pytest.mark.parametrize("wrong", [{"jobs": -1}, {"gpus": -0.5}])
 def test_actors_that_cannot_be(tmp_path: Path, wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="actors of"):
         ray.run(empty_plan(tmp_path), **wrong)  # type: ignore[arg-type]

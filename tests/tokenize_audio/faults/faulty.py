@@ -1,8 +1,8 @@
 """What the workers of the fault suite call in place of `encode_shard`: the same, with faults on order; and a driver, to be killed.
 
 What is on order, and what was done, are files in the folder STORE.orders. pace: seconds to wait after every file. limit: bytes that a
-file may have at most, as if the disk were full. calls, steps: a line a call, and a file that was done: `shard process`. A sound of the
-constant POISON kills whoever encodes it.
+file may have at most, as if the disk were full. timeout: seconds that a decoder may be silent. calls, steps: a line a call, and a file
+that was done: `shard process`. A sound of the constant POISON kills whoever encodes it; `hanging_child` says what hangs its decoder.
 """
 
 import os
@@ -19,7 +19,8 @@ from solfa.codecs.codec import Codec
 from solfa.codecs.registry import load_codec
 from solfa.tokenize_audio.engines import local, ranks, ray
 from solfa.tokenize_audio.status import Summary
-from solfa.tokenize_audio.work.job import Job, run_claim
+from solfa.tokenize_audio.work import decode
+from solfa.tokenize_audio.work.job import TIMEOUT, Job, run_claim
 from solfa.tokenize_audio.work.plan import Plan, plan
 from solfa.tokenize_audio.work.report import ShardReport, Step
 from solfa.tokenize_audio.work.shard import encode_shard as real
@@ -38,6 +39,7 @@ def encode_shard(job: Job, index: int, codec: Codec, progress: Callable[[Step], 
     note(folder / "calls", index)
     limit, hard = read(folder / "limit"), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit) if limit else hard, hard))
+    decode.CHILD = "hanging_child"
     codec.encode_parts = deadly(type(codec).encode_parts.__get__(codec))  # type: ignore[method-assign]
 
     def slow(step: Step) -> None:
@@ -72,7 +74,8 @@ def read(path: Path) -> str:
 
 
 def look(sources: str, store: str, codec_folder: str, write: bool = True) -> Plan:
-    return plan(find_sources([sources]), store, load_codec(codec_folder), codec_folder, shard_items=4, write=write)
+    limits = {"shard_items": 4, "timeout": float(read(orders(store) / "timeout") or TIMEOUT)}
+    return plan(find_sources([sources]), store, load_codec(codec_folder), codec_folder, write=write, **limits)  # type: ignore[arg-type]
 
 
 def run(engine: str, planned: Plan, jobs: int, address: str = "", seat: tuple[int, int] = (0, 1)) -> Summary:

@@ -55,14 +55,27 @@ def test_the_picture_shows_the_numbers() -> None:
     root = ElementTree.fromstring(usage_chart(counts, codebook_report(counts), "<store> & co"))
     texts = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert texts[0] == "<store> & co"
-    assert texts[4:] == ["0", "100 %", "64", "1", "25 %", "16"]
-    bars = {kind: [] for kind in ("usage", "perplexity")}  # type: dict[str, list[float]]
+    assert texts[5:] == ["0", "100 %", "6", "64", "1", "25 %", "4", "16"]
+    bars = {kind: [] for kind in ("usage", "entropy", "perplexity")}  # type: dict[str, list[float]]
     for element in root.iter():
         if element.get("class") in bars:
             bars[element.get("class") or ""].append(float(element.get("width") or 0))
-    assert bars["usage"] == pytest.approx([190, 190 / 4], abs=0.1)
-    assert bars["perplexity"] == pytest.approx([190, 190 / 4], abs=0.1)
+    assert bars["usage"] == pytest.approx([150, 150 / 4], abs=0.1)
+    assert bars["entropy"] == pytest.approx([150, 150 * 4 / 6], abs=0.1)
+    assert bars["perplexity"] == pytest.approx([150, 150 / 4], abs=0.1)
     curves = [element.get("points") or "" for element in root.iter() if element.tag.endswith("polyline")]
     heights = [[float(point.split(",")[1]) for point in curve.split()] for curve in curves]
     assert len(set(heights[0])) == 1, "an even codebook is a straight line"
     assert len(set(heights[1])) == 2 and heights[1] == sorted(heights[1]), "a quarter of the codes, then nothing"
+
+
+def test_the_matrix_of_pairs_is_drawn_both_ways_and_within_its_bounds() -> None:
+    counts = np.ones((3, 4), np.int64)
+    shares = {(0, 1): 0.25, (0, 2): -0.1, (1, 2): float("nan")}
+    root = ElementTree.fromstring(usage_chart(counts, codebook_report(counts), "pairs", shares))
+    cells = [(e.get("x"), e.get("y"), e.get("fill-opacity")) for e in root.iter() if e.get("class") == "pair"]
+    assert len(cells) == 4 and {cell[2] for cell in cells} == {"0.250", "0.000"}
+    height = float(root.get("height") or 0)
+    assert all(float(y or 0) + 36 <= height for _, y, _ in cells)
+    (x, y), (mirrored_x, mirrored_y) = [(float(x or 0), float(y or 0)) for x, y, share in cells if share == "0.250"]
+    assert x - mirrored_x == mirrored_y - y == 38

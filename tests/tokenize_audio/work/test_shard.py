@@ -10,7 +10,7 @@ import soundfile
 
 from solfa.codecs.codec import Codec
 from solfa.tokenize_audio.store.format import TokenStoreError, shard_paths
-from solfa.tokenize_audio.work.job import pending, shard_claim
+from solfa.tokenize_audio.work.job import shard_claim
 from solfa.tokenize_audio.work.locks import Locked
 from solfa.tokenize_audio.work.report import Step
 from solfa.tokenize_audio.work.shard import encode_shard
@@ -48,8 +48,9 @@ def test_fewer_codebooks_and_what_is_said(corpus, tmp_path, codec: Codec, planne
 
 
 def test_a_second_run_finds_it_done(corpus, tmp_path, codec: Codec, planned, store_bytes):
-    job = planned(corpus, tmp_path / "store", shard_items=4).job
-    first = [encode_shard(job, index, codec) for index in pending(job)]
+    plan = planned(corpus, tmp_path / "store", shard_items=4)
+    job = plan.job
+    first = [encode_shard(job, index, codec) for index in plan.todo]
     before = store_bytes(job.store)
     again = planned(corpus, tmp_path / "store", shard_items=4)
     assert again.todo == () and again.new == 0 and not again.changed
@@ -215,18 +216,20 @@ def test_a_shard_that_another_is_at(corpus, tmp_path, codec: Codec, planned):
     assert encode_shard(job, 0, codec).items == 6
 
 
-def test_in_batches_of_windows(corpus, tmp_path, seanet_folder, monkeypatch, codes_of):
+@pytest.mark.parametrize("stack", ["codec_folder", "seanet_folder"])
+def test_in_batches_of_windows(corpus, tmp_path, stack, request, monkeypatch, codes_of):
     """What a GPU does, on the CPU."""
     from solfa.codecs.registry import load_codec
     from solfa.tokenize_audio.work import encoding_together, shard
     from solfa.tokenize_audio.work.plan import plan
     from solfa.tokenize_audio.work.sources import find_sources
 
-    other = load_codec(seanet_folder)
+    other = load_codec(request.getfixturevalue(stack))
     (corpus / "bad.wav").write_text("no sound")
     monkeypatch.setattr(encoding_together, "LANES", 4)
     monkeypatch.setattr(encoding_together, "LONGEST", 2.0)
-    job = plan(find_sources([corpus]), tmp_path / "store", other, decoders=2).job
+    monkeypatch.setattr(encoding_together, "MOST_DECODERS", 2)
+    job = plan(find_sources([corpus]), tmp_path / "store", other).job
     calls = []
     monkeypatch.setattr(
         shard, "_encode", lambda work, items: calls.append(encoding_together.encode_together(work, items))
@@ -257,8 +260,9 @@ def test_out_of_memory_on_a_gpu_halves_the_batch(corpus, tmp_path, seanet_folder
 
     monkeypatch.setattr(DeviceBatch, "encode", encode)
     monkeypatch.setattr(encoding_together, "LANES", 4)
+    monkeypatch.setattr(encoding_together, "MOST_DECODERS", 1)
     monkeypatch.setattr(shard, "_encode", encoding_together.encode_together)
-    job = plan(find_sources([corpus]), tmp_path / "store", other, decoders=1).job
+    job = plan(find_sources([corpus]), tmp_path / "store", other).job
     with pytest.warns(UserWarning, match="does not hold 2 files: 1 are encoded at a time"):
         assert encode_shard(job, 0, other).items == 6
     assert len(codes_of(job)) == 6

@@ -1,0 +1,82 @@
+"""How unlikely a model finds codes: the loss that language models are trained by, and by which they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from solfa.lm.model import Conditions, TokenLM
+from solfa.lm.patterns import NOTHING, make_pattern
+from solfa.train.prefetch import move
+
+EARLY_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class LMBatch:
+    """Crops, and their texts as the model's tokens."""
+
+    codes: Tensor  # [B, K, T] int64, NOTHING where a recording is shorter
+    ids: Tensor  # [B, L]
+    mask: Tensor  # [B, L] bool; a row of False is told nothing
+    clap: tuple[Tensor, ...] = ()  # of a model that hears one: vectors [B, width], and which rows have one
+    classes: Tensor | None = None  # [B, attributes], where they are guessed
+
+
+def batch_of(model: TokenLM, crops: Sequence[np.ndarray], texts: Sequence[str | None]) -> LMBatch:
+    """Crops of codes [K, T] as one batch, as long as the longest; a text of None tells nothing."""
+    longest = max(crop.shape[1] for crop in crops)
+    codes = torch.full((len(crops), model.config.codebooks, longest), NOTHING)
+    for row, crop in zip(codes, crops, strict=True):
+        row[:, : crop.shape[1]] = torch.from_numpy(crop.astype(np.int64))
+    clap = () if model.clap is None else model.clap.vectors(texts)
+    if model.text is None:
+        none = torch.zeros(len(crops), 1, dtype=torch.int64)
+        return LMBatch(codes, none, none.bool(), clap)
+    return LMBatch(codes, *model.text.tokenize(texts), clap)
+
+
+def code_nats(model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy (nats) of the codes of each codebook [K], and the vectors [B, S, D] that they were guessed from.
+
+    Every code of the batch counts the same; `early` adds that much weight to the first steps, falling by e every half a second.
+    """
+    shape = model.config
+    pattern = make_pattern(shape.pattern, batch.codes.shape[2])
+    targets = pattern.build(batch.codes, NOTHING)[:, :, 1:]  # [B, K, S]
+    sequence = pattern.build(batch.codes.where(batch.codes >= 0, shape.special), shape.special)
+    hidden = model.hidden(sequence[:, :, :-1], _conditions(model, batch))
+    logits = model.head(hidden, sequence[:, :, 1:])  # [B, K, S, N]
+    places = torch.arange(logits.shape[2], device=logits.device)
+    weight = 1 + early * torch.exp(-places / (EARLY_SECONDS * shape.frame_rate))
+    nats = []
+    for k in range(shape.codebooks):
+        each = F.cross_entropy(
+            logits[:, k].transpose(1, 2).float(), targets[:, k], ignore_index=NOTHING, reduction="none"
+        )
+        share = weight * (targets[:, k] != NOTHING)
+        nats.append((each * share).sum() / share.sum())
+    return torch.stack(nats), hidden
+
+
+@torch.no_grad()
+def nats_of_each(model: TokenLM, codes: Iterable[np.ndarray], texts: Sequence[str | None]) -> NDArray[np.float64]:
+    """`code_nats` of recordings [n, K], each by itself: of its first frames, as many as the model was trained on at once."""
+    found = []
+    for each, text in zip(codes, texts, strict=True):
+        batch = batch_of(model, [each[:, : model.config.crop_frames]], [text])
+        found.append(code_nats(model, move(batch, model.device))[0].double().cpu().numpy())
+    return np.stack(found)
+
+
+def _conditions(model: TokenLM, batch: LMBatch) -> Conditions:
+    """What the crops of a batch are told. Models that follow a melody are told of none: the null melody of the released ones."""
+    text = None if model.text is None else model.text(batch.ids, batch.mask)
+    melody = None if model.melody is None else model.melody.features([None] * len(batch.codes))
+    return model.fuse(text, melody, model.clap(*batch.clap) if model.clap is not None else None)
