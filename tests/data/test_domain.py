@@ -111,6 +111,18 @@ def test_a_steady_piece_keeps_its_tempo():
     assert [round(change.bpm) for change in steady.tempi] == [round(drawn.quarters_per_minute)]
 
 
+def test_bars_begin_at_the_beginning():
+    """Nothing is played before the first downbeat: of the places of a bar counted from 0, notes are strongest and longest on the first."""
+    for seed in range(12):
+        drawn = draw_attributes(Settings(domain=SMALL), Settings(domain=SMALL).presets, random.Random(seed))
+        score, beat = compose(drawn, steady=True), 60 / drawn.tempo
+        weights = [0.0] * (drawn.metre[0] // 3 if drawn.metre[1] == 8 else drawn.metre[0])
+        for note in (note for part in score.parts for note in part.notes):
+            if abs(note.onset / beat - round(note.onset / beat)) < 0.1:
+                weights[round(note.onset / beat) % len(weights)] += note.velocity * (note.offset - note.onset)
+        assert max(weights) == weights[0], (seed, drawn.metre, weights)
+
+
 def test_presets_of_the_settings_are_those_that_accompany_by_default():
     presets = parse_presets("0,40")
     assert Settings().accompanying(presets) == presets
@@ -136,7 +148,7 @@ def test_the_command(tmp_path, capsys):
     assert run(["synth", "-o", str(tmp_path / "a"), "--items", "2", "--seconds", "4", "4.5", *common]) == 0
     for entry in read_manifest(tmp_path / "a/manifest.jsonl"):
         assert entry.attributes["metre"] == [3, 4] and entry.attributes["genre"] in ("waltz", "folk")
-        assert len(entry.extra["captions"]) == 2
+        assert len(entry.extra["captions"]) == 2 and entry.attributes["steady"] is True
     assert run(["synth", "-o", str(tmp_path / "b"), "--genres", "wals"]) == 1
     assert "legal are waltz" in capsys.readouterr().err
     for idle in (["--kind", "sounds", "--genres", "waltz"], ["--from", "x", "--captions", "2"]):
