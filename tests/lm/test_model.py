@@ -95,7 +95,9 @@ def test_step_by_step_as_at_once(name: str, positions: str) -> None:
     sequence = sequence_of(model)
     prefix = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(2))
     steps = sequence.shape[2] - 1
-    added = torch.randn(2, steps - 2, 16, generator=torch.Generator().manual_seed(3))  # nothing is added to the last two
+    added = torch.randn(
+        2, steps - 2, 16, generator=torch.Generator().manual_seed(3)
+    )  # nothing is added to the last two
     added[1] = 0
     told = replace(model.describe(["a text", None]), prefix=prefix, added=added)
     for conditions in (Conditions(), told):
