@@ -4,6 +4,7 @@
     solfa train music:text -o runs/music-text     # the caption encoder learns to read: half an hour
     solfa train music:start -o runs/music-start   # then the model learns how music begins, which is where captions count
     solfa train music -o runs/music               # and then to go on
+    solfa train music:beat -o runs/music-beat     # and to keep the tempo and the metre that it is told
 
 Its domain is chosen so that it is learned: one or two instruments, pieces of about ten seconds, eight leads. How the shipped weights came
 about, in these stages and some that went before, stands in their card.
@@ -12,6 +13,7 @@ about, in these stages and some that went before, stands in their card.
 from dataclasses import replace
 from typing import Any
 
+from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.solfa_music import solfa_music
 from solfa.train.caption_encoder import CaptionEncoderConfig
@@ -41,6 +43,12 @@ _TRAIN = TrainConfig(
 def music() -> Recipe:
     """Crops of five seconds, from the model of `start`; a step takes 3.5 to 4.5 s on one core that has bfloat16."""
     return Recipe(_task(24, 250, init="runs/music-start/model", init_codec=False), replace(_TRAIN, steps=1_500))
+
+
+def beat() -> Recipe:
+    """The model of `music` goes on, told where in the beat and in the bar each step lies."""
+    task = _task(24, 250, init="runs/music/model", init_codec=False, beat=BeatConfig())
+    return Recipe(task, replace(_TRAIN, steps=1_500))
 
 
 def start() -> Recipe:

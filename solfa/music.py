@@ -19,9 +19,10 @@ from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.fits import check_fits
 from solfa.codecs.sides import encode_sides, join_sides
 from solfa.codecs.stream import DecodeStream
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.fast import fast_lm
 from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window_and_stride
-from solfa.lm.guidance import conditions_for, independent
+from solfa.lm.guidance import Beats, beats_of, conditions_for, independent, later
 from solfa.lm.infill import infill
 from solfa.lm.model import Conditions
 from solfa.lm.patterns import interleave, separate
@@ -41,20 +42,24 @@ class Wishes(TypedDict, total=False):
     options: how codes are drawn. melody: a recording whose melody is to be followed, from its beginning and round again, for models that
     hear one. after: a recording to continue: the result begins with it, as the codec plays it, up to its last whole frame. progress:
     called with the frames that are done, and all.
+    beat: tempo and metre, for models that are told one: a grid for all prompts, one each, or None for none. By default, "prompt", they
+    are what each prompt says in numbers (`grid_of`: "140 bpm, 3/4"). Time 0 is the beginning of the whole result, of `after` too.
     """
 
     options: SamplingOptions
     melody: Audio | None
     after: Audio | None
     progress: Progress | None
+    beat: Beats
 
 
 class Tries(TypedDict, total=False):
-    """How a gap is filled. candidates: how many are tried, 1 to 64 (8 by default). options, progress: as in `Wishes`."""
+    """How a gap is filled. candidates: how many are tried, 1 to 64 (8 by default). options, progress, beat: as in `Wishes`."""
 
     candidates: int
     options: SamplingOptions
     progress: Progress | None
+    beat: Beats
 
 
 class TextToMusic:
@@ -125,6 +130,7 @@ class TextToMusic:
         melody: Audio | None = None,
         after: Audio | None = None,
         every: float = 0.5,
+        beat: Beats = "prompt",
     ) -> MusicStream:
         """What `generate` gives, in pieces [1, C, n], each as soon as it is written: their codes are the same.
 
@@ -134,7 +140,9 @@ class TextToMusic:
         """
         if not (math.isfinite(every) and every > 0):
             raise ValueError(f"every is {every}: it must be above 0 (seconds)")
-        writing, far, samples = self._writing(_prompts(prompt), duration, [seed], options, melody, after)
+        prompts = _prompts(prompt)
+        grids = beats_of(self.model.config, prompts, beat)
+        writing, far, samples = self._writing(prompts, duration, [seed], grids, options, melody, after)
         books = self.model.config.codebooks // (2 if self.stereo else 1)
         streams = [self.codec.stream("decode", codebooks=books) for _ in range(2 if self.stereo else 1)]
         frames = max(1, round(every * self.codec.frame_rate))
@@ -178,17 +186,20 @@ class TextToMusic:
         melody: Audio | None = None,
         after: Audio | None = None,
         progress: Progress | None = None,
+        beat: Beats = "prompt",
     ) -> tuple[Tensor, int]:
         """Codes [B, K, T] and how many samples they are of."""
         seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: one for all, or one each")
+        grids = beats_of(self.model.config, prompts, beat)
         one_by_one = len(prompts) > 1 and not independent(self.model.config)
         rows = [[row] for row in range(len(prompts))] if one_by_one else [list(range(len(prompts)))]
         done, tokens = 0, []
         for some in rows:
-            chosen = [prompts[row] for row in some], duration, [seeds[row] for row in some]
-            writing, far, samples = self._writing(*chosen, options, melody, after)
+            told, beats = [prompts[row] for row in some], [grids[row] for row in some]
+            drawn = [seeds[row] for row in some]
+            writing, far, samples = self._writing(told, duration, drawn, beats, options, melody, after)
             for piece in writing:
                 if progress is not None:
                     progress(done + piece.start + piece.codes.shape[2], writing.total * len(rows))
@@ -201,6 +212,7 @@ class TextToMusic:
         prompts: list[str | None],
         duration: float,
         seeds: list[int],
+        grids: list[Grid | None],
         options: SamplingOptions,
         melody: Audio | None,
         after: Audio | None,
@@ -216,10 +228,11 @@ class TextToMusic:
 
         def told(begin: int) -> Conditions:
             heard = None if melody is None else self._melody_from(melody, far.shape[2] + begin)
-            return conditions_for(self.model, prompts, options, heard)
+            beats = later(grids, (far.shape[2] + begin) / self.codec.frame_rate)
+            return conditions_for(self.model, prompts, options, heard, beats)
 
         known = known.expand(len(prompts), -1, -1)
-        conditions = told if melody is not None else told(0)
+        conditions = told if melody is not None or any(grids) else told(0)
         writing = Writing(self.model, conditions, near + frames, seeds, options, known)
         return writing, far, before.shape[2] * self.codec.hop + new
 
@@ -233,6 +246,7 @@ class TextToMusic:
         candidates: int = 8,
         options: SamplingOptions = USUAL,
         progress: Progress | None = None,
+        beat: Beats = "prompt",
     ) -> tuple[Tensor, int]:
         if isinstance(candidates, bool) or not isinstance(candidates, int) or not 1 <= candidates <= CANDIDATES:
             raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
@@ -240,10 +254,16 @@ class TextToMusic:
         before, _ = self.heard(left, whole=True)
         behind, size = self.heard(right, whole=False)
         seeds = [check_seed(seed) + i for i in range(candidates)]
-        conditions = conditions_for(self.model, _prompts(prompt) * candidates, options)
-        found = infill(
-            self.model, conditions, before[0], behind[0], frames, seeds=seeds, options=options, progress=progress
-        )
+        prompts = _prompts(prompt)
+        grids = beats_of(self.model.config, prompts, beat) * candidates
+
+        def told(begin: int) -> Conditions:
+            return conditions_for(
+                self.model, prompts * candidates, options, None, later(grids, begin / self.codec.frame_rate)
+            )
+
+        heard = told if any(grids) else told(0)
+        found = infill(self.model, heard, before[0], behind[0], frames, seeds=seeds, options=options, progress=progress)
         return found.codes[None], (before.shape[2] + frames) * self.codec.hop + size
 
     def _melody_from(self, melody: Audio, frame: int) -> Audio:

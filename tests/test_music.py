@@ -9,8 +9,12 @@ import torch
 import solfa
 from solfa.audio.io import Audio
 from solfa.codecs.codec import Codes
+from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import read_tokens, write_tokens
+from solfa.lm.conditioners.beat import BeatConfig
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.melody import MelodyConfig
+from solfa.lm.fast import fast_lm
 from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
 from solfa.lm.registry import load_lm
@@ -247,3 +251,67 @@ def test_what_does_not_fit_together_is_named(tiny_music: Folders) -> None:
         music.stream("piano", every=0)
     with pytest.raises(ValueError, match="duration is 0"):
         music.stream("piano", 0)  # at once, not at the first piece
+
+
+@pytest.fixture(scope="module")
+def kept(tiny_music: Folders) -> TextToMusic:
+    """A model that is told a beat, and hears it."""
+    codec, lm = tiny_music(beat=BeatConfig())
+    model = load_lm(lm)
+    assert model.beat is not None
+    torch.nn.init.normal_(model.beat.project.weight, generator=torch.Generator().manual_seed(0))
+    return TextToMusic(fast_lm(model), load_codec(codec))
+
+
+def test_a_beat_is_what_the_prompt_says_or_what_is_asked_for(kept: TextToMusic) -> None:
+    def codes(prompt: Any, **more: Any) -> torch.Tensor:
+        return kept.codes(prompt, 0.8, seed=1, options=OPTIONS, **more).tokens  # longer than a window
+
+    waltz = codes("waltz, 140 bpm")
+    assert torch.equal(codes("waltz, 140 bpm", beat=Grid(140, 3)), waltz)
+    assert not torch.equal(codes("waltz, 140 bpm", beat=None), waltz)
+    assert not torch.equal(codes("waltz, 140 bpm", beat=Grid(90, 3)), waltz)
+    assert torch.equal(codes("waltz"), codes("waltz", beat=None))
+    both = codes(["waltz, 140 bpm", "waltz"], beat=[None, Grid(140, 3)])
+    assert torch.equal(both[0], codes("waltz, 140 bpm", beat=None)[0])
+    assert torch.equal(both[1], codes("waltz", beat=Grid(140, 3))[0])
+    whole = kept.generate("waltz, 140 bpm", 0.8, seed=1, options=OPTIONS)
+    for more in ({}, {"beat": Grid(140, 3)}):
+        pieces = list(kept.stream("waltz, 140 bpm", 0.8, seed=1, options=OPTIONS, every=0.1, **more))  # type: ignore[arg-type]
+        torch.testing.assert_close(torch.cat([p.samples for p in pieces], -1), whole.samples, atol=1e-5, rtol=1e-5)
+
+
+def test_a_beat_goes_on_through_windows_and_after_a_recording(
+    kept: TextToMusic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[Grid | None] = []
+    describe = kept.model.describe  # type: ignore[attr-defined]
+
+    def noted(texts: Any, **more: Any) -> Any:
+        heard.append(more["beat"][0])
+        return describe(texts, **more)
+
+    monkeypatch.setattr(kept.model, "describe", noted)
+    kept.codes("x, 150 bpm", 0.8, options=OPTIONS)  # windows of 25 frames, 15 new ones in each
+    assert [grid and grid.first for grid in heard] == [0, pytest.approx(-0.3)]
+    heard.clear()
+    kept.codes("x, 150 bpm", 0.3, after=sound(HOP * 100), options=OPTIONS, beat=Grid(150, first=0.1))
+    near = 10  # frames of the recording that are heard again
+    assert [grid and grid.first for grid in heard[:1]] == [pytest.approx(0.1 - (100 - near) / 50)]
+    heard.clear()
+    left, right = sound(HOP * 60), sound(HOP * 9)
+    kept.infill_codes(left, right, "x, 150 bpm", gap=0.1, candidates=2, options=OPTIONS)
+    near = 25 - 5 - 9  # of a window, less the gap and what follows it
+    assert heard[0] is not None and heard[0].tempo == 150 and heard[0].first == pytest.approx(-(60 - near) / 50)
+    heard.clear()
+    kept.codes("x", 0.8, options=OPTIONS)
+    assert heard == [None], "without a beat all windows are told the same, once"
+
+
+def test_a_model_without_a_beat_says_so(music: TextToMusic) -> None:
+    with pytest.raises(ValueError, match="tiny-lm hears no beat"):
+        music.generate("piano", 0.1, beat=Grid(120))
+    same = music.codes("piano, 90 bpm", 0.2, options=OPTIONS).tokens
+    assert torch.equal(music.codes("piano, 90 bpm", 0.2, options=OPTIONS, beat=None).tokens, same)
+    with pytest.raises(ValueError, match="2 beats for 1 prompts"):
+        music.generate("piano", 0.1, beat=[None, None])

@@ -24,6 +24,8 @@ def generate(
     out: report.OutPath = None,
     duration: float | None = None,
     seed: int = 0,
+    bpm: float | None = None,
+    metre: str | None = None,
     guidance: float = 3.0,
     temperature: float = 1.0,
     top_k: int = 250,
@@ -63,6 +65,11 @@ def generate(
         the model was trained on is written in windows that overlap.
     seed
         Another seed gives another take, 0 to 2^63 - 1. All prompts have the same.
+    bpm
+        Beats a minute that are kept, 20 to 400, dotted quarters in 6/8; for models that are told a beat. By default what the
+        prompt says in numbers: "140 bpm".
+    metre
+        The metre that is kept, 3/4 or 6/8; by default what the prompt says, or else 4/4.
     guidance
         How closely the prompt is followed, 0 to 100: 1 is as the model is, 0 does not hear it.
     temperature
@@ -100,8 +107,8 @@ def generate(
     asked = read_prompts(prompts)
     placed = with_targets(asked, out, format)
     job = _job(
-        duration=duration, seed=seed, continue_from=continue_from, melody=melody, infill=infill, candidates=candidates,
-        stream=stream or out == STDOUT, placed=placed,
+        duration=duration, seed=seed, bpm=bpm, metre=metre, continue_from=continue_from, melody=melody,
+        infill=infill, candidates=candidates, stream=stream or out == STDOUT, placed=placed,
         sampling={"guidance": guidance, "temperature": temperature, "top_k": top_k, "top_p": top_p,
                   "text_guidance": text_guidance},
     )  # fmt: skip
@@ -109,6 +116,8 @@ def generate(
     if not ready:
         return report.DONE
     music = _load(model, codec, precision, report.device(device))
+    if (bpm is not None or metre is not None) and music.model.config.beat is None:
+        raise UsageError(f"--bpm, --metre: {music.model.config.name} is told no beat; say it in the prompt")
     sounds = _read([path for path in (continue_from, melody, *(infill or ())) if path is not None])
     if sounds is None:
         return report.FAILED
@@ -119,6 +128,8 @@ def _job(
     *,
     duration: float | None,
     seed: int,
+    bpm: float | None,
+    metre: str | None,
     continue_from: Path | None,
     melody: Path | None,
     infill: tuple[Path, Path] | None,
@@ -142,12 +153,26 @@ def _job(
         raise UsageError("--stream: only a .wav can be written while it is made")
     if sampling["text_guidance"] is not None and melody is None:
         raise UsageError("--text-guidance: it weighs the prompt against a melody, give one with --melody")
+    _check_beat(placed, bpm, metre)
     try:
         options = SamplingOptions(**sampling)
         check_seed(seed)
     except ValueError as error:
         raise UsageError(f"--{str(error).partition(' ')[0].replace('_', '-')}: {error}") from error
-    return Job(seconds, seed, options, continue_from, melody, infill, candidates, stream)
+    return Job(seconds, seed, options, continue_from, melody, infill, candidates, stream, bpm, metre)
+
+
+def _check_beat(placed: Sequence[Prompt], bpm: float | None, metre: str | None) -> None:
+    """UsageError for a tempo or a metre that cannot be, and for a metre alone where a prompt says no tempo."""
+    from solfa.lm.conditioners.grid import grid_of
+
+    for prompt in placed if (bpm, metre) != (None, None) else ():
+        try:
+            grid = grid_of(prompt.text, bpm, metre)
+        except ValueError as error:
+            raise UsageError(f"{'--metre' if str(error).startswith('metre') else '--bpm'}: {error}") from error
+        if grid is None:
+            raise UsageError(f"--metre {metre}: {prompt.short!r} says no tempo, give one with --bpm")
 
 
 def _not_there(placed: Sequence[Prompt], overwrite: bool) -> list[Prompt]:

@@ -14,13 +14,17 @@ from solfa.cli.prompts import STDOUT, Prompt
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
     from solfa.codecs.codec import Codes
+    from solfa.lm.guidance import Beats
     from solfa.lm.sampling import SamplingOptions
     from solfa.music import TextToMusic
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked for, beside the prompts. continue_from, melody, infill: files, whose sounds are handed over with it."""
+    """What is asked for, beside the prompts. continue_from, melody, infill: files, whose sounds are handed over with it.
+
+    bpm, metre: they stand for what the prompts say of them.
+    """
 
     duration: float  # seconds
     seed: int
@@ -30,6 +34,16 @@ class Job:
     infill: tuple[Path, Path] | None
     candidates: int
     stream: bool
+    bpm: float | None = None
+    metre: str | None = None
+
+    def beat(self, some: "Sequence[Prompt]") -> "Beats":
+        """The beats of some prompts."""
+        from solfa.lm.conditioners.grid import grid_of
+
+        if (self.bpm, self.metre) == (None, None):
+            return "prompt"
+        return [grid_of(prompt.text, self.bpm, self.metre) for prompt in some]
 
 
 @dataclass
@@ -59,14 +73,16 @@ def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[P
 
     if job.infill:
         pair = sounds[job.infill[0]], sounds[job.infill[1]]
-        wishes: dict[str, Any] = {"options": job.options, "progress": progress, "candidates": job.candidates}
+        wishes: dict[str, Any] = {"options": job.options, "progress": progress, "beat": job.beat(some)}
+        wishes["candidates"] = job.candidates
         target = some[0].target
         if target.suffix.lower() == ".solfa":
             _save_codes(target, music.infill_codes(*pair, texts[0], job.duration, job.seed, **wishes), 0, some[0], job)
         else:
             _save_sound(target, music.infill(*pair, texts[0], job.duration, job.seed, **wishes))
     else:
-        wishes = {"options": job.options, "progress": progress, "after": before, "melody": melody}
+        wishes = {"options": job.options, "progress": progress, "beat": job.beat(some)}
+        wishes |= {"after": before, "melody": melody}
         if some[0].target.suffix.lower() == ".solfa":
             codes = music.codes(texts, job.duration, job.seed, **wishes)
             for row, prompt in enumerate(some):
@@ -99,7 +115,8 @@ def _stream(
     from solfa.cli.live_wav import LiveWav
 
     clock = _Clock()
-    pieces = music.stream(prompt.text, job.duration, job.seed, options=job.options, melody=melody, after=before)
+    told: dict[str, Any] = {"options": job.options, "beat": job.beat([prompt]), "melody": melody, "after": before}
+    pieces = music.stream(prompt.text, job.duration, job.seed, **told)
     with _opened(prompt.target) as file:
         wav = LiveWav(file, pieces.sample_rate, pieces.channels, pieces.samples)
         known = pieces.samples / pieces.sample_rate - job.duration  # seconds of the recording that is continued

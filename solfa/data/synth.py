@@ -174,8 +174,9 @@ class ComposedItem:
         score = restrict(compose(attributes, settings.steady), presets, rng)
         # Density and register are requests to the composer: what it made of them is what the caption and the attributes say.
         facts = observed(attributes, score)
-        told = facts | {"steady": True} if settings.steady else facts
-        made = rendered(settings, item_id(index), str(index), score, renderer, rng, caption(told, rng), facts)
+        # One tempo from the first note, on a downbeat at 0, to the last: models that are told a beat learn from such pieces.
+        told = facts | {"steady": True} if len(score.tempi) == 1 else facts
+        made = rendered(settings, item_id(index), str(index), score, renderer, rng, caption(told, rng), told)
         if settings.captions == 1:
             return made
         # A stream of their own: however many there are, the rest of the item stays as it is.

@@ -63,6 +63,10 @@ class StaticWriter:
         shape = (config.layers, 2, rows, config.heads, capacity, size)
         self.past = like.new_zeros(shape)
         self.ahead = torch.arange(capacity, device=like.device)
+        added = conditions.added
+        if added is not None:
+            added = F.pad(added[:, :capacity], (0, 0, 0, max(0, capacity - added.shape[1]))).to(like.dtype)
+        self.added = added
         self.table = (
             sinusoids(self.ahead, config.width).to(like.dtype)
             if config.positions == "sinusoidal"
@@ -77,7 +81,10 @@ class StaticWriter:
     def step(self, heard: int) -> None:
         """Read the column at `place`, write the next, go on. `heard`: how many places attention looks at, more than `place`."""
         column = self.sequence.index_select(2, self.place).repeat(self.ways, 1, 1)
-        hidden = self._hidden(self.model.embed(column).to(self.past.dtype), heard)[:, 0]
+        x = self.model.embed(column).to(self.past.dtype)
+        if self.added is not None:
+            x = x + self.added.index_select(1, self.place)
+        hidden = self._hidden(x, heard)[:, 0]
         self.place.add_(1)
 
         def draw(logits: Tensor, _: int | None) -> Tensor:

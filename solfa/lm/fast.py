@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from solfa.lm.conditioners.beat import Added
 from solfa.lm.model import Conditions, DepthHead, Draw, LMConfig, TokenLM
 from solfa.nn.decoding import AnyDecoder, Past, make_decoder, make_linear
 from solfa.nn.quantized import Precision, checked_precision
@@ -27,10 +28,24 @@ MATRICES = ("transformer", "head")  # of a model, which its inference form has i
 
 
 @dataclass(frozen=True)
-class FastState:
-    """The past of groups of sequences. The sequences of a group are at one place; rows are those of the groups, one after the other."""
+class Group:
+    """The past of sequences that are at one place, how many they are, and what is added to their next columns."""
 
-    groups: tuple[Past | TransformerState, ...]
+    past: Past | TransformerState
+    rows: int
+    added: Added | None = None
+
+    @property
+    def position(self) -> int:
+        """Columns that were read, of the prefix too."""
+        return self.past.position
+
+
+@dataclass(frozen=True)
+class FastState:
+    """The past of groups of sequences; rows are those of the groups, one after the other."""
+
+    groups: tuple[Group, ...]
 
 
 def join(states: Sequence[FastState]) -> FastState:
@@ -84,11 +99,10 @@ class FastLM:
         """As TokenLM.start."""
         prefix = conditions.prefix
         length = 0 if prefix is None else prefix.shape[1]
-        group = self._decoder.start(batch, steps + length, conditions.memory)
-        if prefix is None:
-            return FastState((group,))
-        _, groups = self._advance(prefix.float(), (group,))
-        return FastState(groups)
+        group = Group(self._decoder.start(batch, steps + length, conditions.memory), batch)
+        if prefix is not None:
+            _, (group,) = self._advance(prefix.float(), (group,))
+        return FastState((replace(group, added=None if conditions.added is None else Added(conditions.added)),))
 
     @torch.no_grad()
     def advance(self, columns: Tensor, state: FastState) -> tuple[Tensor, FastState]:
@@ -96,8 +110,23 @@ class FastLM:
         hidden, groups = self._advance(self.embed(columns), state.groups)
         return hidden, FastState(groups)
 
-    def _advance(self, x: Tensor, groups: Sequence[Any]) -> tuple[Tensor, tuple[Any, ...]]:
-        return cast(Callable[..., Any], self._decoder.advance)(x, groups)
+    def _advance(self, x: Tensor, groups: Sequence[Group]) -> tuple[Tensor, tuple[Group, ...]]:
+        if any(group.added is not None for group in groups):
+            x, groups = _with_added(x, groups)
+        hidden, pasts = cast(Callable[..., Any], self._decoder.advance)(x, tuple(group.past for group in groups))
+        return hidden, tuple(replace(group, past=past) for group, past in zip(groups, pasts, strict=True))
+
+
+def _with_added(x: Tensor, groups: Sequence[Group]) -> tuple[Tensor, list[Group]]:
+    """Vectors [B, S, D] of the rows of all groups with what is added to them."""
+    parts, after = [], []
+    for part, group in zip(x.split([group.rows for group in groups]), groups, strict=True):
+        if group.added is not None:
+            part, added = group.added.onto(part)
+            group = replace(group, added=added)
+        parts.append(part)
+        after.append(group)
+    return torch.cat(parts), after
 
 
 class FastHead:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
+from solfa.lm.conditioners.grid import Grid, grid_of
 from solfa.lm.conditioners.sound import Sound
 from solfa.lm.model import Conditions
 from solfa.lm.sampling import USUAL, SamplingOptions
 from solfa.nn.transformer import Memory
 
+Beats = Grid | Sequence[Grid | None] | Literal["prompt"] | None
+
 
 @torch.no_grad()
 def conditions_for(
-    model: Any, texts: Sequence[str | None], options: SamplingOptions = USUAL, melody: Sound | None = None
+    model: Any,
+    texts: Sequence[str | None],
+    options: SamplingOptions = USUAL,
+    melody: Sound | None = None,
+    beat: Sequence[Grid | None] | None = None,
 ) -> Conditions:
-    """What B texts, all with one melody, say to a model, as `Writing` takes it: B rows without guidance, else [condition, null], 2 B rows;
-    with text_guidance [text and melody, melody, null], 3 B rows. None is no text.
+    """What B texts, all with one melody, each with a beat or None, say to a model, as `Writing` takes it: B rows without guidance, else
+    [condition, null], 2 B rows; with text_guidance [text and melody, melody, null], 3 B rows. None is no text.
 
-    A model with a CLAP hears the texts through it too. Raises ValueError for what the model does not hear.
+    A beat goes with its text: rows that do not hear the text have no beat, so guidance sharpens both. A model with a CLAP hears the texts
+    through it too. Raises ValueError for what the model does not hear, and for another number of beats.
     """
     batch, config = len(texts), model.config
     if options.text_guidance is not None and melody is None:
@@ -30,7 +38,9 @@ def conditions_for(
     hears = config.text is not None or config.clap is not None
     if not hears and any(texts):
         raise ValueError(f"{config.name} reads no text")
-    if not hears and config.melody is None and melody is None:
+    if beat is not None and len(beat) != batch:
+        raise ValueError(f"{len(beat)} beats for {batch} texts: one each, or None")
+    if not hears and config.melody is None and melody is None and not any(beat or ()):
         return Conditions()
     # All in one call: where a text stands before the first step, its null row must be as long.
     read = [*texts, None, None] if config.text is not None else [None] * (batch + 2)
@@ -39,6 +49,8 @@ def conditions_for(
         more["melody"] = [melody] * (batch + 1) + [None]
     if config.clap is not None:
         more["clap"] = [*texts, None, None]
+    if beat is not None:
+        more["beat"] = [*beat, None, None]
     found = model.describe(read, **more)
     ways = [list(range(batch))]
     if options.text_guidance is not None:
@@ -48,6 +60,26 @@ def conditions_for(
     return select(found, [row for way in ways for row in way])
 
 
+def beats_of(config: Any, texts: Sequence[str | None], beat: Beats = "prompt") -> list[Grid | None]:
+    """The beat of each text: a grid for all of them, one each, None for none, or "prompt" for what each says, where the model is told it.
+
+    Raises ValueError for another number of grids than texts.
+    """
+    if isinstance(beat, str):
+        if beat != "prompt":
+            raise ValueError(f"beat is {beat!r}: a Grid, one for each prompt, None, or 'prompt' for what prompts say")
+        return [grid_of(text) if text and config.beat is not None else None for text in texts]
+    grids = [beat] * len(texts) if beat is None or isinstance(beat, Grid) else list(beat)
+    if len(grids) != len(texts):
+        raise ValueError(f"{len(grids)} beats for {len(texts)} prompts: one for all, or one each")
+    return grids
+
+
+def later(grids: Sequence[Grid | None], seconds: float) -> list[Grid | None]:
+    """Beats as a window hears them that begins so much later."""
+    return [grid and grid.after(seconds) for grid in grids]
+
+
 def independent(config: Any) -> bool:
     """Whether a text says the same beside longer ones. Where it stands before the first step, or its padding is heard, it does not."""
     return config.fusion != "prepend" and not getattr(config.text, "pad_attended", False)
@@ -55,13 +87,15 @@ def independent(config: Any) -> bool:
 
 def select(conditions: Conditions, rows: Sequence[int]) -> Conditions:
     """The conditions of some rows, in this order."""
-    memory, prefix = conditions.memory, conditions.prefix
+    memory, prefix, added = conditions.memory, conditions.prefix, conditions.added
     if memory is not None:
         index = torch.tensor(rows, device=memory.values.device)
         memory = Memory(memory.values[index], None if memory.mask is None else memory.mask[index])
     if prefix is not None:
         prefix = prefix[torch.tensor(rows, device=prefix.device)]
-    return Conditions(memory, prefix)
+    if added is not None:
+        added = added[torch.tensor(rows, device=added.device)]
+    return Conditions(memory, prefix, added)
 
 
 def ways_of(conditions: Conditions, batch: int, options: SamplingOptions) -> tuple[int, Conditions]:
@@ -70,7 +104,7 @@ def ways_of(conditions: Conditions, batch: int, options: SamplingOptions) -> tup
     Raises ValueError where there are other rows than the options need.
     """
     shapes = [] if conditions.memory is None else [len(conditions.memory.values)]
-    shapes += [] if conditions.prefix is None else [len(conditions.prefix)]
+    shapes += [len(each) for each in (conditions.prefix, conditions.added) if each is not None]
     if not shapes:
         if options.text_guidance is not None:
             raise ValueError("text_guidance needs a melody beside the text: there are no conditions")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window_and_stride
-from solfa.lm.model import Conditions
+from solfa.lm.generate import Decoder, Progress, Told, Writing, context_frames, window_and_stride
 from solfa.lm.patterns import NOTHING
 from solfa.lm.sampling import USUAL, SamplingOptions
 
@@ -30,7 +29,7 @@ class Infilled:
 
 def infill(
     model: Decoder,
-    conditions: Conditions,
+    conditions: Told,
     left: Tensor,
     right: Tensor,
     gap: int,
@@ -44,8 +43,9 @@ def infill(
 ) -> Infilled:
     """Fill `gap` frames between codes left [K, a] and right [K, b], with one candidate a seed, all in one batch.
 
-    conditions: as for `generate`, rows of candidates. judged: frames of the right piece that candidates are judged by; a second of them by
-    default, fewer where it is shorter. Left and right come back as they were. ValueError for codes or numbers that do not fit.
+    conditions: as for `generate`, rows of candidates; a function gives those of the window that begins so many frames after
+    the beginning of the left piece. judged: frames of the right piece that candidates are judged by; a second of them by default, fewer
+    where it is shorter. Left and right come back as they were. ValueError for codes or numbers that do not fit.
     """
     books, config = model.config.codebooks, model.config
     for name, codes in (("left", left), ("right", right)):
@@ -62,10 +62,16 @@ def infill(
     begin = near.shape[1]
     unknown = torch.full((books, gap), NOTHING, device=left.device)
     known = torch.cat([near, unknown, head], 1).expand(len(seeds), -1, -1)
-    writing = Writing(model, conditions, known.shape[2], seeds, options, known, *size, judge_from=begin + gap)
+    told = _later(conditions, left.shape[1] - begin)
+    writing = Writing(model, told, known.shape[2], seeds, options, known, *size, judge_from=begin + gap)
     for piece in writing:
         if progress is not None:
             progress(piece.start + piece.codes.shape[2], writing.total)
     chosen = int(writing.likelihood.argmax())
     filled = writing.codes[chosen, :, begin : begin + gap].to(left.device)
     return Infilled(torch.cat([left, filled, right], 1), tuple(writing.likelihood.tolist()), chosen)
+
+
+def _later(conditions: Told, frames: int) -> Told:
+    """What is told from that frame on, as if it were the first."""
+    return (lambda begin: conditions(frames + begin)) if callable(conditions) else conditions

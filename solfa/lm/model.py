@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,13 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from solfa import checkpoint
+from solfa.lm.conditioners.beat import Added, Beat, BeatConfig
 from solfa.lm.conditioners.clap import Clap, ClapConfig
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.melody import Melody, MelodyConfig
 from solfa.lm.conditioners.memory import joined
 from solfa.lm.conditioners.sound import Sound
 from solfa.lm.conditioners.t5 import FrozenT5
 from solfa.lm.conditioners.text import ByteText, ByteTextConfig, T5Text, T5TextConfig
-from solfa.lm.patterns import PatternConfig, delay
+from solfa.lm.patterns import PatternConfig, delay, make_pattern
 from solfa.nn.transformer import Memory, Transformer, TransformerConfig, TransformerState
 
 KIND = "lm"
@@ -38,7 +40,8 @@ class LMConfig:
     each codebook. depth: a transformer over the codebooks of a step; the pattern must then write all of a step at once (`parallel`).
     text: how captions are read; None for a model without text. crop_frames: the length it was trained on, the longest that it writes
     without a sliding window. fusion: texts are listened to ("cross"), or stand before the first step ("prepend"), as in MusicGen's
-    melody models. melody: it stands before the text. clap: a vector of a text or a sound, listened to.
+    melody models. melody: it stands before the text. clap: a vector of a text or a sound, listened to. beat: where in
+    the beat and the bar each step lies, added to the steps, for patterns that write frame after frame.
     """
 
     name: str
@@ -57,6 +60,7 @@ class LMConfig:
     fusion: Literal["cross", "prepend"] = "cross"
     melody: MelodyConfig | None = None
     clap: ClapConfig | None = None
+    beat: BeatConfig | None = None
 
     def __post_init__(self) -> None:
         for name, most in (("codebooks", 1024), ("codebook_size", 1 << 20), ("crop_frames", 1 << 20), ("channels", 2)):
@@ -68,6 +72,8 @@ class LMConfig:
             raise ValueError(f"fusion is {self.fusion!r}: it must be cross or prepend")
         if not self.transformer.cross and ((self.text and self.fusion == "cross") or self.clap):
             raise ValueError("transformer.cross is False: text and clap could not be listened to")
+        if self.beat is not None and not self.pattern.causal:
+            raise ValueError("beat needs a pattern that writes frame after frame, not one in stages")
         if self.depth is not None:
             if self.depth.cross:
                 raise ValueError("depth.cross is True: the transformer over codebooks has no memory")
@@ -82,10 +88,15 @@ class LMConfig:
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is given beside the codes: `memory` is listened to in every layer, `prefix` [B, P, D] stands before the first step."""
+    """What is given beside the codes: `memory` is listened to in every layer, `prefix` [B, P, D] stands before the first step.
+
+    added: vectors [B, S, D], one for each column from the first (special) one on: what the column is read with says what the step that
+    is written from it is to be. Columns beyond them get nothing.
+    """
 
     memory: Memory | None = None
     prefix: Tensor | None = None
+    added: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,7 @@ class LMState:
     """The past of sequences that are written step by step."""
 
     transformer: TransformerState
+    added: Added | None = None
 
 
 class TokenLM(nn.Module):
@@ -110,6 +122,7 @@ class TokenLM(nn.Module):
         self.text = _text(config.text, width)
         self.melody = Melody(config.melody, width) if config.melody else None
         self.clap = Clap(config.clap, width) if config.clap else None
+        self.beat = Beat(config.beat, width) if config.beat else None
         self.register_buffer("offsets", _offsets(books, size)[:, None], persistent=False)  # [K, 1]
         nn.init.trunc_normal_(self.embedding.weight, 0.0, width**-0.5, -3 * width**-0.5, 3 * width**-0.5)
 
@@ -129,6 +142,8 @@ class TokenLM(nn.Module):
     def hidden(self, steps: Tensor, conditions: Conditions = Conditions()) -> Tensor:
         """What the transformer makes of columns [B, K, S]: [B, S, D]. The trunk that other heads may build on."""
         x = self.embed(steps)
+        if conditions.added is not None:
+            x, _ = Added(conditions.added).onto(x)
         prefix = conditions.prefix
         if prefix is not None:
             x = torch.cat([prefix.to(x.dtype), x], 1)
@@ -142,12 +157,15 @@ class TokenLM(nn.Module):
         state = self.transformer.start(batch, steps + length, conditions.memory)
         if prefix is not None:
             _, state = self.transformer.advance(prefix, state)
-        return LMState(state)
+        return LMState(state, None if conditions.added is None else Added(conditions.added))
 
     def advance(self, columns: Tensor, state: LMState) -> tuple[Tensor, LMState]:
         """The next columns [B, K, S] read; gives the vectors [B, S, D] that the head writes the steps after them from."""
-        hidden, transformer = self.transformer.advance(self.embed(columns), state.transformer)
-        return hidden, replace(state, transformer=transformer)
+        x, added = self.embed(columns), state.added
+        if added is not None:
+            x, added = added.onto(x)
+        hidden, transformer = self.transformer.advance(x, state.transformer)
+        return hidden, LMState(transformer, added)
 
     def describe(
         self,
@@ -155,14 +173,17 @@ class TokenLM(nn.Module):
         *,
         melody: Sequence[Sound | None] | None = None,
         clap: Sequence[str | Sound | None] | None = None,
+        beat: Sequence[Grid | None] | None = None,
     ) -> Conditions:
-        """The conditions of B rows: texts, sounds whose melody is followed, texts or sounds as CLAP hears them; None tells nothing.
+        """The conditions of B rows: texts, sounds whose melody is followed, texts or sounds as CLAP hears them, beats; None tells nothing.
+
+        A grid's time 0 is the first frame that is written; beats are told for as many frames as the model was trained on.
 
         Where text stands before the first step, a row's null condition is as long as its text: describe rows that are guided and their
         null rows in one call. There shorter texts of a batch end in zeros that are heard, as in the released models; this is said.
         Raises ValueError for what the model does not hear, and for other numbers of rows.
         """
-        for name, given in (("melody", melody), ("clap", clap)):
+        for name, given in (("melody", melody), ("clap", clap), ("beat", beat)):
             if given is not None and len(given) != len(texts):
                 raise ValueError(f"{len(given)} rows of {name} for {len(texts)} texts: one each, or None")
             if given is not None and getattr(self, name) is None and any(item is not None for item in given):
@@ -172,7 +193,11 @@ class TokenLM(nn.Module):
         nothing = [None] * len(texts)
         features = None if self.melody is None else self.melody.features(melody or nothing)
         told = None if self.clap is None else self.clap(*self._here(*self.clap.vectors(clap or nothing)))
-        return self.fuse(self._read(texts), features, told)
+        grids = None
+        if self.beat is not None and beat is not None and any(beat):
+            frames = make_pattern(self.config.pattern, self.config.crop_frames).newest
+            grids = self.beat.features(beat, frames, self.config.frame_rate)
+        return self.fuse(self._read(texts), features, told, grids)
 
     def _read(self, texts: Sequence[str | None]) -> Memory | None:
         if self.text is None:
@@ -189,8 +214,15 @@ class TokenLM(nn.Module):
     def _here(self, *tensors: Tensor) -> tuple[Tensor, ...]:
         return tuple(tensor.to(self.device) for tensor in tensors)
 
-    def fuse(self, text: Memory | None = None, melody: Tensor | None = None, clap: Memory | None = None) -> Conditions:
-        """Conditions from what `text` and `clap` gave and from the features [B, F, 12] of melodies: all that the model has of these."""
+    def fuse(
+        self,
+        text: Memory | None = None,
+        melody: Tensor | None = None,
+        clap: Memory | None = None,
+        beat: Tensor | None = None,
+    ) -> Conditions:
+        """Conditions from what `text` and `clap` gave, from the features [B, F, 12] of melodies: all that the model has of these; and from
+        the features [B, S, F] of beats, of a model that has them, or None where no row has a beat."""
         prefix, memories = [], []
         if self.melody is not None:
             assert melody is not None
@@ -202,7 +234,11 @@ class TokenLM(nn.Module):
         if clap is not None:
             memories.append(clap)
         memory = joined(memories) if len(memories) > 1 else next(iter(memories), None)
-        return Conditions(memory, torch.cat(prefix, 1) if prefix else None)
+        added = None
+        if beat is not None:
+            assert self.beat is not None
+            added = self.beat(beat.to(self.device))
+        return Conditions(memory, torch.cat(prefix, 1) if prefix else None, added)
 
     @torch.no_grad()
     def start_from(self, vectors: Sequence[Tensor]) -> None:

@@ -131,6 +131,7 @@ class Pattern:
     config: PatternConfig
     frames: int
     table: Tensor  # [S, K] int64, frames or NOTHING
+    newest: Tensor  # [S] int64: the frame of the least delayed codebook of each step; in the last steps it may be one beyond the end
 
     @property
     def steps(self) -> int:
@@ -186,15 +187,15 @@ def make_pattern(config: PatternConfig, frames: int) -> Pattern:
     """The pattern of `frames` frames (0 or more)."""
     if frames < 0:
         raise ValueError(f"frames is {frames}: it must not be negative")
-    rows: list[list[int]] = []
+    rows: list[tuple[int, list[int]]] = []
     for stage in sorted(set(config.stages)):
         rows += _stage(config, stage, frames)
-    table = torch.tensor(rows, dtype=torch.int64).reshape(-1, config.codebooks)
-    return Pattern(config, frames, table)
+    table = torch.tensor([row for _, row in rows], dtype=torch.int64).reshape(-1, config.codebooks)
+    return Pattern(config, frames, table, torch.tensor([newest for newest, _ in rows], dtype=torch.int64))
 
 
-def _stage(config: PatternConfig, stage: int, frames: int) -> list[list[int]]:
-    """The rows of one stage. At one time the most delayed step comes first: it belongs to the earliest frame."""
+def _stage(config: PatternConfig, stage: int, frames: int) -> list[tuple[int, list[int]]]:
+    """The newest frame and the row of each step of one stage. At one time the most delayed step comes first: its frame is the earliest."""
     books = [k for k in range(config.codebooks) if config.stages[k] == stage]
     groups: dict[int, list[int]] = {}
     for k in books:
@@ -210,5 +211,5 @@ def _stage(config: PatternConfig, stage: int, frames: int) -> list[list[int]]:
             for k in groups[inner]:
                 frame = time - config.delays[k]
                 row[k] = frame if 0 <= frame < frames else NOTHING
-            rows.append(row)
+            rows.append((time - waits[inner], row))
     return rows

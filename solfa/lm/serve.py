@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from solfa.lm.fast import FastHead, FastLM, FastState, join
-from solfa.lm.generate import Piece, Writing
+from solfa.lm.generate import Piece, Told, Writing
 from solfa.lm.model import Conditions, Draw, LMConfig
 from solfa.lm.sampling import USUAL, SamplingOptions
 
@@ -54,7 +54,7 @@ class Batch:
 
     def join(
         self,
-        conditions: Conditions,
+        conditions: Told,
         frames: int | Sequence[int],
         *,
         seeds: Sequence[int],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.model import LMConfig
 from solfa.lm.patterns import delay
 from solfa.nn.transformer import TransformerConfig
 
 
-def solfa_music(name: str = "solfa-music", crop_frames: int = 250) -> LMConfig:
-    """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte."""
+def solfa_music(name: str = "solfa-music", crop_frames: int = 250, beat: BeatConfig | None = None) -> LMConfig:
+    """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte.
+
+    beat: for a model that is told where in the beat and the bar each step lies; the shipped one is not.
+    """
     return LMConfig(
         name,
         codec="solfa-24khz",
@@ -21,4 +25,5 @@ def solfa_music(name: str = "solfa-music", crop_frames: int = 250) -> LMConfig:
         pattern=delay(4),
         text=ByteTextConfig(width=192, layers=2, heads=6, hidden=384),
         crop_frames=crop_frames,
+        beat=beat,
     )

@@ -11,6 +11,7 @@ import numpy as np
 from solfa.data.composer.instruments import INSTRUMENTS
 from solfa.data.composer.words import tonic_name
 from solfa.data.tables import texts_of
+from solfa.lm.conditioners.grid import Grid, grid_in
 
 # Fields that are told as "name: value": composed pieces' names beside MusicGen's, then fields that are told as they are called.
 TOLD = (("tempo", "bpm"), ("genre", "genre"), ("mood", "mood"))
@@ -42,10 +43,15 @@ class CaptionConfig:
 
 @dataclass(frozen=True)
 class Said:
-    """What may be said of a recording: captions, and attributes in words."""
+    """What may be said of a recording: captions, and attributes in words.
+
+    grid: its beat, where tempo and metre are told; it holds from the first frame on only where `steady` says so.
+    """
 
     texts: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
+    grid: Grid | None = None
+    steady: bool = False
 
     def __bool__(self) -> bool:
         return bool(self.texts or self.attributes)
@@ -55,11 +61,22 @@ def said_of(fields: Mapping[str, Any], instruments: bool = False) -> Said:
     """What the fields of a sidecar, a row of a table or an entry of a manifest say; those that are not known say nothing.
 
     Captions: text, description, caption, prompt, or a list named captions, descriptions, texts. Attributes: see `in_words`; they may also
-    stand in an object named attributes.
+    stand in an object named attributes. The beat is that of tempo (bpm) and metre; `downbeat`, seconds, is one of its downbeats, by
+    default the beginning; `steady`: true says that the recording keeps this tempo from its first frame to its last.
     """
     nested = fields.get("attributes")
     attributes = {**fields, **(nested if isinstance(nested, Mapping) else {})}
-    return Said(texts_of(fields), in_words(attributes, instruments))
+    words = in_words(attributes, instruments)
+    grid = _grid(words, attributes.get("downbeat", 0.0))
+    return Said(texts_of(fields), words, grid, grid is not None and attributes.get("steady") is True)
+
+
+def _grid(words: Mapping[str, str], downbeat: Any) -> Grid | None:
+    """The beat of a tempo and a metre that are told in numbers."""
+    try:
+        return grid_in(float(words["bpm"]), words["metre"], float(downbeat))
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def in_words(attributes: Mapping[str, Any], instruments: bool = False) -> dict[str, str]:

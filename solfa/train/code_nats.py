@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.model import Conditions, TokenLM
 from solfa.lm.patterns import NOTHING, make_pattern
 from solfa.train.prefetch import move
@@ -27,19 +28,31 @@ class LMBatch:
     mask: Tensor  # [B, L] bool; a row of False is told nothing
     clap: tuple[Tensor, ...] = ()  # of a model that hears one: vectors [B, width], and which rows have one
     classes: Tensor | None = None  # [B, attributes], where they are guessed
+    beats: Tensor | None = None  # [B, S, F], of a model that is told beats; a row of zeros is told none
 
 
-def batch_of(model: TokenLM, crops: Sequence[np.ndarray], texts: Sequence[str | None]) -> LMBatch:
-    """Crops of codes [K, T] as one batch, as long as the longest; a text of None tells nothing."""
+def batch_of(
+    model: TokenLM,
+    crops: Sequence[np.ndarray],
+    texts: Sequence[str | None],
+    grids: Sequence[Grid | None] | None = None,
+) -> LMBatch:
+    """Crops of codes [K, T] as one batch, as long as the longest; a text of None tells nothing, nor does a grid of None.
+
+    A grid's time 0 is its crop's first frame. Models that are told no beat are told none.
+    """
     longest = max(crop.shape[1] for crop in crops)
     codes = torch.full((len(crops), model.config.codebooks, longest), NOTHING)
     for row, crop in zip(codes, crops, strict=True):
         row[:, : crop.shape[1]] = torch.from_numpy(crop.astype(np.int64))
     clap = () if model.clap is None else model.clap.vectors(texts)
-    if model.text is None:
-        none = torch.zeros(len(crops), 1, dtype=torch.int64)
-        return LMBatch(codes, none, none.bool(), clap)
-    return LMBatch(codes, *model.text.tokenize(texts), clap)
+    none = torch.zeros(len(crops), 1, dtype=torch.int64)
+    ids, mask = (none, none.bool()) if model.text is None else model.text.tokenize(texts)
+    beats = None
+    if model.beat is not None:
+        frames = make_pattern(model.config.pattern, longest).newest
+        beats = model.beat.features(grids or [None] * len(crops), frames, model.config.frame_rate)
+    return LMBatch(codes, ids, mask, clap, beats=beats)
 
 
 def code_nats(model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -79,4 +92,5 @@ def _conditions(model: TokenLM, batch: LMBatch) -> Conditions:
     """What the crops of a batch are told. Models that follow a melody are told of none: the null melody of the released ones."""
     text = None if model.text is None else model.text(batch.ids, batch.mask)
     melody = None if model.melody is None else model.melody.features([None] * len(batch.codes))
-    return model.fuse(text, melody, model.clap(*batch.clap) if model.clap is not None else None)
+    clap = None if model.clap is None else model.clap(*batch.clap)
+    return model.fuse(text, melody, clap, batch.beats)

@@ -10,6 +10,7 @@ from solfa.codecs.fits import check_fits
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.codecs.weights.layouts import of_transformers
+from solfa.lm.conditioners.beat import Beat, BeatConfig
 from solfa.lm.lora import LoRAConfig, add_lora, load_adapter
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.registry import find_lm, load_lm
@@ -35,7 +36,13 @@ class LMStart:
 
 
 def start_lm(
-    shape: LMConfig | None, init: str | None, codec: str | None, init_codec: bool, lora: LoRAConfig, adapter: str | None
+    shape: LMConfig | None,
+    init: str | None,
+    codec: str | None,
+    init_codec: bool,
+    lora: LoRAConfig,
+    adapter: str | None,
+    beat: BeatConfig | None = None,
 ) -> LMStart:
     """The model that `LMTaskConfig` describes. Raises ValueError where neither shape nor init is there, or the codec does not fit."""
     if init is None and shape is None:
@@ -43,6 +50,8 @@ def start_lm(
     if init is None and (lora.rank or adapter):
         raise ValueError("lora without init: adapters need a model that has learned; name one with --task.init")
     model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
+    if beat is not None:
+        _give_beat(model, beat, trained=not (lora.rank or adapter))
     config = model.config
     found = _codec(codec, init, config.codec)
     check_fits(found, config, config.channels)
@@ -59,6 +68,20 @@ def start_lm(
     else:
         model.requires_grad_(True)
     return LMStart(model.train(), found)
+
+
+def _give_beat(model: TokenLM, beat: BeatConfig, trained: bool) -> None:
+    """The model, told beats from now on. ValueError where it is told them in another way, or the new layer would stay at zero."""
+    if model.config.beat == beat:
+        return
+    if model.config.beat is not None:
+        raise ValueError(f"beat is {beat}: {model.config.name} has {model.config.beat} already; leave it out")
+    if not trained:
+        raise ValueError(
+            "beat with adapters: they leave what is new as it is, and it begins at zero; train all weights"
+        )
+    config = replace(model.config, beat=beat)
+    model.config, model.beat = config, Beat(beat, config.transformer.width)
 
 
 def inside(init: str | None) -> CodecInside | None:

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from solfa.lm.conditioners.beat import BeatConfig
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.text import ByteText
 from solfa.lm.lora import LoRAConfig, merged, save_adapter
 from solfa.lm.model import LMConfig, TokenLM
@@ -54,6 +56,11 @@ class LMTaskConfig:
     caption_encoder: the model/ of a run of `caption_encoder` to begin the text's encoder with. freeze_text: leave that encoder as it is.
     early: weight of a crop's first steps, beside 1 for all, falling by e every half a second. guess: weight of an auxiliary loss, the
     attributes of a piece (see `attributes.labels`) told from the vectors of told crops.
+
+    beat: give the model a beat (`LMConfig.beat`) where it has none; its layer begins at zero, so the model goes on as it was. Crops of
+    recordings that keep their tempo (see `captions.said_of`) are told where their beats lie. beat_dropout: the share of told crops that
+    are not, so that prompts without a tempo stay known; what is told no text is told no beat. steady: all recordings with a tempo and a
+    metre keep them from the first frame, a downbeat, for data that do not say so.
     """
 
     model: LMConfig | None = None
@@ -81,6 +88,9 @@ class LMTaskConfig:
     freeze_text: bool = False
     early: float = 0.0
     guess: float = 0.0
+    beat: BeatConfig | None = None
+    beat_dropout: float = 0.1
+    steady: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch", "frames", "valid_items"):
@@ -88,8 +98,9 @@ class LMTaskConfig:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be at least 1")
         if self.hold_out < 2:
             raise ValueError(f"hold_out is {self.hold_out}: it must be at least 2, or nothing is left to train on")
-        if not 0 <= self.condition_dropout <= 1:
-            raise ValueError(f"condition_dropout is {self.condition_dropout}: it must lie in [0, 1]")
+        for name in ("condition_dropout", "beat_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in [0, 1]")
         for name in ("early", "guess"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie between 0 and 1000")
@@ -102,6 +113,16 @@ class LMTaskConfig:
         return LMTask(self)
 
 
+@dataclass(frozen=True)
+class Crop:
+    """Codes [K, at most `frames`], what they are told, and all that is said of their recording."""
+
+    codes: np.ndarray
+    text: str | None
+    said: Said
+    grid: Grid | None
+
+
 class LMTask:
     """Trains a `TokenLM` by the cross-entropy of each codebook, averaged over the codebooks."""
 
@@ -109,7 +130,8 @@ class LMTask:
 
     def __init__(self, config: LMTaskConfig) -> None:
         self.config = config
-        start = start_lm(config.model, config.init, config.codec, config.init_codec, config.lora, config.adapter)
+        how = config.init_codec, config.lora, config.adapter, config.beat
+        start = start_lm(config.model, config.init, config.codec, *how)
         self.model, self.codec = start.model, start.codec
         self.model.transformer.checkpointed = config.checkpointing
         if config.export_as == "transformers" and inside(config.init) is None:
@@ -126,6 +148,12 @@ class LMTask:
             warnings.warn(
                 f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
                 stacklevel=2,
+            )
+        if self.model.beat is not None and not any(
+            self._grid(self.data.said(i)) for i in range(len(self.data.lengths))
+        ):
+            raise ValueError(
+                "beat: no recording tells tempo and metre and is steady; set steady where all keep them from the first frame"
             )
         self._begin_text()
         self.guesses = self._make_guesses() if config.guess else None
@@ -166,20 +194,30 @@ class LMTask:
         c = self.config
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
         drawn = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
-        batch = batch_of(self.model, [codes for codes, _, _ in drawn], [text for _, text, _ in drawn])
+        batch = batch_of(self.model, [c.codes for c in drawn], [c.text for c in drawn], [c.grid for c in drawn])
         if self.guesses is None:
             return batch
-        return replace(batch, classes=self.guesses.targets([said for _, _, said in drawn]))
+        return replace(batch, classes=self.guesses.targets([crop.said for crop in drawn]))
 
-    def _crop(self, rng: np.random.Generator) -> tuple[np.ndarray, str | None, Said]:
-        """Codes [K, at most `frames`], what they are told, and all that is said. Every second of sound is as likely as any other."""
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        """A random crop. Every second of sound is as likely as any other."""
         frames, lengths = self.config.frames, self.data.lengths
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(lengths) - 1)
         start = int(rng.integers(0, max(1, int(lengths[index]) - frames + 1)))
         told = rng.random() >= self.config.condition_dropout
         said = self.data.said(index)
         text = draw_caption(said, self.config.captions, rng)
-        return self.data.codes(index, start, frames), text if told else None, said
+        codes = self.data.codes(index, start, frames)
+        if not told:
+            return Crop(codes, None, said, None)
+        beats = self.model.beat is not None and rng.random() >= self.config.beat_dropout
+        return Crop(codes, text, said, self._grid(said, start) if beats else None)
+
+    def _grid(self, said: Said, start: int = 0) -> Grid | None:
+        """The beat of a crop that begins at a frame, where one is kept."""
+        if said.grid is None or not (said.steady or self.config.steady):
+            return None
+        return said.grid.after(start / self.model.config.frame_rate)
 
     def loss(self, phase: str, batch: LMBatch, step: int) -> Loss:
         nats, hidden = code_nats(self.model, batch, self.config.early)
@@ -194,20 +232,23 @@ class LMTask:
         return Loss(total, {**logs})
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
-        """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption, and told nothing."""
+        """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption and their beat; the mean of
+        both without the beat, and told nothing."""
         assert isinstance(model, TokenLM)
         whole = merged(model)
-        told = self._evaluated(whole, True)
+        told = self._evaluated(whole, text=True, beat=True)
         values = {f"ce_{k}": float(value) for k, value in enumerate(told)}
         values |= {f"ppl_{k}": math.exp(value) for k, value in enumerate(told)}
         values["ce"] = float(told.mean())
         if self._hears:
-            values["ce_untold"] = float(self._evaluated(whole, False).mean())
+            values["ce_untold"] = float(self._evaluated(whole, text=False, beat=False).mean())
+        if whole.beat is not None:
+            values["ce_no_beat"] = float(self._evaluated(whole, text=True, beat=False).mean())
         if self.config.prompts:
             write_samples(whole, self.codec, self.config.prompts, self.config.prompt_seconds, folder)
         return values
 
-    def _evaluated(self, model: TokenLM, told: bool) -> Tensor:
+    def _evaluated(self, model: TokenLM, text: bool, beat: bool) -> Tensor:
         device, sums, total = model.device, torch.zeros(model.config.codebooks), len(self.valid.lengths)
         for start in range(0, total, VALID_BATCH):
             items = range(start, min(start + VALID_BATCH, total))
@@ -215,7 +256,8 @@ class LMTask:
             batch = batch_of(
                 model,
                 [self.valid.codes(i, 0, self.config.frames) for i in items],
-                [each.texts[0] if told and each.texts else None for each in said],
+                [each.texts[0] if text and each.texts else None for each in said],
+                [self._grid(each) if beat else None for each in said],
             )
             sums += code_nats(model, move(batch, device))[0].cpu() * len(items)
         return sums / total

@@ -12,8 +12,8 @@ from solfa.audio.io import Audio, write
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.sides import join_sides
 from solfa.lm.generate import generate
-from solfa.lm.guidance import conditions_for
-from solfa.lm.model import TokenLM
+from solfa.lm.guidance import beats_of, conditions_for, later
+from solfa.lm.model import Conditions, TokenLM
 from solfa.lm.patterns import separate
 from solfa.lm.sampling import USUAL
 
@@ -22,7 +22,11 @@ from solfa.lm.sampling import USUAL
 def write_samples(model: TokenLM, codec: Codec, prompts: Sequence[str], seconds: float, folder: Path) -> list[Path]:
     """Play each prompt, told and guided, into `folder`/sample-N.wav; prompt N has the seed N. Gives the files."""
     samples = max(1, round(seconds * codec.sample_rate))
-    told = conditions_for(model, prompts, USUAL)
+    grids = beats_of(model.config, prompts)
+
+    def told(begin: int) -> Conditions:
+        return conditions_for(model, prompts, USUAL, beat=later(grids, begin / model.config.frame_rate))
+
     frames, seeds = -(-samples // codec.hop), range(len(prompts))
     codes = generate(model, told, frames, seeds=seeds, options=USUAL)  # [B, K, T]
     files = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.data.tables import SUFFIXES, audio_of, rows, sidecars, table_in
@@ -60,7 +60,7 @@ def _sidecars(path: Path, instruments: bool) -> Said:
     """What the files of the same name say: the lines of `.txt`, the fields of `.json`; of both where there are both."""
     lines, fields = sidecars(path)
     said = said_of(fields, instruments)
-    return Said((*lines, *said.texts), said.attributes)
+    return replace(said, texts=(*lines, *said.texts))
 
 
 def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:

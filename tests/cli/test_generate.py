@@ -150,6 +150,32 @@ def test_melody(tiny_music: Folders, run: Run) -> None:
     assert code == 1 and "hears no melody" in err and len(err.splitlines()) == 1
 
 
+def test_a_beat(tiny_music: Folders, run: Run) -> None:
+    import torch
+
+    from solfa.lm.conditioners.beat import BeatConfig
+    from solfa.lm.model import load_lm
+
+    codec, lm = tiny_music(beat=BeatConfig())
+    model = load_lm(lm)
+    torch.nn.init.normal_(model.beat.project.weight, generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr]
+    model.save(lm)
+    place = ["--model", lm, "--codec", codec, "--device", "cpu", "--duration", 0.3]
+    assert run("waltz, 90 bpm", "-o", "a.wav", *place)[0] == 0
+    assert run("waltz, 90 bpm", "-o", "b.wav", "--bpm", 90, "--metre", "3/4", *place)[0] == 0
+    assert run("waltz, 90 bpm", "-o", "c.wav", "--metre", "3/4", "--stream", *place)[0] == 0
+    assert run("waltz, 90 bpm", "-o", "d.wav", "--bpm", 140, *place)[0] == 0
+    assert run("waltz, 90 bpm", "-o", "e.wav", "--metre", "6/8", *place)[0] == 0
+    a, b, c, d, e = (read(f"{name}.wav").samples for name in "abcde")
+    assert torch.equal(a, b) and (a - c).abs().max() < 1e-4
+    assert (a - d).abs().max() > 1e-3 and (a - e).abs().max() > 1e-3
+    run("x, 90 bpm", "-o", "f.wav", "--infill", "a.wav", "b.wav", "--candidates", 2, "--bpm", 100, *place)
+    assert info("f.wav").samples == 7200
+    code, out, err = run("waltz, 90 bpm", "-o", "g.wav", "--bpm", 90)
+    assert code == 2 and out == "" and err.startswith("solfa generate: --bpm, --metre: tiny-lm is told no beat")
+    assert err.splitlines()[1:] == ["Try: solfa generate --help"] and not Path("g.wav").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "arguments"),
     [
@@ -167,6 +193,10 @@ def test_melody(tiny_music: Folders, run: Run) -> None:
         ("--guidance: guidance is -1.0", ["x", "--guidance=-1"]),
         ("--seed: seed is -1", ["x", "--seed=-1"]),
         ("--candidates 0", ["x", "--candidates", "0"]),
+        ("--bpm: tempo is 10.0: beats a minute, 20 to 400", ["x", "--bpm", "10"]),
+        ("--bpm: tempo is nan", ["x", "--bpm", "nan"]),
+        ("--metre: metre is 'three'", ["x", "--metre", "three", "--bpm", "90"]),
+        ("--metre 3/4: 'x' says no tempo, give one with --bpm", ["x", "--metre", "3/4"]),
         ("-o a.mp3", ["x", "-o", "a.mp3"]),
         ("leave one out", ["x", "-o", "a.wav", "--format", "flac"]),
         ("name a folder", ["x", "y", "-o", "a.wav"]),

@@ -111,6 +111,22 @@ def test_a_steady_piece_keeps_its_tempo():
     assert [round(change.bpm) for change in steady.tempi] == [round(drawn.quarters_per_minute)]
 
 
+def test_bars_begin_at_the_beginning():
+    """There are no pickups: counted from 0, notes are longest and loudest where bars begin."""
+    shares = {}
+    for seed in range(40):
+        drawn = draw_attributes(Settings(domain=SMALL), Settings(domain=SMALL).presets, random.Random(seed))
+        score, beat = compose(drawn, steady=True), 60 / drawn.tempo
+        sums = shares.setdefault(drawn.metre, [0.0] * drawn.metre[0])
+        for note in (note for part in score.parts for note in part.notes):
+            place = round(note.onset / beat)
+            sums[place % len(sums)] += (
+                (abs(note.onset / beat - place) < 0.1) * (note.offset - note.onset) * note.velocity
+            )
+    assert set(shares) == {(3, 4), (4, 4)}
+    assert all(first > 1.5 * max(others) for first, *others in shares.values()), shares
+
+
 def test_presets_of_the_settings_are_those_that_accompany_by_default():
     presets = parse_presets("0,40")
     assert Settings().accompanying(presets) == presets
@@ -136,7 +152,7 @@ def test_the_command(tmp_path, capsys):
     assert run(["synth", "-o", str(tmp_path / "a"), "--items", "2", "--seconds", "4", "4.5", *common]) == 0
     for entry in read_manifest(tmp_path / "a/manifest.jsonl"):
         assert entry.attributes["metre"] == [3, 4] and entry.attributes["genre"] in ("waltz", "folk")
-        assert len(entry.extra["captions"]) == 2
+        assert len(entry.extra["captions"]) == 2 and entry.attributes["steady"] is True
     assert run(["synth", "-o", str(tmp_path / "b"), "--genres", "wals"]) == 1
     assert "legal are waltz" in capsys.readouterr().err
     for idle in (["--kind", "sounds", "--genres", "waltz"], ["--from", "x", "--captions", "2"]):

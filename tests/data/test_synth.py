@@ -70,6 +70,7 @@ def test_the_manifest_says_what_is_there(tmp_path):
         assert all(part.program in range(8) if not part.is_drum else part.program == 0 for part in score.parts)
         assert entry.text and entry.soundfont and entry.renderer in ("fluidsynth", "tinysoundfont")
         assert entry.attributes["tonic"] in range(12)
+        assert ("steady" in entry.attributes) == (len(score.tempi) == 1)
         assert len(entry.extra["soundfont_sha256"]) == 64 and entry.extra["effects"]["reverb"] == 0
 
 

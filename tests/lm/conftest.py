@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.patterns import PatternConfig, delay
@@ -16,10 +17,17 @@ MakeLM = Callable[..., TokenLM]
 
 @pytest.fixture(scope="session")
 def make_lm() -> MakeLM:
-    """make_lm(pattern, depth=False, text=True, crop=24, **shape): K codebooks of 32 codes, as many as the pattern has; sharp logits."""
+    """make_lm(pattern, depth=False, text=True, beat=False, crop=24, **shape): K codebooks of 32 codes, as many as the pattern has; sharp
+    logits."""
 
     def make(
-        pattern: PatternConfig | None = None, *, depth: bool = False, text: bool = True, crop: int = 24, **shape: Any
+        pattern: PatternConfig | None = None,
+        *,
+        depth: bool = False,
+        text: bool = True,
+        beat: bool = False,
+        crop: int = 24,
+        **shape: Any,
     ) -> TokenLM:
         pattern = delay(4) if pattern is None else pattern
         config = LMConfig(
@@ -34,6 +42,7 @@ def make_lm() -> MakeLM:
             depth=TransformerConfig(width=8, layers=1, heads=2, cross=False) if depth else None,
             text=ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=64) if text else None,
             crop_frames=crop,
+            beat=BeatConfig() if beat else None,
         )
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -42,6 +51,8 @@ def make_lm() -> MakeLM:
                 for weight in model.parameters():
                     if weight.ndim > 1:
                         weight *= 2  # so that the codes that are heard matter to those that are written
+                if model.beat is not None:
+                    model.beat.project.weight.normal_()
         return model
 
     return make

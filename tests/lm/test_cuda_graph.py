@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from solfa.lm import cuda_graph
+from solfa.lm.conditioners.grid import Grid
 from solfa.lm.cuda_graph import GraphWriter, StaticWriter
 from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
@@ -31,6 +32,17 @@ def test_the_static_step_writes_what_generate_writes(
     conditions, ways = conditions_for(model, ["a", "bc d"], options), 1 if options.guidance == 1 else 2
     expected = generate(model, conditions, 11, seeds=[3, 4], options=options)
     assert torch.equal(StaticWriter(model, conditions, 11, [3, 4], options, ways=ways).write(), expected)
+
+
+def test_beats_are_added(make_lm: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_graph, "LEAST", 8)
+    for crop in (24, 12):  # the table ends before what is added does, and after it
+        model = make_lm(delay(3), beat=True, crop=crop)
+        conditions = conditions_for(model, ["a", "bc d"], beat=[Grid(140, 3), None])
+        expected = generate(model, conditions, 11, seeds=[3, 4])
+        assert torch.equal(StaticWriter(model, conditions, 11, [3, 4], ways=2).write(), expected)
+        other = generate(model, conditions_for(model, ["a", "bc d"]), 11, seeds=[3, 4])
+        assert not torch.equal(other[0], expected[0]) and torch.equal(other[1], expected[1])
 
 
 def test_known_codes_are_kept(make_lm: Make) -> None:

@@ -94,8 +94,12 @@ def test_step_by_step_as_at_once(name: str, positions: str) -> None:
     model = model_of(config(name, positions))
     sequence = sequence_of(model)
     prefix = torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(2))
-    told = replace(model.describe(["a text", None]), prefix=prefix)
     steps = sequence.shape[2] - 1
+    added = torch.randn(
+        2, steps - 2, 16, generator=torch.Generator().manual_seed(3)
+    )  # nothing is added to the last two
+    added[1] = 0
+    told = replace(model.describe(["a text", None]), prefix=prefix, added=added)
     for conditions in (Conditions(), told):
         whole = model(sequence, conditions)
         assert whole.shape == (2, BOOKS, steps, SIZE) and whole.std() > 0.3

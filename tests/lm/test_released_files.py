@@ -24,6 +24,7 @@ from transformers import AutoProcessor, MusicgenForConditionalGeneration, Musicg
 
 from solfa.codecs.weights.layouts import of_transformers
 from solfa.lm import musicgen
+from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.model import TokenLM
 from solfa.lm.patterns import coarse_first, delay, grouped, parallel, partial_flatten, stereo
 from solfa.lm.registry import describe_lm, find_lm, knows, list_lms, load_lm
@@ -384,6 +385,8 @@ def test_what_the_layouts_cannot_hold(folders: dict[str, Path], tmp_path: Path) 
     other = TokenLM(replace(ours.config, pattern=parallel(4)))
     with pytest.raises(ValueError, match="the pattern must be delay"):
         save_transformers(other, tmp_path / "out", codec)
+    with pytest.raises(ValueError, match="beat must be left out"):
+        save_transformers(TokenLM(replace(ours.config, beat=BeatConfig())), tmp_path / "out", codec)
 
 
 # --- names

@@ -89,6 +89,7 @@ def _check(config: LMConfig, fits: bool, otherwise: str) -> None:
         "positions must be sinusoidal": config.transformer.positions == "sinusoidal",
         "text must be read by a T5": isinstance(config.text, T5TextConfig),
         "clap must be left out": config.clap is None,
+        "beat must be left out": config.beat is None,
         "a melody needs text before the first step": (config.melody is not None) == (config.fusion == "prepend"),
         otherwise: fits,
     }
