@@ -12,14 +12,14 @@ from solfa.nn.transformer import TransformerConfig
 def solfa_music(name: str = "solfa-music", crop_frames: int = 250, beat: BeatConfig | None = None) -> LMConfig:
     """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte.
 
-    beat: for a model that is told where in the beat and the bar each step lies; the shipped one is not.
+    beat: for a model that is told where in the beat and the bar each step lies, as the shipped one is in its last stage.
     """
     return LMConfig(
         name,
         codec="solfa-24khz",
         sample_rate=24_000,
         frame_rate=50.0,
-        transformer=TransformerConfig(width=256, layers=8, heads=4),
+        transformer=TransformerConfig(width=256, layers=8, heads=4, positions="rotary"),
         codebooks=4,
         codebook_size=1024,
         pattern=delay(4),
