@@ -60,24 +60,28 @@ class Crew:
 
     def __init__(self) -> None:
         self._jobs: list[SimpleQueue[tuple[Any, Sequence[int], int]]] = []
+        self._done: SimpleQueue[None] = SimpleQueue()
         self._process = os.getpid()
 
     def run(self, function: Any, arguments: Sequence[int], threads: int) -> None:
         if self._process != os.getpid():  # a forked process has none of our threads
-            self._jobs, self._process = [], os.getpid()
+            self._jobs, self._done, self._process = [], SimpleQueue(), os.getpid()
         while len(self._jobs) < threads - 1:
             self._jobs.append(SimpleQueue())
-            about = self._jobs[-1], len(self._jobs)
-            threading.Thread(target=_serve, args=about, name=f"solfa-kernel-{about[1]}", daemon=True).start()
+            about = self._jobs[-1], self._done, len(self._jobs)
+            threading.Thread(target=_serve, args=about, name=f"solfa-kernel-{about[2]}", daemon=True).start()
         for jobs in self._jobs[: threads - 1]:
             jobs.put((function, arguments, threads))
         function(*arguments, 0, threads)
+        for _ in range(threads - 1):  # they have met, but may still be on their way out: their memory must last so long
+            self._done.get()
 
 
-def _serve(jobs: SimpleQueue[tuple[Any, Sequence[int], int]], number: int) -> None:
+def _serve(jobs: SimpleQueue[tuple[Any, Sequence[int], int]], done: SimpleQueue[None], number: int) -> None:
     while True:
         function, arguments, threads = jobs.get()
         function(*arguments, number, threads)
+        done.put(None)
 
 
 _crew = Crew()
