@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -105,6 +108,41 @@ def test_without_openmp_python_threads_do_it(monkeypatch: pytest.MonkeyPatch) ->
         assert all(torch.equal(linear(x), expected) for _ in range(20))
     finally:
         torch.set_num_threads(before)
+
+
+def test_no_python_thread_is_in_a_kernel_when_it_ends() -> None:
+    """They have met, but one may still be on its way out, with the memory that the caller is about to let go."""
+    crew, inside = threads.Crew(), [True] * 3
+
+    def kernel(call: int, thread: int, team: int) -> None:
+        inside[thread] = True
+        if thread:
+            time.sleep(0.02 * thread)  # the way out
+        inside[thread] = False
+
+    for call in range(2):
+        crew.run(kernel, (call,), 3)
+        assert inside == [False] * 3
+
+
+def test_a_call_that_was_interrupted_does_not_end_the_next_too_soon() -> None:
+    crew, gate, left = threads.Crew(), threading.Event(), []
+
+    def interrupted(thread: int, team: int) -> None:
+        if not thread:
+            raise KeyboardInterrupt
+
+    def kernel(thread: int, team: int) -> None:
+        if thread:
+            gate.wait(5)
+            left.append(thread)
+        else:
+            threading.Timer(0.05, gate.set).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        crew.run(interrupted, (), 2)
+    crew.run(kernel, (), 2)
+    assert left == [1]
 
 
 @needs_compiler

@@ -15,6 +15,9 @@ from queue import SimpleQueue
 from typing import Any
 
 POINTER = ctypes.c_void_p
+Job = tuple[
+    Any, Sequence[int], int, "SimpleQueue[None]"
+]  # a kernel, its arguments, how many threads, where each says it left
 
 
 class TeamStruct(ctypes.Structure):
@@ -59,29 +62,30 @@ class Crew:
     """Python threads that help the calling one, started when first wanted."""
 
     def __init__(self) -> None:
-        self._jobs: list[SimpleQueue[tuple[Any, Sequence[int], int]]] = []
-        self._done: SimpleQueue[None] = SimpleQueue()
+        self._jobs: list[SimpleQueue[Job]] = []
         self._process = os.getpid()
 
     def run(self, function: Any, arguments: Sequence[int], threads: int) -> None:
+        """Calls `function(*arguments, number, threads)` in each thread; all of them have left it when this ends."""
         if self._process != os.getpid():  # a forked process has none of our threads
-            self._jobs, self._done, self._process = [], SimpleQueue(), os.getpid()
+            self._jobs, self._process = [], os.getpid()
         while len(self._jobs) < threads - 1:
             self._jobs.append(SimpleQueue())
-            about = self._jobs[-1], self._done, len(self._jobs)
-            threading.Thread(target=_serve, args=about, name=f"solfa-kernel-{about[2]}", daemon=True).start()
+            about = self._jobs[-1], len(self._jobs)
+            threading.Thread(target=_serve, args=about, name=f"solfa-kernel-{about[1]}", daemon=True).start()
+        left: SimpleQueue[None] = SimpleQueue()  # of this call: one ended by Ctrl-C leaves nothing behind for the next
         for jobs in self._jobs[: threads - 1]:
-            jobs.put((function, arguments, threads))
+            jobs.put((function, arguments, threads, left))
         function(*arguments, 0, threads)
         for _ in range(threads - 1):  # they have met, but may still be on their way out: their memory must last so long
-            self._done.get()
+            left.get()
 
 
-def _serve(jobs: SimpleQueue[tuple[Any, Sequence[int], int]], done: SimpleQueue[None], number: int) -> None:
+def _serve(jobs: SimpleQueue[Job], number: int) -> None:
     while True:
-        function, arguments, threads = jobs.get()
+        function, arguments, threads, left = jobs.get()
         function(*arguments, number, threads)
-        done.put(None)
+        left.put(None)
 
 
 _crew = Crew()
