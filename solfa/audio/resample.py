@@ -1,12 +1,16 @@
-"""Change of sample rate by soxr (HQ), whole or streaming, with an exact output length."""
+"""Change of sample rate by soxr (HQ), whole or streaming, with an exact output length. Arrays need no torch."""
 
-from typing import TypeVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import soxr
-import torch
 
-Sound = TypeVar("Sound", np.ndarray, torch.Tensor)
+if TYPE_CHECKING:
+    import torch
+
+Sound = TypeVar("Sound", np.ndarray, "torch.Tensor")
 
 
 def resampled_length(samples: int, source: int, target: int) -> int:
@@ -31,7 +35,9 @@ def resample(samples: Sound, source: int, target: int) -> Sound:
     check_rates(source, target)
     if source == target:
         return samples
-    if isinstance(samples, torch.Tensor):
+    if not isinstance(samples, np.ndarray):
+        import torch
+
         if samples.requires_grad:
             raise ValueError("samples that require a gradient: resampling is not differentiable, detach() them")
         moved = resample(samples.cpu().numpy(), source, target)

@@ -17,6 +17,7 @@ from solfa.audio.mp3 import info_frame, scan_mp3, tag_length
 UNKNOWN = 1 << 62  # libsndfile gives 2^63 - 1 frames where the header does not say
 # What can be read: formats whose truncation is found by the walks over their containers, or by their decoder (FLAC).
 FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG", "MP3", "AIFF", "CAF", "W64", "AU")
+SCALE = np.float32(2.0**-15)  # of PCM_16: what libsndfile multiplies by, one sample at a time
 MAX_BLOCK = 1 << 24  # values of all channels together in one block: 64 MiB of float32
 
 
@@ -225,21 +226,32 @@ class SoundFile:
             return sound.samplerate, sound.channels, sound.format, sound.subtype, sound.frames
 
     def _decode(self, part: _Part, length: int | None, size: int, start: int) -> Iterator[np.ndarray]:
-        done = 0
+        done, whole = 0, self.subtype == "PCM_16"
         with self._opened(part) as sound:
             if length is not None and start and self.format != "MP3":
                 done = sound.seek(start)
             while True:
-                block = sound.read(size, dtype="float32", always_2d=True)
+                block = sound.read(size, dtype="int16" if whole else "float32", always_2d=True)
                 if not len(block):
                     break
-                if not (fine := np.isfinite(block)).all():  # at once: row by row takes longer than to decode
+                # Whether all are numbers is asked at once: row by row it takes longer than to decode.
+                if not whole and not (fine := np.isfinite(block)).all():
                     seconds = (done + int(np.argmin(fine.all(axis=1)))) / self.sample_rate
                     raise self.error(f"holds NaN or infinite samples, the first at {seconds:.3f} s")
                 skipped = max(0, start - done)
                 done += len(block)
                 if skipped < len(block):
-                    yield np.ascontiguousarray(block[skipped:].T)  # [C, n]
+                    yield _rows(block[skipped:])
         expected = max(length or 0, part.least)
         if done < expected:
             raise self.error(f"truncated: it promises {expected} samples and {done} are there")
+
+
+def _rows(block: np.ndarray) -> np.ndarray:
+    """Samples [n, C], int16 or float32, as float32 [C, n]."""
+    if block.dtype != np.int16:
+        return np.ascontiguousarray(block.T)
+    rows = np.empty(block.shape[::-1], np.float32)
+    for channel, row in zip(block.T, rows, strict=True):
+        np.multiply(channel, SCALE, out=row)
+    return rows

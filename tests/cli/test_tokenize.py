@@ -88,6 +88,16 @@ def test_a_store_of_another_codec_is_refused(
     assert "weights" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["a_file", "a_file/store"])
+def test_a_place_that_cannot_be_written_is_named(
+    place: str, tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "a_file").touch()
+    assert run(["tokenize", str(corpus), "-o", str(tmp_path / place), "--codec", str(tiny)]) == 1
+    said = capsys.readouterr().err
+    assert str(tmp_path / place) in said and "Not a directory" in said and "Traceback" not in said
+
+
 def test_a_store_that_another_run_has_is_locked(
     tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -27,7 +27,8 @@ STARTS = 3  # workers that die one after another before they were ready: then th
 def encode_all(board: Board, jobs: int, stop: Stop, work: str = WORK) -> None:
     """Encode the board's shards in `jobs` processes of one thread; they end when this one does, however it ends.
 
-    With GPUs each process sees one, in turn. work: the module:function that each calls as `encode_shard(job, index, codec, progress)`.
+    With GPUs each process sees one, in turn. work: the module:function that each calls as
+    `encode_shard(job, index, codec, progress, decoder)`.
     """
     with contextlib.closing(_Crew(board, min(jobs, board.open), work)) as crew:
         while (board.open or board.under_way) and not stop.now:

@@ -19,7 +19,7 @@ def run(plan: Plan, jobs: int = 0, on_event: OnEvent = ignore, work: str = WORK)
 
     A process that dies is replaced and its shard tried again; all end when this one does, however it ends. Ctrl-C lets them finish the
     shards they are at; again, or SIGTERM, ends them at once (see `Summary.stopped`). work: the module:function that each process calls as
-    `encode_shard(job, index, codec, progress)`. Raises ValueError for a number of processes that cannot be.
+    `encode_shard(job, index, codec, progress, decoder)`. Raises ValueError for a number of processes that cannot be.
     """
     count = count_jobs(jobs, plan.job.device)
     board = Board(plan, plan.todo, on_event)

@@ -31,7 +31,7 @@ EncodeShard = Callable[..., "ShardReport"]
 
 
 class Bench:
-    """What one worker needs for any shard: the job, its codec, loaded once, and the function that does the work.
+    """What one worker needs for any shard: the job, its codec, loaded once, a decoding process, and the function that does the work.
 
     Raises ValueError where the store has no job, or the codec is not the one that the job was planned with.
     """
@@ -40,6 +40,7 @@ class Bench:
         import torch
 
         from solfa.codecs.registry import load_codec
+        from solfa.tokenize_audio.work.encoding import make_decoder
         from solfa.tokenize_audio.work.job import Job
 
         module, _, name = work.partition(":")
@@ -51,13 +52,15 @@ class Bench:
         torch.set_num_threads(1)
         self.codec: Codec = load_codec(job.codec, job.device)
         job.head.check_codec(self.codec, store)
+        self.decoder = make_decoder(job, self.codec)
 
     def run(self, shard: int, progress: Callable[[Step], None]) -> dict[str, Any]:
         """Encode a shard. Gives a message: {"kind": "done", "report": ...}, or "failed", or "busy" where another process has the shard."""
         from solfa.tokenize_audio.work.locks import Locked
 
         try:
-            return {"kind": "done", "report": asdict(self.encode_shard(self.job, shard, self.codec, progress))}
+            report = self.encode_shard(self.job, shard, self.codec, progress, self.decoder)
+            return {"kind": "done", "report": asdict(report)}
         except Locked as error:
             return {"kind": "busy", "text": str(error)}
         except Exception as error:

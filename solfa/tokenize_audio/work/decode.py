@@ -28,6 +28,7 @@ from solfa.tokenize_audio.work.decode_child import HEAD, READY
 TRIES = 2  # of a file that kills its decoder: the first death may be an accident
 CPU_SECONDS = 3600  # of one file: ten hours of the slowest format take minutes
 PIPE = 1 << 20  # bytes
+MANY = 4096  # files after which a process is replaced when there is nothing to do: what a library loses of its memory counts as a file's
 START = 120.0  # seconds that a new process may take to read its libraries
 CHILD = "solfa.tokenize_audio.work.decode_child"
 
@@ -54,22 +55,17 @@ class Sound:
 
     def __init__(self, decoder: Decoder, facts: dict[str, Any]) -> None:
         self._decoder = decoder
-        self.sample_rate, self.channels = int(facts["rate"]), int(facts["channels"])
+        self.sample_rate, self.channels = int(facts["rate"]), int(facts["channels"])  # of the blocks
+        self.mixed = bool(facts["mixed"])  # of two channels
         self.stamp = SourceStamp(int(facts["bytes"]), int(facts["stamp"]), str(facts["hash"]))
-        self.samples = 0  # a channel, of the blocks that were taken
+        self.seconds = 0.0  # of the file; known when all blocks were taken
         self._ended = False
-
-    @property
-    def seconds(self) -> float:
-        """Of the blocks that were taken."""
-        return self.samples / self.sample_rate
 
     def blocks(self) -> Iterator[np.ndarray]:
         """float32 [C, n]. Raises BadSound for damage that shows on the way, DecoderDied (see there)."""
         while (data := self._take()) is not None:
-            block = np.frombuffer(data, np.float32).reshape(self.channels, -1)
-            self.samples += block.shape[1]
-            yield block
+            yield np.frombuffer(data, np.float32).reshape(self.channels, -1)
+        self.seconds = self._decoder.seconds
 
     def drop(self) -> None:
         """Be done with the file, however much of it was taken."""
@@ -91,12 +87,16 @@ class Decoder:
     """A decoding process; close it, or use it in a `with`.
 
     timeout: seconds within which a file must give something, its beginning, its next block or its end. memory: MiB that decoding may take.
+    mono: whether two channels become one. rate: what sound is brought to by soxr; None: it stays. Sound of more than two channels that is
+    to be mono comes as it is, for `Codec.fit`. It can be used again after `close`.
     """
 
-    def __init__(self, timeout: float, memory: int) -> None:
-        self.timeout, self.memory = timeout, memory
+    def __init__(self, timeout: float, memory: int, mono: bool = False, rate: int | None = None) -> None:
+        self.timeout, self.memory, self.mono, self.rate = timeout, memory, mono, rate
+        self.seconds = 0.0  # of the last file that came to its end
         self._asked: deque[str] = deque()  # the first is the one that is read
         self._deaths = 0  # over the first
+        self._files = 0  # that were asked of the process
         self._child: subprocess.Popen[bytes] | None = None
         self._ready = False
         self._pipe = -1
@@ -123,8 +123,10 @@ class Decoder:
         self._done()
 
     def close(self) -> None:
-        """End the process, whatever it is at."""
+        """End the process, whatever it is at, and forget what was asked for."""
         self._stop()
+        self._asked.clear()
+        self._deaths = 0
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +142,7 @@ class Decoder:
             self._done()
             raise BadSound(" ".join(json.loads(bytes(data))["reason"].split()) or "cannot be decoded")
         if kind == b"E":
+            self.seconds = float(json.loads(bytes(data))["seconds"])
             self._done()
             return None
         assert kind.decode() == expected, f"{kind!r} where {expected} must come"
@@ -174,6 +177,8 @@ class Decoder:
     def _done(self) -> None:
         self._asked.popleft()
         self._deaths = 0
+        if self._files >= MANY and not self._asked:
+            self._stop()
 
     def _start(self) -> None:
         """Have a process that has begun. Raises OSError where none will: that is no file's fault."""
@@ -209,12 +214,14 @@ class Decoder:
             raise
         finally:
             os.close(theirs)
-        self._ready = False
+        self._ready, self._files = False, 0
 
     def _send(self, path: str) -> None:
         assert self._child is not None and self._child.stdin is not None
+        self._files += 1
         with contextlib.suppress(BrokenPipeError):  # it is dead, which is found when something is read
-            self._child.stdin.write(json.dumps({"path": path}).encode() + b"\n")
+            request = {"path": path, "mono": self.mono, "rate": self.rate}
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
             self._child.stdin.flush()
 
     def _stop(self) -> None:

@@ -1,8 +1,9 @@
 """The process that decodes sound files, one after another: the only one that a bad file can kill.
 
-It loads no torch. Requests come as lines of JSON on its standard input, {"path": ...}. Answers go to one pipe: an R when it has begun;
-then a letter, a length and as many bytes. O: the file is open (JSON: rate, channels, bytes, stamp, hash). B: samples, float32 [C, n].
-E: its end (JSON). X: it is bad (JSON: reason). A full pipe holds it up, so it is one block ahead of its reader.
+It loads no torch. Requests come as lines of JSON on its standard input, {"path": ..., "mono": ..., "rate": ...}. Answers go to one
+pipe: an R when it has begun; then a letter, a length and as many bytes. O: the file is open (JSON: rate, channels, mixed, bytes, stamp,
+hash). B: samples, float32 [C, n]. E: its end (JSON: seconds). X: it is bad (JSON: reason). A full pipe holds it up, so it is one block
+ahead of its reader.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import xxhash
 
+from solfa.audio.resample import Resampler
 from solfa.audio.sound_file import AudioError, SoundFile
 
 READY = b"R"
@@ -33,9 +36,10 @@ def main(pipe: int, memory: int, cpu: int) -> None:
     os.write(pipe, READY)
     for line in sys.stdin:
         _limit_cpu(cpu)
-        path = json.loads(line)["path"]
+        request = json.loads(line)
+        path = request["path"]
         try:
-            _decode(pipe, path)
+            _decode(pipe, **request)
         except AudioError as error:
             _say(pipe, b"X", reason=str(error).removeprefix(f"{Path(path)}: "))
         except MemoryError:
@@ -46,17 +50,39 @@ def main(pipe: int, memory: int, cpu: int) -> None:
             _say(pipe, b"X", reason=f"cannot be read ({error.strerror})")
 
 
-def _decode(pipe: int, path: str) -> None:
+def _decode(pipe: int, path: str, mono: bool = False, rate: int | None = None) -> None:
+    """mono: mix two channels; rate: to bring the sound to, by soxr. Both give what `Codec.fit` does, to the bit: it takes the mean of
+    more channels in an order of its own, so these are sent as they are."""
     with SoundFile(path) as sound:
+        if mono and sound.channels > 2:
+            mono, rate = False, None
+        mixed = mono and sound.channels == 2
+        channels, rate = 1 if mixed else sound.channels, rate or sound.sample_rate
         before = os.stat(path)
         facts = {"bytes": before.st_size, "stamp": before.st_mtime_ns, "hash": file_hash(path)}
-        _say(pipe, b"O", rate=sound.sample_rate, channels=sound.channels, **facts)
-        for block in sound.blocks(max(1, BLOCK // sound.channels)):
-            _send(pipe, b"B", memoryview(block.data).cast("B"))
+        _say(pipe, b"O", rate=rate, channels=channels, mixed=mixed, **facts)
+        resampler, samples = Resampler(sound.sample_rate, rate, channels), 0
+        longest = min(BLOCK, BLOCK * sound.sample_rate // rate) // sound.channels  # also when it is resampled
+        for block in sound.blocks(max(1, longest)):
+            samples += block.shape[1]
+            _send_sound(pipe, resampler.push(_mean(block) if mixed else block))
+        _send_sound(pipe, resampler.flush())
     after = os.stat(path)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise AudioError(f"{Path(path)}: was changed while it was read")
-    _say(pipe, b"E")
+    _say(pipe, b"E", seconds=samples / sound.sample_rate)
+
+
+def _mean(block: np.ndarray) -> np.ndarray:
+    """Of two channels [2, n], [1, n]."""
+    mixed = block[:1] + block[1:]
+    mixed *= np.float32(0.5)
+    return mixed
+
+
+def _send_sound(pipe: int, block: np.ndarray) -> None:
+    if block.shape[1]:
+        _send(pipe, b"B", memoryview(block.data).cast("B"))
 
 
 def file_hash(path: str | os.PathLike[str]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -23,12 +25,27 @@ Progress = Callable[[Step], None]
 T = TypeVar("T")
 
 
+def make_decoder(job: Job, codec: Codec) -> Decoder:
+    """The decoding process for a job: it gives sound as the codec takes it, as far as that needs no torch."""
+    rate = codec.sample_rate if codec.resampler == "soxr" else None
+    return Decoder(job.timeout, job.memory, mono=codec.channels == 1, rate=rate)
+
+
 class ShardWork:
-    """What it takes to encode the files of a shard. waited: seconds that the codec had to wait for sound."""
+    """What it takes to encode the files of a shard. decoder: the caller's, which is kept; None: one is started for it. waited: seconds
+    that the codec had to wait for sound."""
 
     def __init__(
-        self, job: Job, index: int, codec: Codec, spool: Spool, attempts: Attempts, progress: Progress | None
+        self,
+        job: Job,
+        index: int,
+        codec: Codec,
+        spool: Spool,
+        attempts: Attempts,
+        progress: Progress | None,
+        decoder: Decoder | None = None,
     ) -> None:
+        self._kept = decoder
         self.job, self.index, self.codec, self.spool, self.attempts = job, index, codec, spool, attempts
         self._progress = progress
         self._told = time.monotonic()
@@ -36,22 +53,34 @@ class ShardWork:
         self.waited = 0.0
 
     def quiet(self) -> ShardWork:
-        """The same, without a word: in a process apart, what is said would go who knows where."""
-        self._progress = None
+        """The same, without a word and with a decoder of its own: for a process apart."""
+        self._progress = self._kept = None
         return self
 
     def decoder(self) -> Decoder:
-        return Decoder(self.job.timeout, self.job.memory)
+        return make_decoder(self.job, self.codec)
 
     def encode(self, items: Sequence[SourceItem]) -> None:
         """One after another: each file's codes go to the spool as they come, in bounded memory. The next file is decoded meanwhile.
 
         Raises OSError where the disk says so and MemoryError; what is wrong with a file goes to the spool.
         """
-        with self.decoder() as decoder:
+        with self._decoding() as decoder:
             for item in ahead(decoder, self.with_notes(items)):
                 while self._tried(decoder, item):
                     pass
+
+    @contextmanager
+    def _decoding(self) -> Iterator[Decoder]:
+        if self._kept is None:
+            with self.decoder() as decoder:
+                yield decoder
+            return
+        try:
+            yield self._kept
+        except BaseException:
+            self._kept.close()  # who knows what it was asked for
+            raise
 
     def with_notes(self, items: Sequence[SourceItem]) -> Iterator[SourceItem]:
         """The items whose notes can be read, or that have none; the others are refused."""
@@ -109,7 +138,7 @@ class ShardWork:
 
         def parts() -> Iterator[Tensor]:
             nonlocal samples
-            for part in self.codec.fit(self._blocks(sound), sound.sample_rate):
+            for part in self.fitted(sound, self._blocks(sound)):
                 samples += part.shape[-1]
                 yield part
 
@@ -119,6 +148,12 @@ class ShardWork:
             self.step(item, block.tokens.shape[-1] / self.codec.frame_rate)
         self.spool.commit(item.key, sound.stamp, samples, sound.seconds)
         self.step(item, 0.0, done=True)
+
+    def fitted(self, sound: Sound, blocks: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The blocks [C, n] of a file as the codec takes them."""
+        if sound.mixed:
+            warnings.warn(f"{self.codec.name} is mono: the channels of the input are averaged", stacklevel=2)
+        yield from self.codec.fit(blocks, sound.sample_rate)
 
     def _blocks(self, sound: Sound) -> Iterator[Tensor]:
         blocks = sound.blocks()

@@ -154,7 +154,7 @@ class _Feed:
         try:
             sound = decoder.sound()
             parts, size = [], 0
-            for part in codec.fit(_tensors(sound), sound.sample_rate):
+            for part in self._work.fitted(sound, _tensors(sound)):
                 parts.append(part.clone())
                 size += part.shape[-1]
                 if size > LONGEST * codec.sample_rate:

@@ -24,7 +24,7 @@ from solfa.tokenize_audio.store.format import (
 from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.writer import write_shard
 from solfa.tokenize_audio.work.attempts import MAX_DEATHS, Attempts
-from solfa.tokenize_audio.work.decode import SourceStamp
+from solfa.tokenize_audio.work.decode import Decoder, SourceStamp
 from solfa.tokenize_audio.work.encoding import Progress, ShardWork
 from solfa.tokenize_audio.work.encoding_together import encode_together
 from solfa.tokenize_audio.work.job import (
@@ -46,12 +46,19 @@ SILENCE = 600.0  # seconds, beyond a file's own limit, in which a trial must giv
 GPU_DEATHS = 2  # of workers with one file alone on a GPU, where there are no trials apart
 
 
-def encode_shard(job: Job, index: int, codec: Codec | None = None, progress: Progress | None = None) -> ShardReport:
+def encode_shard(
+    job: Job,
+    index: int,
+    codec: Codec | None = None,
+    progress: Progress | None = None,
+    decoder: Decoder | None = None,
+) -> ShardReport:
     """Make shard number `index` of a job, or see that it is there and whole; what an earlier attempt had encoded is not encoded again.
 
     It depends on its arguments and the file system only: any process may do any shard, after any interruption, and the store's bytes are
     the same. codec: the job's, where the caller has it; else it is loaded. progress: called with a `Step` after every file, and within
-    long ones; what it raises stops the work, as a signal does, and it can be resumed.
+    long ones; what it raises stops the work, as a signal does, and it can be resumed. decoder: of `make_decoder`, kept from shard to shard
+    where the caller has one; else a process is started for the shard.
 
     An input that cannot be encoded is left out, and named with the reason in the shard's manifest. Raises TokenStoreError for a codec
     that is not the job's, Locked where another process is at the shard, OSError where a disk says so and MemoryError.
@@ -70,7 +77,7 @@ def encode_shard(job: Job, index: int, codec: Codec | None = None, progress: Pro
             resumed = sum(record.reason is None for record in spool.records.values())
             attempts = Attempts(path, spool.records)
             try:
-                work = ShardWork(job, index, codec, spool, attempts, progress)
+                work = ShardWork(job, index, codec, spool, attempts, progress, decoder)
                 _encode(work, items)
                 wall = time.perf_counter() - start
                 manifest = _write(job, index, items, spool)

@@ -13,14 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from solfa.data.manifest import NAME, Entry, read_manifest
-from solfa.data.tables import AUDIO, CAPTIONS, LISTS, SUFFIXES, audio_of, rows, sidecars, table_in, texts_of
+from solfa.data.tables import (
+    CAPTIONS,
+    LISTS,
+    SUFFIXES,
+    attributes_of,
+    audio_of,
+    rows,
+    sidecars,
+    split_of,
+    table_in,
+    texts_of,
+)
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import check_key, notes_of
 
 TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv")
-_TOLD = {*AUDIO, *CAPTIONS, *LISTS, "id", "split", "notes", "attributes", "velocities"}
 
 
 @dataclass(frozen=True)
@@ -154,15 +164,8 @@ def _beside(item: SourceItem) -> SourceItem:
 
 
 def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What fields say of a recording: captions, attributes (an object of that name, and all fields that have no other meaning), split."""
-    nested = row.get("attributes")
-    others = {name: value for name, value in row.items() if name not in _TOLD}
-    split = row.get("split")
-    return {
-        "texts": texts_of(row),
-        "attributes": {**others, **(nested if isinstance(nested, Mapping) else {})},
-        "split": split.strip().lower() if isinstance(split, str) else "",
-    }
+    """What fields say of a recording."""
+    return {"texts": texts_of(row), "attributes": attributes_of(row), "split": split_of(row)}
 
 
 def _in_table(path: Path) -> Iterator[SourceItem]:

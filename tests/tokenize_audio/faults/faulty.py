@@ -34,7 +34,9 @@ def orders(store: str | Path) -> Path:
     return Path(f"{store}.orders")
 
 
-def encode_shard(job: Job, index: int, codec: Codec, progress: Callable[[Step], None]) -> ShardReport:
+def encode_shard(
+    job: Job, index: int, codec: Codec, progress: Callable[[Step], None], decoder: decode.Decoder
+) -> ShardReport:
     folder = orders(job.store)
     note(folder / "calls", index)
     limit, hard = read(folder / "limit"), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
@@ -47,7 +49,7 @@ def encode_shard(job: Job, index: int, codec: Codec, progress: Callable[[Step], 
         time.sleep(float(read(folder / "pace") or 0))
         progress(step)
 
-    return real(job, index, codec, slow)
+    return real(job, index, codec, slow, decoder)
 
 
 def deadly(encode_parts: Callable[..., Iterator]) -> Callable[..., Iterator]:

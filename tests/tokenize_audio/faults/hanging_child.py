@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from solfa.tokenize_audio.work import decode_child
 
@@ -10,10 +11,10 @@ HANG = b"hang"
 _decode = decode_child._decode
 
 
-def decode(pipe: int, path: str) -> None:
+def decode(pipe: int, path: str, **wanted: Any) -> None:
     if Path(path).read_bytes() == HANG:
         time.sleep(600)
-    _decode(pipe, path)
+    _decode(pipe, path, **wanted)
 
 
 if __name__ == "__main__":

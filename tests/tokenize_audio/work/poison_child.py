@@ -5,13 +5,14 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from solfa.tokenize_audio.work import decode_child
 
 _decode = decode_child._decode
 
 
-def decode(pipe: int, path: str) -> None:
+def decode(pipe: int, path: str, **wanted: Any) -> None:
     name = Path(path).name
     if name.startswith("crash"):
         os.kill(os.getpid(), signal.SIGSEGV)
@@ -22,7 +23,7 @@ def decode(pipe: int, path: str) -> None:
         time.sleep(600)
     if name.startswith("bloat"):
         bytearray(1 << 30)
-    _decode(pipe, path)
+    _decode(pipe, path, **wanted)
     if name.startswith("late"):
         os.kill(os.getpid(), signal.SIGABRT)
 

@@ -58,6 +58,7 @@ class InProcessSound:
         self.file = SoundFile(path)
         stamp = stamp_of(path)
         assert stamp is not None
+        self.mixed = False
         self.sample_rate, self.seconds, self.stamp = self.file.sample_rate, 0.0, SourceStamp(*stamp, file_hash(path))
 
     def blocks(self) -> Iterator[np.ndarray]:
@@ -229,6 +230,20 @@ def test_a_worker_that_stops_in_good_order_leaves_no_suspects(unbroken, codec: C
         encode_shard(job, 0, codec, stop)
     left = {path.suffix for path in spool_path(job, 0).parent.iterdir()}
     assert left == {".codes", ".journal"}
+
+
+def test_memory_that_runs_out_is_no_files_fault(unbroken, codec: Codec, store_bytes, monkeypatch):
+    job, expected = unbroken
+
+    def starved(parts, codebooks):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(codec, "encode_parts", starved)
+        with pytest.raises(MemoryError, match="tiny cannot be run"):
+            encode_shard(job, 0, codec)
+    encode_shard(job, 0, codec)
+    assert store_bytes(job.store) == expected
 
 
 def test_files_that_kill_hang_and_bloat_their_decoder(tmp_path, codec: Codec, planned, codes_of, monkeypatch):

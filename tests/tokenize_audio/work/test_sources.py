@@ -47,6 +47,11 @@ def test_what_is_said(folder: Path) -> None:
     (folder / "a.json").write_text('{"description": "strings", "bpm": 90, "split": "Valid"}')
     item = find_sources([folder])[0]
     assert (item.texts, item.attributes, item.split) == (("A calm waltz", "strings"), {"bpm": 90}, "valid")
+    (folder / "t.csv").write_text("file,caption,bpm,mood,seconds\na.wav,A waltz,90,,2.5\n")
+    (item,) = find_sources([folder / "t.csv"])
+    assert (item.texts, item.attributes) == (("A waltz",), {"bpm": "90"}), (
+        "a blank says nothing; how long it is, the sound says"
+    )
     (folder / "metadata.csv").write_text("file_name,caption,genre\nb/2.wav,a riff,rock\n")
     (only,) = find_sources([folder])
     assert (only.key, only.texts, only.attributes) == ("b/2.wav", ("a riff",), {"genre": "rock"})
