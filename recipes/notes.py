@@ -56,7 +56,7 @@ def notes() -> Recipe:
         weights=WEIGHTS,
         valid_items=48,
         valid_codebooks=(4,),
-        thresholds=(0.2, 0.3),
+        thresholds=(0.3, 0.35, 0.4, 0.45),
     )
     train = TrainConfig(
         steps=6_000,

@@ -95,7 +95,7 @@ class Transcriber:
         found = load_transcriber(model, device)
         if found.config.source != "trunk" and trunk is not None:
             raise ValueError(f"{found.config.name} hears {found.config.source}: it has no use for a trunk")
-        heard = _trunk(trunk, found, device) if found.config.source == "trunk" else None
+        heard = _trunk(trunk or _own_trunk(model, found), found, device) if found.config.source == "trunk" else None
         return cls(found, codec if isinstance(codec, Codec) else _codec(codec, found, device), heard)
 
     def __call__(
@@ -329,6 +329,13 @@ def _trunk(place: str | Path | None, model: TokenTranscriber, device: str) -> So
     trunk = load_lm(model.config.trunk if place is None else place, device)
     check_trunk(trunk, model.config)
     return lambda codes, lengths: trunk_states(trunk, codes.to(trunk.device))
+
+
+def _own_trunk(folder: str | Path, model: TokenTranscriber) -> Path | None:
+    """Where the language model is that was trained with a model, and lies within its folder; None for one that is heard by name."""
+    from solfa.lm.trunk import OWN_TRUNK
+
+    return Path(folder) / OWN_TRUNK if model.config.trunk == OWN_TRUNK and Path(folder).is_dir() else None
 
 
 def _check_name(kind: str, name: str, names: list[str]) -> None:

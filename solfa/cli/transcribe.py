@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,6 +15,7 @@ from solfa.cli.report import UsageError
 if TYPE_CHECKING:
     from solfa.score.quantising.quantise import Quantised, QuantiseOptions
     from solfa.transcriber import Transcriber
+    from solfa.transcription.frames import FrameOptions
     from solfa.transcription.result import Transcription
 
 WRITES = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".svg", ".json", ".jsonl")  # also .roll.svg
@@ -243,14 +244,16 @@ class _Transcribe:
 
         return QuantiseOptions(tempo=self.tempo, metre=self.metre, title=title)
 
-    def wishes(self) -> dict[str, Any]:
-        """How recordings are heard."""
+    def wishes(self, peaks: "FrameOptions | None" = None) -> dict[str, Any]:
+        """How recordings are heard; `peaks` is how the model reads frame outputs."""
         from solfa.transcription.decoding import DecodingOptions
         from solfa.transcription.frames import FrameOptions
 
         return {
             "mode": self.mode,
-            "frames": None if self.onset is None else FrameOptions(onset=self.onset, drum=self.onset),
+            "frames": None
+            if self.onset is None
+            else replace(peaks or FrameOptions(), onset=self.onset, drum=self.onset),
             "events": DecodingOptions(beam=self.beam, guide=self.guide),
             "instruments": self.instruments,
             "codebooks": self.codebooks,
@@ -259,7 +262,8 @@ class _Transcribe:
     def __call__(self, item: Input) -> _Written:
         assert item.target is not None
         started = time.perf_counter()
-        found = _load(self.model, self.codec, self.trunk, self.device)(item.path, **self.wishes())
+        transcriber = _load(self.model, self.codec, self.trunk, self.device)
+        found = transcriber(item.path, **self.wishes(transcriber.model.config.peaks))
         sheet = found.save(item.target, self.sheet(item.path.stem))
         faster = found.report.seconds / max(time.perf_counter() - started, 1e-9)
         return _written(found, sheet, faster)

@@ -11,6 +11,8 @@ from solfa.audio.bands import WINDOWS, band_count, bands
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.vqvae import VQVAE
 
+QUIET, LIFT = -36.0, 30.0  # dB; 0 is a square wave of full scale
+
 
 def played_width(sample_rate: int) -> int:
     """D of `played`: bands through each window."""
@@ -22,7 +24,8 @@ def played(codec: Codec, tokens: Tensor, lengths: Tensor | Sequence[int] | None 
     """The sound of segments, decoded each by itself: codes [B, k, T] to levels [B, D, T], `bands` of its channels' mean, window by window.
 
     k: the first so many of the codec's codebooks. lengths: frames of each row; what follows them is not played. It is the codec's own
-    decoder that is heard, so codes of any codec will do; where it is no VQ-VAE its canonical path is taken, which is slower.
+    decoder that is heard, so codes of any codec will do; where it is no VQ-VAE its canonical path is taken, which is slower. A quiet row
+    is made louder, see `lifted`.
     """
     tokens = tokens.to(codec.device)
     batch, frames = tokens.shape[0], tokens.shape[2]
@@ -31,7 +34,18 @@ def played(codec: Codec, tokens: Tensor, lengths: Tensor | Sequence[int] | None 
     samples = samples.float().mean(1)
     places = torch.arange(samples.shape[1], device=samples.device)
     ends = torch.tensor(counts, device=samples.device)[:, None] * codec.hop
-    return bands(samples * (places < ends), codec.sample_rate, codec.hop).flatten(1, 2)
+    return bands(lifted(samples * (places < ends), codec.sample_rate), codec.sample_rate, codec.hop).flatten(1, 2)
+
+
+def lifted(samples: Tensor, sample_rate: int) -> Tensor:
+    """Rows [B, S], each whose loudest half second lies below `QUIET` brought there, by `LIFT` at most; louder ones as they are.
+
+    So soft recordings are heard like others, and what is next to silence does not become loud.
+    """
+    size = min(max(1, sample_rate // 2), samples.shape[1])
+    loudest = samples.unfold(1, size, size).square().mean(2).amax(1).sqrt()
+    gain = (10 ** (QUIET / 20) / loudest.clamp(min=1e-9)).clamp(1, 10 ** (LIFT / 20))
+    return samples * gain[:, None]
 
 
 def _whole(codec: VQVAE, tokens: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
 from solfa.lm.model import TokenLM
 from solfa.lm.patterns import make_pattern
+
+OWN_TRUNK = "./trunk"  # how a model says that the language model it hears was trained with it and lies in its folder
 
 
 class Reader(Protocol):
@@ -44,9 +45,11 @@ def check_trunk(trunk: TokenLM, reader: Reader) -> None:
         )
 
 
-@torch.no_grad()
 def trunk_states(trunk: TokenLM, codes: Tensor) -> Tensor:
-    """Hidden states [B, D, T] of a language model that is told nothing: of each frame where all its codes [B, K, T] were read."""
+    """Hidden states [B, D, T] of a language model that is told nothing: of each frame where all its codes [B, K, T] were read.
+
+    Gradients go through them to those of its weights that ask for one.
+    """
     pattern = make_pattern(trunk.config.pattern, codes.shape[2])
     last = pattern.places.max(0).values + 1  # [T]; the special column stands at the front
     steps = pattern.build(codes, trunk.config.special)

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from solfa.data.mixing import MixOptions
+from solfa.lm.trunk import OWN_TRUNK
 from solfa.train.prefetch import move
 from solfa.train.task import Loss
 from solfa.train.transcriber_batch import Crop, TranscriberBatch, make_batch
 from solfa.train.transcriber_data import Reading, Take, read_data
 from solfa.train.transcriber_loss import LossWeights, event_loss, frame_losses, program_loss
-from solfa.train.transcriber_score import score_takes
+from solfa.train.transcriber_score import MEASURED, best_peaks, score_takes, try_peaks
 from solfa.train.transcriber_sound import SoundChanges, changed
 from solfa.train.transcriber_start import start_transcriber
 from solfa.transcription.config import TranscriberConfig
-from solfa.transcription.frames import FrameOptions
 from solfa.transcription.model import TokenTranscriber
 
 VALID_BATCH = 16
@@ -44,9 +44,10 @@ class TranscriberTaskConfig:
     sound: what is changed of crops, for models that hear sound.
     weights: of the losses. init: a transcriber to go on from, a name or a folder. codec: where its codec is, if
         not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
+    tune_trunk: the language model whose hidden states are heard is trained too, as a second phase, and exported within the model's folder.
     valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
-    valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, likewise, beside 0.5: the model is exported
-        with the best.
+    valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, of drums and of what sounds on, likewise,
+        beside 0.5: the model is exported with the best.
     cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
     """
 
@@ -67,6 +68,7 @@ class TranscriberTaskConfig:
     init: str | None = None
     codec: str | None = None
     init_codec: bool = True
+    tune_trunk: bool = False
     valid_items: int = 64
     hold_out: int = 20
     valid_codebooks: tuple[int, ...] = ()
@@ -96,7 +98,7 @@ class TranscriberTask:
 
     def __init__(self, config: TranscriberTaskConfig) -> None:
         self.config = config
-        self.start = start_transcriber(config.model, config.init, config.codec, config.init_codec)
+        self.start = start_transcriber(config.model, config.init, config.codec, config.init_codec, config.tune_trunk)
         self.model = self.start.model
         self._check_codebooks()
         reading = Reading(
@@ -130,7 +132,8 @@ class TranscriberTask:
                 raise ValueError(f"valid_codebooks are {self.config.valid_codebooks}: legal are 1 to {most}")
 
     def phases(self) -> dict[str, nn.Module]:
-        return {"transcriber": self.model}
+        trunk = self.start.trunk if self.config.tune_trunk else None
+        return {"transcriber": self.model} | ({} if trunk is None else {"trunk": trunk})
 
     def batch(self, step: int, rank: int, world: int) -> TranscriberBatch:
         c, shape = self.config, self.model.config
@@ -189,22 +192,21 @@ class TranscriberTask:
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
         """Losses on held-out segments, and how good the notes of the frame outputs are, see `score_takes`.
 
-        onset_f1_k2: with two codebooks; onset_f1_at_0.4: with another threshold of onsets.
+        onset_f1_k2: with two codebooks; onset_f1_at_0.4, drum_f1_at_0.4, onset_offset_f1_at_0.4: with that threshold of onsets, of drums,
+        of what sounds on. If there are any the model is given the best of each.
         """
         assert isinstance(model, TokenTranscriber)
-        values, most = self._valid_losses(model), model.config.codebooks
         source = None if model.config.source == "codes" else self.start.source
-        values |= score_takes(model, self.valid, most, source)
+        tried = try_peaks(model, self.valid, source, self.config.thresholds)
+        values = self._valid_losses(model) | next(iter(tried.values()))
+        for (field, value), scores in tried.items():
+            if value in self.config.thresholds and (measure := MEASURED[field]) in scores:
+                values[f"{measure}_at_{value:g}"] = scores[measure]
         for count in self.config.valid_codebooks:
-            again = score_takes(model, self.valid, count, source)
+            again = score_takes(model, self.valid, count, source)[0]
             values |= {f"{name}_k{count}": value for name, value in again.items()}
-        found = {FrameOptions(): values.get("onset_f1", 0.0)}
-        for onset in self.config.thresholds:
-            options = FrameOptions(onset=onset)
-            found[options] = score_takes(model, self.valid, most, source, options).get("onset_f1", 0.0)
-            values[f"onset_f1_at_{onset:g}"] = found[options]
         if self.config.thresholds:
-            model.config = replace(model.config, peaks=max(found, key=lambda options: found[options]))
+            model.config = replace(model.config, peaks=best_peaks([tried]))
         return values
 
     def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:
@@ -226,6 +228,8 @@ class TranscriberTask:
         hours = sum(take.frames for take in self.takes) / model.config.frame_rate / 3600
         facts = {"hours_of_codes": round(hours, 2), "recordings": len(self.takes), "variants": self.config.augment}
         model.save(folder, facts, torch.float16)
+        if self.config.tune_trunk and self.start.trunk is not None:
+            self.start.trunk.save(folder / OWN_TRUNK, dtype=torch.float16)
 
 
 def shares(takes: list[Take], alpha: float) -> np.ndarray:

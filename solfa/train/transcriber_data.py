@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from solfa.score.score import Score
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import Identity, read_codes
-from solfa.train.recordings import Recording
+from solfa.train.recordings import Recording, evenly, held_out_of
 from solfa.train.store_source import StoredCodes, StoredItem, check_store
 from solfa.train.transcriber_notes import NoteTable, note_table
 from solfa.train.transcriber_places import Piece, find_pieces, read_scores, root_of
@@ -82,8 +83,10 @@ def read_data(
     else:
         held = [(p, [e for e in pieces if e.recording.held_out]) for p, pieces in zip(train, found, strict=True)]
         if not any(pieces for _, pieces in held):
-            kept, out = _divided(kept, hold_out)
-            held = list(zip(train, out, strict=True))
+            total = sum(map(len, kept))
+            trained, apart = held_out_of(total, hold_out, total)
+            held = list(zip(train, _chosen(kept, apart), strict=True))
+            kept = _chosen(kept, trained)
     validation = [take for place, pieces in _spread(held, valid_items) for take in _takes(place, pieces, reading)]
     takes = [
         take
@@ -96,29 +99,16 @@ def read_data(
     return TranscriberData(takes, validation)
 
 
-def _divided(kept: list[list[Piece]], hold_out: int) -> tuple[list[list[Piece]], list[list[Piece]]]:
-    """Every `hold_out`-th piece over all places, at least one, evenly over all of them, is held out."""
-    total = sum(map(len, kept))
-    if total == 1:
-        warnings.warn("there is one recording: it is validated on, too, which tells little", stacklevel=3)
-        return kept, kept
-    count = max(1, total // hold_out)
-    out = {int(place) for place in (np.arange(count) + 0.5) * total / count}
-    train, held, number = [], [], 0
-    for pieces in kept:
-        places = range(number, number + len(pieces))
-        train.append([piece for i, piece in zip(places, pieces, strict=True) if i not in out])
-        held.append([piece for i, piece in zip(places, pieces, strict=True) if i in out])
-        number += len(pieces)
-    return train, held
-
-
 def _spread(held: list[tuple[str, list[Piece]]], count: int) -> list[tuple[str, list[Piece]]]:
     """At most `count` pieces, evenly over all, so that every place has its share."""
-    total = sum(len(pieces) for _, pieces in held)
-    chosen = set(range(total)) if total <= count else {int((i + 0.5) * total / count) for i in range(count)}
-    numbers = iter(range(total))
-    return [(place, [piece for piece in pieces if next(numbers) in chosen]) for place, pieces in held]
+    places, pieces = [place for place, _ in held], [pieces for _, pieces in held]
+    return list(zip(places, _chosen(pieces, evenly(sum(map(len, pieces)), count)), strict=True))
+
+
+def _chosen(places: list[list[Piece]], numbers: set[int]) -> list[list[Piece]]:
+    """The pieces that have these numbers, counted through all places."""
+    number = itertools.count()
+    return [[piece for piece in pieces if next(number) in numbers] for pieces in places]
 
 
 def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0, number: int = 0) -> list[Take]:

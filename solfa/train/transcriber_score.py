@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,11 +12,14 @@ from solfa.eval.note_matching import match_notes, note_table
 from solfa.eval.transcription import note_measures
 from solfa.score.note import Note
 from solfa.train.transcriber_data import Take
+from solfa.transcription.config import READ
 from solfa.transcription.frames import Columns, FrameOptions
-from solfa.transcription.model import TokenTranscriber
-from solfa.transcription.stitch import FrameStitcher, Hearing, Source
+from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.stitch import FrameStitcher, Hearing, Source, Stitcher, Window
 
 BATCH = 16  # segments at once
+MEASURED = {"onset": "onset_f1", "drum": "drum_f1", "frame": "onset_offset_f1"}  # what each threshold is chosen by
+Tried = dict[tuple[str, float], dict[str, float]]  # by threshold and its value, the usual one first
 
 
 def score_takes(
@@ -23,21 +27,73 @@ def score_takes(
     takes: Sequence[Take],
     codebooks: int,
     source: Source | None = None,
-    options: FrameOptions = FrameOptions(),  # noqa: B008  (frozen)
-) -> dict[str, float]:
-    """Means over the recordings, by name; of a recording without pitched notes only `drum_f1` counts, and that of those with drums.
+    options: Sequence[FrameOptions] = (READ,),
+) -> list[dict[str, float]]:
+    """For each of `options` means over the recordings, by name; they are heard once.
 
+    Of a recording without pitched notes only `drum_f1` counts, and that of those with drums.
     onset_f1, onset_precision, onset_recall: notes whose pitch is right and whose onset is within 50 ms, as mir_eval has them.
     onset_offset_f1, onset_velocity_f1: whose offset, whose velocity is near, too. program_accuracy: of the notes that were found,
     the share with the right instrument. drum_f1: hits. They are read as `solfa transcribe` reads them, told nothing of what plays.
     """
     fewer = codebooks if source is None and codebooks < model.config.codebooks else None
     hearing = Hearing(source, codebooks=fewer, batch=BATCH)
-    rows = []
+    rows: list[list[dict[str, float]]] = [[] for _ in options]
     for take in takes:
-        stitcher = FrameStitcher(model, options, hearing)
-        notes = stitcher.push(torch.from_numpy(take.codes[:codebooks].astype(np.int64)))
-        rows.append(scores(take.notes.notes(), [*notes, *stitcher.finish()], model.config.columns))
+        readers = _Readers(model, options, hearing)
+        readers.push(torch.from_numpy(take.codes[:codebooks].astype(np.int64)))
+        readers.finish()
+        truth = take.notes.notes()
+        for found, notes in zip(rows, readers.notes, strict=True):
+            found.append(scores(truth, notes, model.config.columns))
+    return [_means(found) for found in rows]
+
+
+def try_peaks(
+    model: TokenTranscriber, takes: Sequence[Take], source: Source | None, thresholds: Sequence[float]
+) -> Tried:
+    """What `score_takes` gives with each of these thresholds of onsets, of drums and of what sounds on, the others as in `READ`."""
+    cells = [(field, value) for field in MEASURED for value in dict.fromkeys((getattr(READ, field), *thresholds))]
+    options = [replace(READ, **{field: value}) for field, value in cells]  # type: ignore[arg-type]
+    apart = list(dict.fromkeys(options))
+    found = dict(zip(apart, score_takes(model, takes, model.config.codebooks, source, apart), strict=True))
+    return {cell: found[each] for cell, each in zip(cells, options, strict=True)}
+
+
+def best_peaks(tried: Sequence[Tried]) -> FrameOptions:
+    """`READ` with the best of the thresholds that were tried, of some sets of recordings that count alike."""
+    best = READ
+    for field, measure in MEASURED.items():
+        given = {
+            value: float(np.mean([rows[name, value][measure] for rows in tried if measure in rows[name, value]]))
+            for name, value in tried[0]
+            if name == field and any(measure in rows[name, value] for rows in tried)  # there may be no drums, say
+        }
+        if given:
+            best = replace(best, **{field: max(given, key=lambda value: given[value])})  # type: ignore[arg-type]
+    return best
+
+
+class _Readers(Stitcher):
+    """Notes of the frame outputs, read in many ways."""
+
+    def __init__(self, model: TokenTranscriber, options: Sequence[FrameOptions], hearing: Hearing) -> None:
+        self._parts = [FrameStitcher(model, each, hearing) for each in options]
+        super().__init__(model, self._parts[0].margin, hearing)
+        self.notes: list[list[Note]] = [[] for _ in options]
+
+    def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:
+        for part, notes in zip(self._parts, self.notes, strict=True):
+            notes += part._read(windows, heard)
+        return []
+
+    def _end(self, seconds: float) -> list[Note]:
+        for part, notes in zip(self._parts, self.notes, strict=True):
+            notes += part._end(seconds)
+        return []
+
+
+def _means(rows: Sequence[dict[str, float]]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: float(np.mean([row[name] for row in rows if name in row])) for name in names}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from solfa.codecs.codec import Codec
@@ -15,7 +15,7 @@ from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.lm.model import TokenLM
 from solfa.lm.registry import load_lm
-from solfa.lm.trunk import check_trunk, trunk_states
+from solfa.lm.trunk import OWN_TRUNK, check_trunk, trunk_states
 from solfa.train.code_lm import code_vectors
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.model import TokenTranscriber
@@ -24,13 +24,15 @@ from solfa.transcription.registry import load_transcriber
 
 @dataclass(frozen=True)
 class TranscriberStart:
-    """The model, its codec, and the language model whose hidden states it reads, where it does: that one is not trained."""
+    """The model, its codec, and the language model whose hidden states it reads, where it does.
+
+    All weights of the codec are frozen; of the language model those that make hidden states are not, where it is trained too.
+    """
 
     model: TokenTranscriber
     codec: Codec
     trunk: TokenLM | None = None
 
-    @torch.no_grad()
     def source(self, codes: Tensor, lengths: Tensor | Sequence[int] | None = None) -> Tensor:
         """What the model reads of codes [B, k, T], k of them or fewer: themselves, or [B, D, T]. lengths: frames that are there."""
         kind = self.model.config.source
@@ -42,11 +44,12 @@ class TranscriberStart:
         if kind == "sound":
             return played(self.codec.to(codes.device), codes, lengths)
         assert self.trunk is not None
-        return trunk_states(self.trunk.to(codes.device), codes)
+        # No dropout where it is trained: the model hears what it will hear then.
+        return trunk_states(self.trunk.to(codes.device).eval(), codes)
 
 
 def start_transcriber(
-    shape: TranscriberConfig | None, init: str | None, codec: str | None, init_codec: bool
+    shape: TranscriberConfig | None, init: str | None, codec: str | None, init_codec: bool, tune_trunk: bool = False
 ) -> TranscriberStart:
     """The model that `TranscriberTaskConfig` describes. Raises ValueError without shape and init, or where they or the codec do not fit."""
     if init is None and shape is None:
@@ -65,11 +68,26 @@ def start_transcriber(
             if not isinstance(found, VQVAE):
                 raise ValueError(f"init_codec: {found.name} shows no code vectors; set it to false")
             model.start_from(code_vectors(found, config.codebooks))
-    trunk = load_lm(config.trunk) if config.source == "trunk" else None
-    if trunk is not None:
-        check_trunk(trunk, config)
-        trunk.requires_grad_(False).eval()
+    trunk = _trunk(config, init, tune_trunk)
+    if tune_trunk:
+        model.config = replace(model.config, trunk=OWN_TRUNK)
     return TranscriberStart(model.train(), found.requires_grad_(False), trunk)
+
+
+def _trunk(config: TranscriberConfig, init: str | None, tuned: bool) -> TokenLM | None:
+    """The language model that a model hears; `tuned`: with gradients for what makes its hidden states. ValueError where it does not fit."""
+    if config.source != "trunk":
+        if tuned:
+            raise ValueError(f"tune_trunk: {config.name} hears {config.source}, no language model's hidden states")
+        return None
+    own = init is not None and config.trunk == OWN_TRUNK
+    trunk = load_lm(Path(init or "") / OWN_TRUNK if own else config.trunk)
+    check_trunk(trunk, config)
+    trunk.requires_grad_(False).eval()
+    if tuned:
+        trunk.embedding.requires_grad_(True)
+        trunk.transformer.requires_grad_(True)
+    return trunk
 
 
 def _extended(model: TokenTranscriber, shape: TranscriberConfig) -> TokenTranscriber:

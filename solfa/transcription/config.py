@@ -11,6 +11,7 @@ from solfa.transcription.harmonics import WINDOWS
 from solfa.transcription.vocabulary import Vocabulary
 
 MOST_WEIGHTS = 1 << 31
+READ = FrameOptions(dip=1, neighbours=True)  # how the frame outputs of a new model are read
 _LIMITS = {
     "codebooks": (1, 1024),
     "codebook_size": (1, 1 << 20),
@@ -73,7 +74,7 @@ class TranscriberConfig:
     dropout: float = 0.0
     weights_hash: str = ""
     trunk: str = ""
-    peaks: FrameOptions = FrameOptions()  # noqa: RUF009  (frozen)
+    peaks: FrameOptions = READ
 
     def __post_init__(self) -> None:
         for name, (least, most) in _LIMITS.items():

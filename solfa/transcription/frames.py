@@ -98,6 +98,8 @@ class FrameOptions:
 
     onset, drum: the least peak that is one. frame: what sounds. offset: the least peak that ends a note, two frames after its onset or
     later; 1 is more than any output. dip: frames of a low frame output that do not yet end a note, if it rises again after them.
+    neighbours: a peak is as high as it and the frames on either side of it together, which is how sure the model is of an onset, or an
+    offset, in these three: of the note it is often surer than of the frame. Sums may be above 1.
     """
 
     onset: float = 0.5
@@ -105,6 +107,7 @@ class FrameOptions:
     offset: float = 0.5
     drum: float = 0.5
     dip: int = 0
+    neighbours: bool = False
 
     def __post_init__(self) -> None:
         for name in ("onset", "frame", "offset", "drum"):
@@ -182,7 +185,9 @@ class FrameReader:
         named = np.zeros(onset.shape, np.int64)
         named[:, self.columns.pitched :] = DRUMS
         if programs is not None and len(onset):
-            may = _peaks(np.pad(onset, ((1, 1), (0, 0))), self._least)  # if neither neighbour piece is louder
+            # Nothing is known of the frames before and after the piece: it may be a peak if neither is louder, and both as loud.
+            heights = _sums(np.pad(onset, ((1, 1), (0, 0)), mode="edge")) if self.options.neighbours else onset
+            may = _rises(np.pad(onset, ((1, 1), (0, 0)))) & (heights >= self._least)
             frames, columns = np.nonzero(may[:, : self.columns.pitched])
             if len(frames):
                 named[frames, columns] = np.asarray(programs(frames, columns))
@@ -198,7 +203,7 @@ class FrameReader:
 
     def _decide(self, table: dict[str, Array], count: int) -> list[Note]:
         """Notes that end, and hits, in the frames 1 to `count` of those at hand."""
-        onset = _peaks(table["onset"][: count + 2], self._least)
+        onset = self._peaks(table["onset"][: count + 2], self._least)
         rows, columns = np.nonzero(onset)
         at = rows + 1, columns
         begun = np.zeros(len(rows), _BEGUN)
@@ -218,11 +223,16 @@ class FrameReader:
         silent = low[:count].copy()
         for ahead in range(1, self.options.dip + 1):
             silent &= low[ahead : count + ahead]
-        dropped = _peaks(table["offset"][: count + 2], self.options.offset)
+        dropped = self._peaks(table["offset"][: count + 2], self.options.offset)
         size = count + 3  # keys of a column: its frames, from two before those at hand
         keys = begun["column"] * size + np.maximum(begun["frame"] - self._first, -2) + 2
         found = np.minimum(_next(silent | onset, keys + 1, size), _next(dropped, keys + 2, size))
         return np.where(found < (begun["column"] + 1) * size, found % size - 2, -1)
+
+    def _peaks(self, output: Array, least: Array | float) -> Array:
+        """Where the frames but the first and the last are peaks that are high enough: bool, two frames fewer."""
+        heights = _sums(output) if self.options.neighbours else output[1:-1]
+        return _rises(output) & (heights >= least)
 
     def _made(self, begun: Array, ends: Array) -> list[Note]:
         """Notes that end at these frames of the recording, 10 ms after they began at the earliest; drums just then."""
@@ -234,10 +244,15 @@ class FrameReader:
         return [Note(*row) for row in zip(*(part.tolist() for part in parts), strict=True)]
 
 
-def _peaks(output: Array, least: Array | float) -> Array:
+def _sums(output: Array) -> Array:
+    """Of each frame but the first and the last, with its neighbours: two frames fewer."""
+    return output[:-2] + output[1:-1] + output[2:]
+
+
+def _rises(output: Array) -> Array:
     """Where the frames but the first and the last rise to a peak, the first frame of a flat one: bool, two frames fewer."""
     here = output[1:-1]
-    return (here >= least) & (here > output[:-2]) & (here >= output[2:])
+    return (here > output[:-2]) & (here >= output[2:])
 
 
 def _next(marks: Array, keys: Array, size: int) -> Array:

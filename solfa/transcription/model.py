@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from solfa import checkpoint
 from solfa.nn.gated import GatedTransformer
 from solfa.nn.transformer import Memory, TransformerState
+from solfa.transcription.cast import Cast
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.frames import DRUMS, FrameOutputs, Programs
 from solfa.transcription.front import INSTRUMENTS, Encoder, Front
@@ -146,12 +147,16 @@ class TokenTranscriber(nn.Module):
         """
         return self.program_head(heard.memory, heard.pitches, rows, frames, columns)
 
-    @torch.no_grad()
     def instruments(self, heard: Heard, rows: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
         """The likeliest programs [n], of those of the row's hint where it has one; 128 is drums.
 
         A model with columns for drums takes no pitch for one, and no drum for a pitch.
         """
+        return self._chances(heard, rows, frames, columns).argmax(1)
+
+    @torch.no_grad()
+    def _chances(self, heard: Heard, rows: Tensor, frames: Tensor, columns: Tensor) -> Tensor:
+        """Logits [n, 129] as of `programs`; -inf for what `instruments` rules out."""
         logits, kinds = self.programs(heard, rows, frames, columns).float(), self.config.columns
         legal = torch.ones_like(logits, dtype=torch.bool)
         if kinds.count > kinds.pitched:
@@ -159,17 +164,24 @@ class TokenTranscriber(nn.Module):
         if heard.hint is not None:
             told = legal & heard.hint[rows]
             legal = torch.where(told.any(1, keepdim=True), told, legal)
-        chosen = logits.masked_fill(~legal, float("-inf")).argmax(1)
-        return torch.where(columns >= kinds.pitched, DRUMS, chosen)
+        drums = torch.arange(INSTRUMENTS, device=logits.device) == DRUMS
+        legal = torch.where((columns >= kinds.pitched)[:, None], drums, legal)
+        return logits.masked_fill(~legal, float("-inf"))
 
-    def naming(self, heard: Heard, row: int = 0, first: int = 0) -> Programs:
-        """What names the instruments of a row's notes in `frame_notes` and `FrameReader.push`; their piece begins at frame `first` here."""
+    def naming(self, heard: Heard, row: int = 0, first: int = 0, cast: Cast | None = None) -> Programs:
+        """What names the instruments of a row's notes in `frame_notes` and `FrameReader.push`; their piece begins at frame `first` here.
+
+        cast: what was heard of the recording's instruments before, which has a say, and is told of these. Without it each note is named
+        by itself.
+        """
 
         def programs(frames: np.ndarray, columns: np.ndarray) -> np.ndarray:
             places = (
                 torch.from_numpy(each).to(self.device) for each in (np.full_like(frames, row), frames + first, columns)
             )
-            return self.instruments(heard, *places).cpu().numpy()
+            if cast is None:
+                return self.instruments(heard, *places).cpu().numpy()
+            return cast.name(self._chances(heard, *places).cpu().numpy())
 
         return programs
 

@@ -3,7 +3,8 @@
 Segments lie on a fixed grid, counted from the start of the recording, so what is found does not depend on the pieces in which codes came;
 a stream and a file are read by the same class. The last segment is filled up with padding that is not heard.
 
-Frames (`FrameStitcher`): segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it.
+Frames (`FrameStitcher`): segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it. Notes are
+named segment by segment, those of a later one after those of an earlier one have said who plays (`Cast`).
 
 Events (`EventStitcher`): segments follow one another. What sounds at the end of one goes on in the next if its tie section says so.
 "forced" writes that section down for it, from what sounds (MuScriptor's prelude forcing, arXiv 2607.08168): no note is lost or made up at a
@@ -26,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from solfa.score.note import Note
+from solfa.transcription.cast import Cast
 from solfa.transcription.decoding import USUAL, DecodingOptions, DecodingResult, Task, decode, seed_of
 from solfa.transcription.frames import TENSORS, FrameOptions, FrameOutputs, FrameReader
 from solfa.transcription.model import Heard, TokenTranscriber
@@ -134,6 +136,7 @@ class Stitcher(ABC):
 
     def __init__(self, model: TokenTranscriber, margin: int, hearing: Hearing) -> None:
         self.model, self.hearing, self.rate = model, hearing, model.config.frame_rate
+        self.margin = margin  # frames at either end of a segment for which another one speaks
         self._windows = Windows(model.config.segment_frames, margin)
         self._waiting: list[Window] = []
         self._segments = self._silent = 0
@@ -203,7 +206,7 @@ class FrameStitcher(Stitcher):
 
     def __init__(self, model: TokenTranscriber, options: FrameOptions = PEAKS, hearing: Hearing = ALL) -> None:
         super().__init__(model, model.config.segment_frames // OVERLAP, hearing)
-        self._reader = FrameReader(model.config.columns, options, self.rate)
+        self._reader, self._cast = FrameReader(model.config.columns, options, self.rate), Cast()
 
     def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:
         notes, row = [], 0
@@ -214,7 +217,7 @@ class FrameStitcher(Stitcher):
                 continue
             assert heard is not None
             outputs = heard.frames.map(lambda x, row=row, first=first, last=last: x[row, first:last])  # type: ignore[misc]
-            notes += self._reader.push(outputs.probabilities(), self.model.naming(heard, row, first))
+            notes += self._reader.push(outputs.probabilities(), self.model.naming(heard, row, first, self._cast))
             row += 1
         return self._wanted(notes)
 

@@ -9,7 +9,7 @@ import torch
 from solfa.audio.bands import bands
 from solfa.codecs import played as module
 from solfa.codecs.codec import Codes
-from solfa.codecs.played import played, played_width
+from solfa.codecs.played import lifted, played, played_width
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 
@@ -58,3 +58,19 @@ def test_the_canonical_path_sounds_alike(codec: VQVAE, monkeypatch: pytest.Monke
     whole = played(codec, tokens)
     monkeypatch.setattr(module, "VQVAE", Codes)  # no VQ-VAE then
     torch.testing.assert_close(played(codec, tokens), whole, atol=2e-3, rtol=1e-3)
+
+
+def test_quiet_sound_is_lifted_and_loud_sound_left() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sound = torch.randn(3, 24_000, generator=generator) * 0.1  # -20 dB
+    sound[1, :18_000] = 0  # of which a short part is not quiet either
+    assert torch.equal(lifted(sound, 8_000), sound)
+    level = lifted(sound[:1] * 1e-3, 8_000).square().mean().sqrt()
+    assert 20 * level.log10() == pytest.approx(-50, abs=0.3)  # 30 dB, and no more
+    for gain in (0.1, 0.01):
+        soft = lifted(sound * gain, 8_000)
+        torch.testing.assert_close(soft, lifted(sound * 0.05, 8_000), rtol=1e-4, atol=1e-7)
+        for row in range(3):
+            assert torch.equal(lifted(sound[row : row + 1] * gain, 8_000)[0], soft[row])
+    silence = torch.zeros(2, 100)
+    assert torch.equal(lifted(silence, 8_000), silence) and lifted(sound[:, :1], 8_000).shape == (3, 1)

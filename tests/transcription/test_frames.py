@@ -101,7 +101,8 @@ def plain(outputs: FrameOutputs, options: FrameOptions, programs: Programs) -> l
     def peak(values: np.ndarray, t: int, least: float) -> bool:
         here, before = values[t], values[t - 1] if t else 0.0
         after = values[t + 1] if t + 1 < count else 0.0
-        return here >= np.float32(least) and here > before and here >= after
+        height = before + here + after if options.neighbours else here
+        return height >= np.float32(least) and here > before and here >= after
 
     for column in range(outputs.columns.count):
         drum = column >= outputs.columns.pitched
@@ -147,12 +148,19 @@ def noise(frames: int, columns: Columns, seed: int) -> tuple[FrameOutputs, Progr
     dip=st.integers(0, 3),
     thresholds=st.tuples(*[st.sampled_from([0.25, 0.5, 0.7, 1.0])] * 4),
     sizes=st.lists(st.integers(0, 9), max_size=8),
+    neighbours=st.booleans(),
 )
 def test_any_outputs_as_a_plain_loop_reads_them(
-    columns: Columns, frames: int, seed: int, dip: int, thresholds: tuple[float, ...], sizes: list[int]
+    columns: Columns,
+    frames: int,
+    seed: int,
+    dip: int,
+    thresholds: tuple[float, ...],
+    sizes: list[int],
+    neighbours: bool,
 ) -> None:
     outputs, programs = noise(frames, columns, seed)
-    options = FrameOptions(*thresholds, dip=dip)
+    options = FrameOptions(*thresholds, dip, neighbours)
     whole = frame_notes(outputs, options, RATE, programs=programs)
     assert whole == plain(outputs, options, programs)
 
@@ -164,6 +172,24 @@ def test_any_outputs_as_a_plain_loop_reads_them(
     assert sorted(notes + reader.finish()) == whole
     assert reader.push(outputs, programs) + reader.finish() is not None  # as new
     assert sorted(reader.push(outputs, programs) + reader.finish()) == whole
+
+
+def test_an_onset_that_is_sure_but_not_of_its_frame() -> None:
+    outputs = made([], 12)[0]
+    outputs.onset[4:7, 0] = torch.tensor([0.2, 0.3, 0.25])  # together .75
+    outputs.onset[4:7, 1] = torch.tensor([0.0, 0.7, 0.0])
+    outputs.onset[4:9, 2] = torch.tensor([0.2, 0.3, 0.15, 0.0, 0.7])  # together .65: neither that nor all five
+    outputs.onset[0:2, -1], outputs.onset[10:12, -2] = torch.tensor([0.4, 0.3]), torch.tensor([0.3, 0.4])  # at the ends
+    alone = frame_notes(outputs, FrameOptions(0.68, drum=0.68), RATE)
+    assert [(note.pitch, round(RATE * note.onset)) for note in alone] == [(61, 5), (62, 8)]
+    found = frame_notes(outputs, FrameOptions(0.68, drum=0.68, neighbours=True), RATE)
+    assert sorted((note.pitch, round(RATE * note.onset)) for note in found) == [
+        (36, 11),
+        (37, 0),
+        (60, 5),
+        (61, 5),
+        (62, 8),
+    ]
 
 
 def test_memory_does_not_grow() -> None:

@@ -191,6 +191,24 @@ def test_silence_holds_no_notes(model: TokenTranscriber, kind: str, monkeypatch:
     assert all_of(nothing, torch.full((4, 130), 7)) == [] and nothing.account.silent == nothing.account.segments
 
 
+def test_instruments_are_named_by_one_cast(model: TokenTranscriber, monkeypatch: pytest.MonkeyPatch) -> None:
+    casts: list[int] = []
+
+    class Lone:
+        def __init__(self) -> None:
+            casts.append(0)
+
+        def name(self, logits: np.ndarray) -> np.ndarray:
+            assert logits.shape[1] == 129 and np.isneginf(logits[:, 128]).all()
+            casts[-1] += 1
+            return np.full(len(logits), 77)
+
+    monkeypatch.setattr(stitch, "Cast", Lone)
+    notes = all_of(FrameStitcher(model, PEAKS), codes(173), 30)
+    assert {note.program for note in notes if not note.is_drum} == {77}
+    assert len(casts) == 1 and casts[0] > 2
+
+
 def test_only_the_instruments_that_play(make_transcriber: MakeTranscriber) -> None:
     for hints in (True, False):
         model = make_transcriber(hints=hints)
