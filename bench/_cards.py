@@ -21,7 +21,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -39,6 +39,8 @@ MAKE = {
     "data/codec/held-out/codes": "solfa encode data/codec/held-out/audio -o data/codec/held-out/codes --coding packed",
     "data/music": "make music-data",
     "data/notes": "make notes-data SONGS=scores.zip",
+    "data/notes/basic-pitch": "python bench/transcription.py --basic-pitch bp/bin/python --notes data/notes/basic-pitch -j 2 "
+    "(its first lines make bp)",
     "data/notes/corpus": "make notes-test",
     "data/notes/pianos": "make notes-test",
 }
@@ -62,6 +64,12 @@ def how_to_make(folder: str) -> str:
     """The command that makes a folder of data."""
     known = [name for name in MAKE if folder == name or folder.startswith(f"{name}/")]
     return MAKE[max(known, key=len)] if known else "nobody knows how it is made"
+
+
+def told(commands: Iterable[Sequence[str]]) -> list[str]:
+    """What commands miss, and how it is made; each folder once."""
+    folders = dict.fromkeys(folder for words in commands for folder in missing(words))
+    return [f"{folder} is not there: {how_to_make(folder)}" for folder in folders]
 
 
 def output(words: Sequence[str]) -> str:
@@ -110,9 +118,8 @@ def regenerate(card: Path, known: dict[str, str]) -> bool:
         return False
     try:
         commands = [words_of(block["command"]) for block in blocks]
-        gone = list(dict.fromkeys(folder for words in commands for folder in missing(words)))
-        if gone:
-            raise ValueError("; ".join(f"{folder} is not there: {how_to_make(folder)}" for folder in gone))
+        if gone := told(commands):
+            raise ValueError("; ".join(gone))
         for words, block in zip(commands, blocks, strict=True):
             if block["command"] not in known:
                 print(f"{card}: {block['command']}", flush=True)
@@ -132,13 +139,16 @@ def regenerate(card: Path, known: dict[str, str]) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Print the numbers of the models' cards again.")
     parser.add_argument("cards", nargs="*", type=Path, help="by default README.md and solfa/weights/*/README.md")
-    parser.add_argument("--list", action="store_true", help="only name the commands")
+    parser.add_argument("--list", action="store_true", help="only name the commands, and what they miss")
     given = parser.parse_args(arguments)
     cards = given.cards or [Path("README.md"), *sorted(Path("solfa/weights").glob("*/README.md"))]
     if given.list:
-        for card in cards:
-            for block in BLOCK.finditer(card.read_text(encoding="utf-8")):
-                print(f"{card}: {block['command']}")
+        found = [
+            (card, block["command"]) for card in cards for block in BLOCK.finditer(card.read_text(encoding="utf-8"))
+        ]
+        print("\n".join(f"{card}: {command}" for card, command in found))
+        for line in told(words_of(command) for _, command in found):
+            print(line)
         return 0
     known: dict[str, str] = {}
     done = [regenerate(card, known) for card in cards]

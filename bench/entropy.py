@@ -1,144 +1,113 @@
-"""Entropy coding of codes: what each coding saves, and how fast it is, beside general compressors on the same codes.
+"""How fast each coding of codes is, with blocks of several lengths, and what general compressors make of the same codes.
 
     python bench/entropy.py [--lm NAME|DIR] [FILE ...]
 
 FILE: recordings, token files, or folders of either; the demo's recording by default. Recordings are encoded by solfa-24khz, and with --lm
-by the codec of that model. "bits/code" and what is saved are of the codes alone; "file" has the header, checksums and index too. "x real
-time" is seconds of sound a second of work in one thread, writing or reading the file. EnCodec's paper (arXiv 2210.13438) says that its
-language model saves 25 to 40 %, on its own codes and with floating point.
+by the codec of that model. "x real time" is seconds of sound a second of work in one thread, writing or reading the file. What the codings
+save, with intervals and codebook by codebook, is said by
+
+    solfa eval codebooks FILE ... --lm NAME|DIR --ci
+
+and computed by the same code here. EnCodec's paper (arXiv 2210.13438) says that its language model saves 25 to 40 %, on its own codes and
+with floating point.
 """
+
+from __future__ import annotations
 
 import argparse
 import lzma
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+import torch
 
+import solfa
 from solfa.cli.demo import BUNDLED
-from solfa.codecs.bitpacking import pack
-from solfa.codecs.token_file import TokenFile, TokenHeader, TokenWriter
+from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, expand
+from solfa.codecs.bitpacking import bits_for, pack
+from solfa.codecs.entropy.lm_checkpoint import load_lm
+from solfa.codecs.token_file import read_tokens
 from solfa.codecs.token_format import BLOCK_FRAMES
+from solfa.eval.coding_cost import bits_per_code, kbps
+from solfa.tokenize_audio.coding_cost import coded
+
+if TYPE_CHECKING:
+    from solfa.codecs.codec import Codes
+    from solfa.codecs.entropy.integer_lm import IntegerLM
 
 
 @dataclass(frozen=True)
 class Row:
     name: str
-    bits: float  # of the codes
-    file: float = 0.0  # bits of the files
-    encode: float = 0.0  # seconds
-    decode: float = 0.0
-    books: tuple[float, ...] = ()  # bits of each codebook's planes
+    bits: float  # a code
+    kbps: float | None  # of the files
+    encode: float  # seconds
+    decode: float | None
 
 
-Recording = tuple[TokenHeader, np.ndarray]
-
-
-def recordings(places: Sequence[str], lm: object) -> list[Recording]:
-    """Headers and codes [K, T] of token files, and of recordings once encoded."""
-    import solfa
-    from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, expand
-
-    found: list[Recording] = []
+def recordings(places: Sequence[str], lm: IntegerLM | None) -> list[Codes]:
+    """The codes of token files, and of recordings once encoded."""
+    found = []
     codec = None
     for item in expand(places or [str(BUNDLED)], (*TOKEN_SUFFIXES, *AUDIO_SUFFIXES)):
         if item.path.suffix.lower() in TOKEN_SUFFIXES:
-            with TokenFile(item.path) as file:
-                found.append((file.header, file.read()))
-            continue
-        codec = codec or solfa.load_codec(lm.config.codec if lm else "solfa-24khz")  # type: ignore[attr-defined]
-        codes = codec.encode_file(item.path)
-        geometry = (codes.codec, codes.weights_hash, codes.sample_rate, codes.channels, codes.hop)
-        header = TokenHeader(*geometry, codes.codebooks, codes.codebook_size)
-        found.append((replace(header, frames=codes.lengths[0], samples=codes.samples[0]), codes.tokens[0].numpy()))
+            found.append(read_tokens(item.path, lm=lm))
+        else:
+            codec = codec or solfa.load_codec(lm.config.codec if lm else "solfa-24khz")
+            found.append(codec.encode_file(item.path))
     return found
 
 
-def ours(name: str, coding: str, block_frames: int, sounds: list[Recording], lm: object = None) -> Row:
-    stored = encode = decode = 0.0
-    books = np.zeros(sounds[0][0].codebooks)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "a.solfa"
-        for header, codes in sounds:
-            chosen = replace(header, coding=coding, block_frames=block_frames, lm=lm.hash if coding == "lm" else "")  # type: ignore[attr-defined]
-            start = time.process_time()
-            with TokenWriter(path, chosen, lm if coding == "lm" else None) as writer:  # type: ignore[arg-type]
-                writer.write(codes)
-                writer.close(header.samples)
-            encode += time.process_time() - start
-            stored += 8 * path.stat().st_size
-            start = time.process_time()
-            with TokenFile(path, lm=lm if coding == "lm" else None) as file:  # type: ignore[arg-type]
-                assert np.array_equal(file.read(), codes)
-            decode += time.process_time() - start
-            books += plane_bits(path, len(books))
-    return Row(name, books.sum(), stored, encode, decode, tuple(books))
+def ours(coding: str, sounds: list[Codes], lm: IntegerLM | None = None, block_frames: int | None = None) -> Row:
+    done = [coded(codes, coding, lm, block_frames) for codes in sounds]
+    costs = [each.cost for each in done]
+    name = f"{coding}, {costs[0].block} a block"
+    seconds = sum(each.encode for each in done), sum(each.decode for each in done)
+    return Row(name, float(bits_per_code(costs).mean()), kbps(costs), *seconds)
 
 
-def plane_bits(path: Path, codebooks: int) -> np.ndarray:
-    """Bits of each codebook's planes in a file."""
-    with TokenFile(path) as file:
-        header, blocks = file.header, file._blocks
-        if header.version == 1:
-            return np.full(codebooks, float(header.bits * header.frames))
-        lengths = [[len(plane or b"") for plane in blocks._block(i, codebooks)[0]] for i in range(header.blocks)]  # type: ignore[union-attr]
-    return 8.0 * np.sum(lengths, 0)
-
-
-def compressor(name: str, compress: Callable[[bytes], bytes], sounds: list[Recording]) -> Row:
+def compressor(name: str, compress: Callable[[bytes], bytes], sounds: list[Codes]) -> Row:
     """A general compressor on the codes, codebook by codebook, as 16-bit numbers or packed, whichever it likes better."""
-    bits = encode = 0.0
-    for header, codes in sounds:
+    bits = count = encode = 0.0
+    for codes in sounds:
+        tokens = codes.tokens[0].numpy()
         start = time.process_time()
-        wide = compress(codes.astype("<u2").tobytes())
+        wide = compress(tokens.astype("<u2").tobytes())
         encode += time.process_time() - start
-        bits += 8 * min(len(wide), len(compress(pack(codes, header.bits).tobytes())))
-    return Row(name, bits, encode=encode)
+        bits += 8 * min(len(wide), len(compress(pack(tokens, bits_for(codes.codebook_size)).tobytes())))
+        count += tokens.size
+    return Row(name, bits / count, None, encode, None)
 
 
-def table(rows: list[Row], sounds: list[Recording]) -> None:
-    header = sounds[0][0]
-    seconds = sum(h.duration for h, _ in sounds)
-    codes = sum(c.size for _, c in sounds)
-    frames = codes / header.codebooks
-    print(f"{len(sounds)} recordings, {seconds:.0f} s, {header.codec}: {header.codebooks} codebooks of {header.codebook_size}")
-    books = " ".join(f"{k:>5}" for k in range(header.codebooks))
-    print(f"{'':24} bits/code  saved file kbps  encode  decode   of codebook {books}")
+def table(rows: list[Row], sounds: list[Codes]) -> None:
+    first = sounds[0]
+    seconds = sum(codes.samples[0] for codes in sounds) / first.sample_rate
+    print(
+        f"{len(sounds)} recordings, {seconds:.0f} s, {first.codec}: {first.codebooks} codebooks of {first.codebook_size}"
+    )
+    print(f"{'':24} bits/code  saved file kbps  encode  decode")
     for row in rows:
-        saved = 1 - row.bits / rows[0].bits
+        saved = 1 - row.bits / bits_for(first.codebook_size)
         speed = [f"{seconds / s:6.0f}x" if s else f"{'':7}" for s in (row.encode, row.decode)]
-        each = " ".join(f"{bits / frames:5.2f}" for bits in row.books)
-        file = f"{row.file / seconds / 1000:9.3f}" if row.file else " " * 9
-        print(f"{row.name:24} {row.bits / codes:9.3f} {100 * saved:5.1f}% {file} {' '.join(speed)}   {'':11} {each}".rstrip())
+        file = f"{row.kbps:9.3f}" if row.kbps else f"{'':9}"
+        print(f"{row.name:24} {row.bits:9.3f} {100 * saved:5.1f}% {file} {' '.join(speed)}".rstrip())
     print("EnCodec's paper: its language model saves 25 to 40 %")
 
 
 def main() -> None:
-    import torch
-
-    parser = argparse.ArgumentParser(description="What each coding of codes saves.")
+    parser = argparse.ArgumentParser(description="How fast each coding of codes is, beside general compressors.")
     parser.add_argument("files", nargs="*")
     parser.add_argument("--lm", help="a code LM, by name or folder")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    lm = None
-    if arguments.lm:
-        from solfa.codecs.entropy.lm_checkpoint import load_lm
-
-        lm = load_lm(arguments.lm)
+    lm = load_lm(arguments.lm) if arguments.lm else None
     sounds = recordings(arguments.files, lm)
-    rows = [
-        ours("packed", "packed", BLOCK_FRAMES["packed"], sounds),
-        ours("adaptive, 4096 a block", "adaptive", 4096, sounds),
-        ours("adaptive, 512 a block", "adaptive", 512, sounds),
-    ]
+    rows = [ours("packed", sounds), ours("adaptive", sounds), ours("adaptive", sounds, None, 512)]
     if lm is not None:
-        rows.append(ours("lm, 1024 a block", "lm", BLOCK_FRAMES["lm"], sounds, lm))
-        rows.append(ours("lm, 256 a block", "lm", 256, sounds, lm))
+        rows += [ours("lm", sounds, lm, frames) for frames in (BLOCK_FRAMES["lm"], 256)]
     rows.append(compressor("zlib", lambda data: zlib.compress(data, 9), sounds))
     rows.append(compressor("lzma", lambda data: lzma.compress(data, preset=9), sounds))
     table(rows, sounds)

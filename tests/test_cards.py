@@ -61,6 +61,10 @@ def test_blocks_are_what_their_commands_print(folder: Path, capsys: pytest.Captu
         ("solfa eval codec data/codec/held-out/audio", "data/codec/held-out/audio is not there: make codec-data"),
         ("solfa eval generation data/music/test --out data/new", "data/music/test is not there: make music-data"),
         ("solfa eval transcription data/notes/corpus --model m", "is not there: make notes-test"),
+        (
+            "solfa eval transcription data/a.jsonl --against data/notes/basic-pitch/test",
+            "python bench/transcription.py --basic",
+        ),
     ],
 )
 def test_a_card_that_cannot_be_made_stays_as_it_is(
@@ -95,6 +99,20 @@ def test_what_changed_is_told(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert "- name 0.25 -1e-05\n    + name 0.5 -1e-05\n    1 of 3 numbers changed" in told and "other" not in told
     assert cards.regenerate(Path("card.md"), {COMMAND: "name 0.5 -1e-05\nother 3\n"})
     assert f"{COMMAND}: the same\n" in capsys.readouterr().out
+
+
+def test_the_list_names_commands_and_what_they_miss_once(folder: Path, capsys: pytest.CaptureFixture[str]):
+    lost = "solfa eval transcription data/notes/test data/notes/basic-pitch/test --ci"
+    block = "<!-- $ {} -->\n```\nold\n```\n"
+    Path("card.md").write_text("".join(map(block.format, (COMMAND, lost, f"{lost} --json"))))
+    assert cards.main(["--list", "card.md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [f"card.md: {command}" for command in (COMMAND, lost, f"{lost} --json")]
+    assert [line.split(" is not there: ")[0] for line in lines[3:]] == [
+        "data/notes/test",
+        "data/notes/basic-pitch/test",
+    ]
+    assert "make notes-data" in lines[3] and "--notes data/notes/basic-pitch" in lines[4]
 
 
 def test_every_command_in_the_shipped_cards_may_be_run():

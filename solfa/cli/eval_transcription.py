@@ -11,6 +11,7 @@ from solfa.cli import report
 from solfa.cli.eval_report import Html, show
 from solfa.cli.notes_job import Hearing, Recording, Take, heard, recordings
 from solfa.cli.pairs import Pairs, files_by_name, pair_files, shared
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.eval.evaluation import Evaluation
@@ -46,8 +47,8 @@ def transcription(
 
     Files are MIDI, notes (.json, .jsonl, one object a note), ABC or MusicXML; in folders MIDI and notes. There, files belong together
     that have the same name and place, whatever their suffix. A file without a partner is named and not scored, and the command then
-    ends with 1. With --model there is no estimate: the reference is a folder with manifest.jsonl, as `solfa synth` writes, whose
-    recordings the model hears.
+    ends with 1. The reference may be a folder with manifest.jsonl, as `solfa synth` writes: then the estimate is a folder of what
+    a system heard in its recordings, under their names; or with --model there is none, and the model hears them.
 
     Scores go from 0 to 1, higher is better, drums are apart: precision, recall and onset, their F1 (pitch, and onset within 50 ms); F1 of
     offset (that, and the offset within 20 % of the length, at least 50 ms), velocity (as onset, and velocity within 0.1 after a
@@ -60,11 +61,12 @@ def transcription(
         solfa eval transcription truth.mid take.mid
         solfa eval transcription truth/ found/ --pedal reference --against other/ --json
         solfa eval transcription data/notes/test --model solfa-notes --codebooks 1,2,4,8 --items 16 --ci -j 2
+        solfa eval transcription data/notes/test data/notes/basic-pitch/test --ci
 
     Parameters
     ----------
     reference
-        The true notes: a file or a folder. With --model a folder with manifest.jsonl.
+        The true notes: a file or a folder, which with --model has a manifest.jsonl.
     estimate
         The transcribed notes: a file or a folder.
     model
@@ -76,13 +78,13 @@ def transcription(
     rate
         Frames a second, for the frame measures (MT3's own stays at 62.5).
     pedal
-        Whose notes last as long as the sustain pedal holds them: nobody's (off, the default), the reference's (the default with --model,
-        whose notes last so), or both. Only MIDI files have pedals.
+        Whose notes last as long as the sustain pedal holds them: nobody's (off, the default for files), the reference's (the default for
+        recordings, where they sound so), or both. Only MIDI files have pedals.
     codebooks
         With --model: how many of the codec's codebooks it hears, as in 8 or 1,2,4,8. Of several the highest is evaluated, and a table
         shows what the others cost. As many as it reads by default.
     items
-        With --model: so many of the recordings, at equal distances; all by default.
+        So many of the recordings of a manifest.jsonl, at equal distances; all by default.
     codec
         With --model: its codec, where it is not one that `solfa models` lists.
     trunk
@@ -101,28 +103,25 @@ def transcription(
         One JSON document on stdout.
     """
     _check(tolerance, rate, items, out)
-    scoring = _Scoring(tolerance, rate, pedal or ("off" if model is None else "reference"), list_errors)
+    pieces = _pieces(reference, items, model)
+    scoring = _Scoring(tolerance, rate, pedal or ("off" if pieces is None else "reference"), list_errors)
     if model is None:
-        given = {"codebooks": codebooks, "items": items, "codec": codec, "trunk": trunk, "out": out}
+        given = {"codebooks": codebooks, "codec": codec, "trunk": trunk, "out": out}
         if estimate is None or any(value is not None for value in given.values()):
             told = next((f"--{name} {value}" for name, value in given.items() if value is not None), str(reference))
             raise report.UsageError(f"{told}: name the ESTIMATE, or with --model what transcribes recordings")
-        pairs = pair_files(reference, estimate, SUFFIXES)
-        first, complete = _compared(scoring, pairs, {"reference": str(reference), "estimate": str(estimate)})
-        other: Pairs[Path] | Pairs[Recording] | None
-        other = None if against is None else pair_files(reference, against, SUFFIXES)
+        first, complete = _found(scoring, reference, pieces, estimate)
     else:
+        assert pieces is not None
         if estimate is not None:
             raise report.UsageError(f"{estimate}: with --model there is no estimate")
         if scoring.pedal == "both":
             raise report.UsageError("--pedal both: what --model hears has no pedals; reference or off")
-        pieces = recordings(reference, items)
         work = _hearing(model, codec, trunk, report.device(device), codebooks)
         first, complete = _model(scoring, work, pieces, jobs, out, {"reference": str(reference), "items": items})
-        other = None if against is None else _taken(pieces, against)
     compared = None
-    if other is not None:
-        compared, also = _compared(scoring, other, {"reference": str(reference), "estimate": str(against)})
+    if against is not None:
+        compared, also = _found(scoring, reference, pieces, against)
         complete = complete and also
     if first.items or json:
         show(first, against=compared, ci=ci, json=json, html=html)
@@ -198,7 +197,7 @@ def _compared(
 
     pairs.tell()
     pieces, failed = [], []
-    with report.progress("score", len(pairs.both)) as bar:
+    with Bar("score", len(pairs.both)) as bar:
         for name, wanted, found in pairs.both:
             try:
                 files = {**_reference_files(wanted), "estimate": found}
@@ -219,10 +218,31 @@ def _reference_files(reference: Path | Recording) -> dict[str, Path]:
     return {"sound": reference.audio, **notes}
 
 
+def _pieces(reference: Path, items: int | None, model: str | None) -> list[Recording] | None:
+    """The recordings of the reference, where it is a folder of some."""
+    from solfa.data.manifest import NAME
+
+    if model is not None or (reference.is_dir() and any(reference.rglob(NAME))):
+        return recordings(reference, items)
+    if items is not None:
+        raise report.UsageError(f"--items {items}: of recordings, which a folder with {NAME} has")
+    return None
+
+
+def _found(
+    scoring: _Scoring, reference: Path, pieces: Sequence[Recording] | None, estimate: Path
+) -> tuple[Evaluation, bool]:
+    """A system's files of notes beside the reference's files, or its recordings, and whether all were scored."""
+    settings: dict[str, Any] = {"reference": str(reference), "estimate": str(estimate)}
+    if pieces is None:
+        return _compared(scoring, pair_files(reference, estimate, SUFFIXES), settings)
+    return _compared(scoring, _taken(pieces, estimate), settings)
+
+
 def _taken(pieces: Sequence[Recording], folder: Path) -> Pairs[Recording]:
-    """Another system's files of recordings, by name; what it has of others does not matter."""
+    """A system's files of recordings, by name; what it has of others does not matter."""
     if not folder.is_dir():
-        raise report.UsageError(f"--against {folder}: a folder with notes of the recordings, under their names")
+        raise report.UsageError(f"{folder}: a folder with notes of the recordings, under their names")
     both = shared({piece.name: piece for piece in pieces}, files_by_name(folder, SUFFIXES))
     there = {name for name, *_ in both}
     return Pairs(both, [piece.audio for piece in pieces if piece.name not in there])
@@ -258,7 +278,7 @@ def _model(
     failed: list[str] = []
     scored: list[list[ScoredPiece]] = [[] for _ in work.codebooks]
     clock: list[tuple[float, float]] = []  # seconds of sound and of work
-    with report.progress("transcribe", len(pieces)) as bar:
+    with Bar("transcribe", len(pieces)) as bar:
         for piece, takes in heard(work, pieces, jobs):
             bar.advance(1, detail=piece.name)
             try:

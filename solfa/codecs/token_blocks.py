@@ -90,6 +90,10 @@ class Blocks(ABC):
         the file itself cannot be read any more. Memory is bounded by the bytes of these blocks.
         """
 
+    @abstractmethod
+    def plane_bytes(self) -> np.ndarray:
+        """The lengths of the planes of all whole blocks, as the file gives them: int64 [blocks, K]."""
+
     def _truncated(self, bytes_needed: str) -> str:
         seconds = self.header.start_of(self.whole) / self.header.frame_rate
         return (
@@ -155,6 +159,12 @@ class PackedBlocks(Blocks):
         for place in bad:
             codes[place] = 0
         return BlockCodes(codes, bad)
+
+    def plane_bytes(self) -> np.ndarray:
+        """As `Blocks.plane_bytes`: all planes of a block have one length."""
+        header = self.header
+        lengths = [packed_bytes(header.frames_in(block), header.bits) for block in range(self.whole)]
+        return np.repeat(np.array(lengths, np.int64)[:, None], header.codebooks, 1)
 
     def _check_planes(
         self, planes: np.ndarray, table: list[list[int]], codes: np.ndarray, first: int
@@ -240,6 +250,13 @@ class CodedBlocks(Blocks):
             planes, frames, header.codebook_size, self.coding, header.plane_bounds(frames)[0]
         )
         return BlockCodes(codes, {**undecoded, **bad})
+
+    def plane_bytes(self) -> np.ndarray:
+        """As `Blocks.plane_bytes`: out of the blocks' heads."""
+        head = self.header.head_bytes
+        heads = [self._head(self.file.bytes_at(int(self._places[block]), head)) for block in range(self.whole)]
+        lengths = [[length for _, length in entries] for entries in heads]
+        return np.array(lengths, np.int64).reshape(self.whole, self.header.codebooks)
 
     def check(self, first: int, last: int, books: int) -> dict[tuple[int, int], str]:
         """(row of the block, codebook) of the first planes of blocks [first, last) whose checksums or lengths are wrong."""

@@ -176,6 +176,10 @@ class TokenFile:
             found += self._read_blocks(first, last, self.header.codebooks)[1]
         return tuple(found)
 
+    def plane_bytes(self) -> np.ndarray:
+        """Bytes of the codes of each codebook in each whole block, without heads and checksums: int64 [blocks, K]."""
+        return self._blocks.plane_bytes()
+
     def close(self) -> None:
         """Close the file; what was read stays."""
         if self._file is not None:

@@ -23,7 +23,7 @@ BLOCK = 1 << 22  # numbers drawn at once
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` items with its 95 % interval, `low` to `high`; all NaN for none."""
+    """A mean over `n` items with its 95 % interval, `low` to `high`: NaN of fewer than two, and the mean too of none."""
 
     value: float
     low: float
@@ -34,6 +34,8 @@ class Estimate:
         """As tables show it: "0.865 [0.802, 0.927]"; a dash for none."""
         if np.isnan(self.value):
             return "-"
+        if np.isnan(self.low):
+            return f"{self.value:{'.3f' if abs(self.value) < 10 else '.4g'}}"
         form = ".3f" if max(map(abs, (self.value, self.low, self.high))) < 10 else ".4g"
         return f"{self.value:{form}} [{self.low:{form}}, {self.high:{form}}]"
 
@@ -61,9 +63,9 @@ def central(draws: Floats) -> tuple[float, float]:
 
 
 def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
-    """Means of 1,000 samples of `values` [N], each of N drawn with replacement; none for no values."""
+    """Means of 1,000 samples of `values` [N], each of N drawn with replacement; none of fewer than two: one does not say how it varies."""
     count = len(values)
-    if not count:
+    if count < 2:
         return np.zeros(0)
     with np.errstate(invalid="ignore"):  # inf - inf is NaN, and says so itself
         return np.concatenate(
@@ -75,7 +77,7 @@ def mean_estimate(values: Sequence[float] | Floats, rng: np.random.Generator | N
     """The mean with its 95 % percentile bootstrap interval (Efron, 1979). Deterministic, where no generator comes in.
 
     Of values that are not numbers (NaN: nothing to measure in that item) none is counted; `n` says how many were. An infinite value
-    (SI-SDR of two equal sounds) is counted, and makes the mean infinite. One value has an interval of no width: it says nothing.
+    (SI-SDR of two equal sounds) is counted, and makes the mean infinite. One value has no interval.
     """
     found = _numbers(values)
     low, high = central(resampled_means(found, rng or np.random.default_rng(0)))

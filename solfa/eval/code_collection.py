@@ -21,7 +21,7 @@ from solfa.eval.code_statistics import (
 from solfa.eval.codebooks import CodebookCounts, CodebookReport
 from solfa.eval.evaluation import Evaluation, Item
 
-MAX_BAGS = 1 << 23  # recordings x words whose weights are held: 64 MB each time
+MAX_BAGS = 1 << 23  # recordings x words, and recordings x recordings, whose numbers are held: 64 MB each time
 _DEFINED = {m.name: m for module in (codebooks, code_statistics, bag_of_codes) for m in module.MEASURES}
 ITEM_MEASURES = tuple(_DEFINED[name] for name in ("usage", "entropy", "perplexity", "efficiency", "run_length"))
 Rows = list[dict[str, Any]]
@@ -30,8 +30,8 @@ Rows = list[dict[str, Any]]
 class CodeCollection:
     """Counts recordings of a codec of K codebooks of N codes: `add` each, then read.
 
-    Memory: K x N numbers a recording while the bags are kept (MAX_BAGS in all; then none is), and at most 256 MB each for pairs of
-    codebooks and for a code and the one before, which are left out where N is too large for that.
+    Memory: K x N numbers a recording, and one for each other, while the bags are kept (MAX_BAGS in all; then none is), and at most 256 MB
+    each for pairs of codebooks and for a code and the one before, which are left out where N is too large for that.
     """
 
     def __init__(self, books: int, size: int) -> None:
@@ -66,7 +66,8 @@ class CodeCollection:
             "run_length": float(self.runs.add(codes).mean()),
         }
         self.items.append(Item(name, values))
-        if self.bags is not None and (len(self.bags) + 1) * own.counts.size <= MAX_BAGS:
+        count = len(self.items)
+        if self.bags is not None and count * max(count, own.counts.size) <= MAX_BAGS:
             self.bags.append(own.counts.ravel())
         else:
             self.bags = None

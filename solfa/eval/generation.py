@@ -7,6 +7,7 @@ dealt to the sounds at random (chance).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def adherence(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0) ->
 def chance(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0) -> dict[str, Estimate]:
     """The same where the prompts are dealt to the sounds at random: the mean over 1,000 permutations, and the central 95 % of them."""
     result = {}
-    for name, (right, draws) in _dealt(wanted, heard, seed).items():
+    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed).items():
         low, high = central(draws)
         result[name] = Estimate(float(draws.mean()) if len(draws) else np.nan, low, high, len(right))
     return result
@@ -89,24 +90,33 @@ def beats_chance(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0)
     Smyth 2010). It is of one attribute by itself: among nine, one falls below 0.05 by chance in a third of the cases.
     """
     result = {}
-    for name, (right, draws) in _dealt(wanted, heard, seed).items():
+    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed).items():
         reached = int((draws >= right.mean() - 1e-9).sum()) if len(right) else 0
         result[name] = (reached + 1) / (len(draws) + 1) if len(right) else np.nan
     return result
 
 
-def _dealt(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int) -> dict[str, tuple[Floats, Floats]]:
+@lru_cache(maxsize=1)  # `chance` and `beats_chance` want the same
+def _dealt(wanted: tuple[Facts, ...], heard: tuple[Facts, ...], seed: int) -> dict[str, tuple[Floats, Floats]]:
     """Of each attribute whether each prompt that has it is heard as wanted [n], and the shares of 1,000 permutations."""
     if len(wanted) != len(heard):
         raise ValueError(f"{len(wanted)} prompts and {len(heard)} sounds: as many of each")
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(len(wanted)) for _ in range(DRAWS)]
-    pairs = [[agreement(a, b) for b in heard] for a in wanted]
+    rows: dict[str, list[int]] = {name: [] for name in ATTRIBUTES}  # the prompts that have it
+    matches: dict[str, list[np.ndarray]] = {name: [] for name in ATTRIBUTES}  # of each, with every sound: a byte each
+    for i, facts in enumerate(wanted):
+        found = [agreement(facts, other) for other in heard]
+        for name in ATTRIBUTES:
+            if not np.isnan(found[i][name]):
+                rows[name].append(i)
+                matches[name].append(np.array([each[name] for each in found], np.uint8))
     result = {}
     for name in ATTRIBUTES:
-        rows = [i for i, pair in enumerate(pairs) if not np.isnan(pair[0][name])]
-        right = np.array([[pair[name] for pair in pairs[i]] for i in rows], np.float64)
-        each = np.arange(len(rows))
-        draws = np.array([right[each, order[rows]].mean() for order in orders]) if rows else np.zeros(0)
-        result[name] = (right[each, rows] if rows else np.zeros(0), draws)
+        if not rows[name]:
+            result[name] = np.zeros(0), np.zeros(0)
+            continue
+        right, each = np.stack(matches.pop(name)), np.arange(len(rows[name]))
+        draws = np.array([right[each, order[rows[name]]].mean() for order in orders])
+        result[name] = right[each, rows[name]].astype(np.float64), draws
     return result

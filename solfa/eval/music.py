@@ -6,6 +6,7 @@ sure as they can be of this kind of music; how often they are right on other suc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,17 +94,19 @@ def facts_of(attributes: Mapping[str, Any], notes: Sequence[Note] | None = None)
     """The facts in a manifest's attributes, as `solfa synth` writes them; modes with a minor third count as minor, others as major.
 
     Attributes have a word for the density and no number: the onset rate is that of the piece's `notes`, where they are given. What is
-    missing, or not of a kind that is analysed (a metre of 5/4), is None.
+    missing, or not of a kind that is analysed (a metre of 5/4, a tempo in words), is None.
     """
     metre = attributes.get("metre")
+    tempo: Any = attributes.get("tempo")
+    tonic: Any = attributes.get("tonic")
     name = f"{metre[0]}/{metre[1]}" if metre else None
     mode = attributes.get("mode")
     voices = attributes.get("instruments") or ()
     density = attributes.get("density")
     return Facts(
         family=family_of(voices[0]["program"]) if voices else None,
-        tempo=attributes.get("tempo"),
-        tonic=attributes.get("tonic"),
+        tempo=tempo if type(tempo) in (int, float) and 0 < tempo < math.inf else None,
+        tonic=tonic if type(tonic) is int and 0 <= tonic < 12 else None,
         mode=None if mode is None else _MODES.get(mode),
         metre=name if name in METRES else None,
         density=density if density in DENSITIES else None,

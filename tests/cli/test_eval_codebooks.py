@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 
 from solfa.cli.app import run
+from solfa.codecs.entropy.integer_lm import IntegerLM, share_table, tensor_shapes
+from solfa.codecs.entropy.lm_checkpoint import save_lm
+from solfa.codecs.entropy.lm_config import CodeLMConfig
 from solfa.codecs.token_file import TokenHeader, TokenWriter
 from solfa.eval.codebooks import CodebookCounts
 from solfa.tokenize_audio.store.format import Meta, StoreHead, write_head
@@ -15,11 +18,12 @@ from solfa.tokenize_audio.store.writer import write_shard
 CODES = {"a": [[0, 1, 2, 3], [0, 0, 1, 1]], "b": [[3, 3, 3, 3], [1, 1, 0, 2]]}
 
 
-def write(path, codes, size=4, **changes):
+def write(path, codes, size=4, lm=None, **changes):
     fields = {"codec": "toy", "weights_hash": "abc", "sample_rate": 8000, "channels": 1, "hop": 80, **changes}
-    header = TokenHeader(**fields, codebooks=len(codes), codebook_size=size)
+    coding = {} if lm is None else {"coding": "lm", "lm": lm.hash, "block_frames": 1024}
+    header = TokenHeader(**fields, **coding, codebooks=len(codes), codebook_size=size)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with TokenWriter(path, header) as writer:
+    with TokenWriter(path, header, lm) as writer:
         writer.write(np.asarray(codes))
         writer.close(samples=80 * len(codes[0]))
 
@@ -194,3 +198,77 @@ def test_what_is_not_counted_is_said(tokens, capsys, monkeypatch):
     told = capsys.readouterr().err.splitlines()
     assert len(told) == 3 and "all pairs of codebooks" in told[0] and told[0].endswith(": none")
     assert "no conditional entropy" in told[1] and told[2] == "2 recordings: too many for bags of codes"
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A language model of the toy's codes, which knows nothing."""
+    shape = CodeLMConfig("toy", "abc", 2, 4, widths=(4,), dilations=(1,), inner=2, hidden=3)
+    shapes = tensor_shapes(shape).items()
+    tensors = {name: np.full(size, 9 if name.endswith("exponent") else 1, kind) for name, (size, kind) in shapes}
+    save_lm(tmp_path / "lm", lm := IntegerLM(shape, tensors | {"shares": share_table()}))
+    return tmp_path / "lm", lm
+
+
+def test_what_each_coding_takes(tmp_path, model, capsys):
+    """Of each file, and of all together; of a store the same; what an lm file holds is read by its lm."""
+    place, lm = model
+    rng = np.random.default_rng(0)
+    takes = {"a": rng.integers(0, 4, (2, 40)), "b": np.zeros((2, 400), int), "c": rng.integers(0, 4, (2, 1))}
+    for name, codes in takes.items():
+        write(tmp_path / "tokens" / f"{name}.solfa", codes)
+        write(tmp_path / "coded" / f"{name}.solfa", codes, lm=lm)
+    found = measured(capsys, tmp_path / "tokens", "--lm", place)
+    rows = {row["coding"]: row for row in found["codings"]}
+    assert list(rows) == ["packed", "adaptive", "lm"] and {row["n"] for row in rows.values()} == {3}
+    assert rows["adaptive"]["bits"] < rows["packed"]["bits"] and rows["lm"]["bits"] < rows["packed"]["bits"]
+    assert rows["lm"]["bits"] == pytest.approx((rows["lm"]["0"] + rows["lm"]["1"]) / 2)
+    assert rows["lm"]["saved"] == pytest.approx(1 - rows["lm"]["bits"] / 2)
+    stored = 8 * sum(path.stat().st_size for path in (tmp_path / "coded").glob("*.solfa"))
+    assert rows["lm"]["kbps"] == pytest.approx(stored / 4.41 / 1000)
+    values = {item["name"]: item["values"] for item in found["items"]}
+    alone = 8 * (tmp_path / "tokens/b.solfa").stat().st_size
+    assert values["b"]["packed kbps"] == pytest.approx(alone / 4 / 1000)
+    assert values["c"]["adaptive bits"] == 8 and values["c"]["adaptive saved"] == -3  # a byte for a code of two bits
+    assert found["settings"]["lm_hash"] == lm.hash and "lm saved" in found["definitions"]
+    store = make_store(tmp_path / "store", takes)
+    assert measured(capsys, store, "--lm", place) == found
+    assert measured(capsys, tmp_path / "coded", "--lm", place) == found
+    assert run(["eval", "codebooks", str(tmp_path / "coded")]) == 1 and "give its folder" in capsys.readouterr().err
+    plain = measured(capsys, tmp_path / "tokens", "--codings")
+    assert [row["coding"] for row in plain["codings"]] == ["packed", "adaptive"] and "codings" not in measured(
+        capsys, store
+    )
+    assert run(["eval", "codebooks", str(store), "--lm", str(place), "--ci"]) == 0
+    shown = capsys.readouterr()
+    assert "adaptive saved" in shown.out and "codings:" in shown.out and "the first 12" not in shown.err
+
+
+def test_two_systems_are_compared_by_what_they_take(tokens, tmp_path, capsys):
+    for name in CODES:
+        write(tmp_path / "other" / f"{name}.solfa", np.zeros((2, 400), int))
+    found = measured(capsys, tokens, "--codings", "--against", tmp_path / "other")
+    assert found["against"]["differences"]["adaptive bits"]["value"] == pytest.approx(2 - 0.5)
+
+
+def test_a_language_model_that_does_not_fit(tokens, model, tmp_path, capsys):
+    place, _ = model
+    write(tmp_path / "other.solfa", CODES["a"], weights_hash="other")
+    write(tmp_path / "more.solfa", [*CODES["a"], [0, 0, 0, 0]])
+    for words, said in (
+        ([tmp_path / "other.solfa", "--lm", place], "is a language model of codes of toy (abc)"),
+        ([tmp_path / "more.solfa", "--lm", place], "knows 2 codebooks of toy: there are 3"),
+        ([tokens, "--lm", place, "--against", tmp_path / "other.solfa"], "is a language model of codes of toy (abc)"),
+        ([tokens, "--lm", tmp_path / "none"], "there is no language model"),
+    ):
+        assert run(["eval", "codebooks", *map(str, words)]) == 2
+        error = capsys.readouterr().err
+        assert f"--lm {words[words.index('--lm') + 1]}: " in error and said in error and "Traceback" not in error
+
+
+def test_codebooks_too_large_for_a_coding(tmp_path, capsys):
+    write(tmp_path / "a.solfa", [[0, 20_000]], size=1 << 15)
+    assert run(["eval", "codebooks", str(tmp_path), "--codings", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert [row["coding"] for row in json.loads(shown.out)["codings"]] == ["packed"]
+    assert "1 x 32768: codebooks too large for any coding but packed" in shown.err

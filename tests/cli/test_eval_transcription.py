@@ -64,7 +64,7 @@ def test_the_tables(tmp_path, capsys):
     ]
     assert row[:4] == ["a", "0.875", "0.875", "0.875"] and row[-1] == f"{6 / 7:.4f}"
     assert blocks[1][0].split() == ["measure", "mean", "95", "%", "unit", "better", "n"]
-    assert blocks[1][3].split()[:4] == ["onset", "0.875", "[0.875,", "0.875]"]
+    assert blocks[1][3].split()[:4] == ["onset", "0.875", "-", "-"]
     assert blocks[2][0] == "every measure:" and blocks[2][1].split()[:6] == [
         "measure", "precision", "recall", "f1", "pieces", "pooled",
     ]  # fmt: skip
@@ -219,6 +219,27 @@ def test_a_model_is_scored_on_what_it_hears(models, tmp_path, capsys):
     assert again["against"]["differences"]["onset"]["n"] == again["against"]["n"] == 2
 
 
+def test_notes_of_another_system_beside_recordings(models, tmp_path, capsys):
+    """What a peer wrote for a set of recordings is scored as what a model heard is: the same numbers, and 0 between equals."""
+    options, folder = models
+    kept = tmp_path / "kept"
+    ours = document(capsys, str(folder), *options, "-o", str(kept))
+    peer = document(capsys, str(folder), str(kept), "--against", str(kept))
+    assert [(i["name"], i["values"]) for i in peer["items"]] == [(i["name"], i["values"]) for i in ours["items"]]
+    assert peer["summary"] == ours["summary"] and peer["settings"]["pedal"] == "reference"
+    assert peer["items"][3]["files"] == ours["items"][3]["files"]
+    gaps = peer["against"]["differences"]
+    assert gaps["onset"]["value"] == 0 and gaps["onset"]["n"] == 4
+    held, short = peer["items"][3], document(capsys, str(folder), str(kept), "--pedal", "off")["items"][3]
+    assert held["values"]["frame"] != short["values"]["frame"]
+    (kept / "2.jsonl").unlink(), save(kept / "spare.mid", TUNE)  # of no recording: it does not matter
+    some = document(capsys, str(folder), str(kept), "--items", "2", code=1)
+    assert [item["name"] for item in some["items"]] == ["0"]
+    assert run(["eval", "transcription", str(folder), str(kept), "--items", "2"]) == 1
+    error = capsys.readouterr().err
+    assert "audio/2.wav: no file of this name" in error and "spare" not in error
+
+
 def test_the_pedal_of_the_set(models, capsys):
     options, folder = models
     held, short = (document(capsys, str(folder), *options, "--pedal", p)["items"] for p in ("reference", "off"))
@@ -255,7 +276,8 @@ def test_wrong_usage_of_a_model(models, tmp_path, capsys):
         ([*options, "--against", str(tmp_path / "there")], 2, "a folder with notes"),
         ([str(folder), *options], 2, "with --model there is no estimate"),
         (["--model", "nobody"], 2, "no transcriber named 'nobody'"),
-        ([str(folder), "--items", "2"], 2, "--items 2"),
+        ([str(folder), "--codebooks", "2"], 2, "--codebooks 2"),
+        ([str(tmp_path / "there")], 2, "a folder with notes"),
         ([], 2, "name the ESTIMATE"),
     ):
         assert run(["eval", "transcription", str(folder), *words]) == code, words
@@ -278,6 +300,7 @@ def test_wrong_usage(tmp_path, capsys):
         ([file, file, "--tolerance", "-1"], 2, "0 to 10 seconds"),
         ([file, file, "--rate", "0"], 2, "frames a second"),
         ([file, file, "--pedal", "on"], 2, "--pedal"),
+        ([str(twice), str(twice), "--items", "2"], 2, "--items 2"),
         ([file, str(wave)], 1, "no file of notes has this ending: legal are .mid"),
         ([str(tmp_path / "empty"), str(twice)], 1, "no file here ends in"),
         ([str(twice), str(twice)], 1, "have the same name"),

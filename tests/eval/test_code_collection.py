@@ -125,6 +125,16 @@ def test_what_is_too_much_is_left_out(recordings, monkeypatch):
     assert "mutual_information" not in collected(recordings).evaluation({}).tables
 
 
+def test_many_recordings_of_few_codes_are_not_compared(monkeypatch):
+    """Each with each other: that grows with their square, whatever the number of codes."""
+    monkeypatch.setattr(module, "MAX_BAGS", 99)
+    collection = CodeCollection(1, 2)
+    for number in range(10):
+        assert collection.bags is not None
+        collection.add(str(number), np.array([[0, 1]]))
+    assert collection.bags is None and len(collection.items) == 10
+
+
 def test_a_recording_is_counted_whole_or_not_at_all(recordings):
     collection = collected(recordings)
     before = document(collection.evaluation({}))

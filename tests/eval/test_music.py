@@ -192,6 +192,15 @@ def test_facts_of_a_manifest():
     attributes = {"metre": [6, 8], "mode": "harmonic minor", "tonic": 3, "tempo": 90, "instruments": [{"program": 40}]}
     assert facts_of(attributes) == Facts("strings", 90, 3, "minor", "6/8")
     assert facts_of({}) == Facts() and facts_of({"metre": [5, 4], "mode": "blues", "density": "thick"}) == Facts()
+    for said in (
+        {"tempo": "fast"},
+        {"tempo": 0},
+        {"tempo": float("nan")},
+        {"tonic": "C"},
+        {"tonic": True},
+        {"tonic": 12},
+    ):
+        assert facts_of(said) == Facts()
     notes = [Note(0.5 * i, 0.5 * i + 0.5, 60) for i in range(8)]
     assert (
         facts_of({"density": "dense"}, notes) == Facts(density="dense", onset_rate=2.0) and facts_of({}, ()) == Facts()
