@@ -29,7 +29,7 @@ help:
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
 	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 37 with songs), in data/notes"
-	@echo "make notes-test    real pieces to test it on (63 excerpts, 30 minutes), in data/notes/corpus"
+	@echo "make notes-test    pieces to test it on: 63 real ones (30 minutes), in data/notes/corpus, and 48 for piano alone (10), in data/notes/pianos"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -83,7 +83,7 @@ music-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/train --items 6000 --seed 40 $(MUSIC)
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/valid --items 200 --seed 41 $(MUSIC)
 	$(BIN)/solfa synth -j $(JOBS) -o data/music/test --items 256 --seed 42 $(MUSIC)
-	for part in train valid test; do \
+	@for part in train valid test; do \
 		$(BIN)/solfa encode data/music/$$part/audio -o data/music/$$part/codes --codebooks 4 --coding packed -j $(JOBS) || exit 1; done
 
 # What a transcriber hears: all instruments with a pitch (112 to 127 are noises), rooms, noise and detuning, by two soundfonts; drums apart.
@@ -101,7 +101,7 @@ notes-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/valid --items 96 --seed 66 --seconds 10 14 --exclude-programs 112-113,115-127 $(NOTES)
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/test --items 96 --seed 67 --seconds 10 14 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2
 	@test -z "$(SONGS)" || $(BIN)/solfa synth -j $(JOBS) -o data/notes/songs --from $(SONGS) --items 900 --seed 68 --instruments vary --max-seconds 30 $(NOTES)
-	for part in scores solos piano drums drills keys valid test $(if $(SONGS),songs); do \
+	@for part in scores solos piano drums drills keys valid test $(if $(SONGS),songs); do \
 		$(BIN)/solfa encode data/notes/$$part/audio -o data/notes/$$part/codes --coding packed -j $(JOBS) || exit 1; done
 
 # Real pieces that training never hears, from music21's corpus: instruments drawn for the parts, by the soundfont of the test set. No Lied is
@@ -109,7 +109,7 @@ notes-data: $(VENV)/.core
 CORPUS := bach=20 beethoven=8 mozart=8 haydn=7 monteverdi=5 schumann_clara=4 schumann_robert/opus41no1=4 trecento=3 cpebach=1 corelli=1 \
 	handel=1 joplin=1
 notes-test: $(VENV)/.test
-	root=$$($(BIN)/python -c 'import music21; print(music21.common.getCorpusFilePath())') && for part in $(CORPUS); do \
+	@root=$$($(BIN)/python -c 'import music21; print(music21.common.getCorpusFilePath())') && for part in $(CORPUS); do \
 		$(BIN)/solfa synth -j $(JOBS) -o data/notes/corpus/$${part%=*} --from "$$root/$${part%=*}" --items $${part#*=} --seed 69 \
 			--instruments vary --max-seconds 30 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; done
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/pianos --items 48 --seed 69 --seconds 10 14 --programs 0-3 --textures $(PIANO) --soundfont $(SF2)/TimGM6mb.sf2
@@ -120,25 +120,25 @@ clean:
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "solfa needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module does not work here (Debian: apt install python3-venv)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module does not work here (Debian: apt install python3-venv)"; exit 1; }
 
 # The stamps are written last, so that an install that was cut short is done again.
 $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing solfa into $(VENV) (once; torch is large)"
-	$(PIP) -e .
+	@$(PIP) -e .
 	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing solfa and what its tests need into $(VENV) (once; torch is large)"
-	$(PIP) -e ".[test]"
-	$(PIP) -e ".[eval]" || echo "PESQ or ViSQOL could not be built (no C compiler?): their tests are skipped"
+	@$(PIP) -e ".[test]"
+	@$(PIP) -e ".[eval]" || echo "PESQ or ViSQOL could not be built (no C compiler?): their tests are skipped"
 	@touch $(VENV)/.core $@
 
 # solfa itself comes last and without its dependencies, so that they do not move the torch of the original packages.
 $(REFERENCE)/.ready: tests/reference/requirements.txt tests/reference/constraints.txt
 	@echo "installing the original codec packages into $(REFERENCE) (once; torch is large)"
 	@test -n "$(PYTHON)" || { echo "solfa needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
-	test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
-	$(REFERENCE)/bin/python -m pip --disable-pip-version-check install -qq -r tests/reference/requirements.txt -c tests/reference/constraints.txt
-	$(REFERENCE)/bin/python -m pip --disable-pip-version-check install -qq --no-deps -e .
+	@test -x $(REFERENCE)/bin/python || $(PYTHON) -m venv $(REFERENCE)
+	@$(REFERENCE)/bin/python -m pip --disable-pip-version-check install -qq -r tests/reference/requirements.txt -c tests/reference/constraints.txt
+	@$(REFERENCE)/bin/python -m pip --disable-pip-version-check install -qq --no-deps -e .
 	@touch $@

@@ -48,7 +48,7 @@ def music() -> Recipe:
 def beat() -> Recipe:
     """The model of `music` goes on, told where in the beat and in the bar each step lies."""
     task = _task(24, 250, init="runs/music/model", init_codec=False, beat=BeatConfig())
-    return Recipe(task, replace(_TRAIN, steps=1_500))
+    return Recipe(task, replace(_TRAIN, steps=1_200))
 
 
 def start() -> Recipe:

@@ -20,11 +20,12 @@ from solfa.codecs.fits import check_fits
 from solfa.codecs.sides import encode_sides, join_sides
 from solfa.codecs.stream import DecodeStream
 from solfa.lm.conditioners.grid import Grid
+from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.fast import fast_lm
 from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window_and_stride
 from solfa.lm.guidance import Beats, beats_of, conditions_for, independent, later
 from solfa.lm.infill import infill
-from solfa.lm.model import Conditions
+from solfa.lm.model import Conditions, LMConfig
 from solfa.lm.patterns import interleave, separate
 from solfa.lm.sampling import USUAL, SamplingOptions, check_seed
 from solfa.nn.quantized import checked_precision
@@ -79,19 +80,23 @@ class TextToMusic:
         device: str = "cpu",
         precision: str = "float32",
         codec: str | Path | Codec | None = None,
+        adapter: str | Path | None = None,
     ) -> TextToMusic:
         """A model by name, folder or hub name, with the codec that lies beside it or that its configuration names.
 
         codec: where that codec is, if neither finds it: a name, a folder, a file of weights, or the codec itself.
-        precision: float32, or faster and a little different: bfloat16, int8, int4 (see `lm.fast`). ValueError for what is not there,
-        or does not fit together.
+        precision: float32, or faster and a little different: bfloat16, int8, int4 (see `lm.fast`). adapter: a folder of adapters of
+        this model, peft's or ours, merged into its weights. ValueError for what is not there, or does not fit together.
         """
+        from solfa.lm.lora import load_adapter, merged
         from solfa.lm.registry import load_lm
 
         checked_precision(precision)
-        model = fast_lm(load_lm(name, device), precision)
+        model = load_lm(name, device)
+        if adapter is not None:
+            load_adapter(model, adapter)
         found = codec if isinstance(codec, Codec) else codec_of(name, codec, model.config.codec, device)
-        return cls(model, found)
+        return cls(fast_lm(merged(model), precision), found)
 
     @overload
     def generate(self, prompt: str | None, duration: float = ..., seed: int = ..., **more: Unpack[Wishes]) -> Audio: ...  # type: ignore[overload-overlap]
@@ -108,9 +113,9 @@ class TextToMusic:
 
         prompt: what to play; None leaves it to the model. duration: seconds of new music, above 0 and at most 3600; more than the model
         was trained on is written in windows. seed: one for all prompts, or one each. more: see `Wishes`.
-        Raises ValueError for an empty prompt, and for what is out of range.
+        Raises ValueError for an empty prompt, one longer than the model reads, and for what is out of range.
         """
-        sounds = self._play(*self._tokens(_prompts(prompt), duration, seed, **more))
+        sounds = self._play(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
         return sounds[0] if prompt is None or isinstance(prompt, str) else sounds
 
     def codes(self, prompt: Prompts, duration: float = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]) -> Codes:
@@ -118,7 +123,7 @@ class TextToMusic:
 
         Raises ValueError also for a stereo model over a mono codec: its codes are two channels' by turns.
         """
-        return self._codes(*self._tokens(_prompts(prompt), duration, seed, **more))
+        return self._codes(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
 
     def stream(
         self,
@@ -140,7 +145,7 @@ class TextToMusic:
         """
         if not (math.isfinite(every) and every > 0):
             raise ValueError(f"every is {every}: it must be above 0 (seconds)")
-        prompts = _prompts(prompt)
+        prompts = _prompts(prompt, self.model.config)
         grids = beats_of(self.model.config, prompts, beat)
         writing, far, samples = self._writing(prompts, duration, [seed], grids, options, melody, after)
         books = self.model.config.codebooks // (2 if self.stereo else 1)
@@ -254,7 +259,7 @@ class TextToMusic:
         before, _ = self.heard(left, whole=True)
         behind, size = self.heard(right, whole=False)
         seeds = [check_seed(seed) + i for i in range(candidates)]
-        prompts = _prompts(prompt)
+        prompts = _prompts(prompt, self.model.config)
         grids = beats_of(self.model.config, prompts, beat) * candidates
 
         def told(begin: int) -> Conditions:
@@ -349,14 +354,17 @@ class MusicStream(Iterator[Audio]):
                 yield Audio(sound[None].contiguous(), self.sample_rate)
 
 
-def _prompts(prompt: str | Sequence[str | None] | None) -> list[str | None]:
-    """One or several prompts as a list; ValueError for an empty one, or none at all."""
+def _prompts(prompt: Prompts, config: LMConfig) -> list[str | None]:
+    """One or several prompts as a list; ValueError for an empty one, one of more bytes than are read (T5 counts its tokens), or none."""
     prompts = [prompt] if prompt is None or isinstance(prompt, str) else list(prompt)
     if not prompts:
         raise ValueError("no prompt: at least one is needed")
     for text in prompts:
         if text is not None and (not isinstance(text, str) or not text.strip()):
             raise ValueError(f"the prompt is {text!r}: say in words what to play")
+        size = len((text or "").encode("utf-8", "replace"))
+        if isinstance(config.text, ByteTextConfig) and size > config.text.longest:
+            raise ValueError(f"the prompt has {size} bytes: {config.name} reads at most {config.text.longest}")
     return prompts
 
 

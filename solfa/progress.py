@@ -11,10 +11,14 @@ LINE_SECONDS = 30.0  # between two lines where there is no terminal
 
 
 class Bar:
-    """`with Bar("train", 100) as bar: ... bar.show(3, "loss 0.5")`. quiet: nothing at all is shown."""
+    """`with Bar("encode", len(files)) as bar: ... bar.advance(1, file.name)`. Lines printed meanwhile appear above it.
 
-    def __init__(self, name: str, total: int, quiet: bool = False) -> None:
+    total: of what is counted; None where nobody knows it. quiet: nothing at all is shown.
+    """
+
+    def __init__(self, name: str, total: float | None, quiet: bool = False) -> None:
         self.name, self.total, self.quiet = name, total, quiet
+        self.done = 0.0  # by `advance`
         self.started = self._shown = time.monotonic()
         self._bar: Any = None
         self._row: Any = None
@@ -22,19 +26,27 @@ class Bar:
     def __enter__(self) -> Self:
         if not self.quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
             from rich.table import Column
 
             detail = TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True))
-            name = TextColumn("{task.description}", markup=False)
-            self._bar = Progress(name, BarColumn(10), detail, console=Console(stderr=True), transient=True)
-            self._row = self._bar.add_task(self.name, total=max(self.total, 1), detail="")
+            columns = TextColumn("{task.description}", markup=False), BarColumn(10), TimeElapsedColumn(), detail
+            # stdout is drawn above the bar only where it is the same terminal: a file must get its lines.
+            console, above = Console(stderr=True), sys.stdout.isatty()
+            self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=above)
+            total = None if self.total is None else max(self.total, 1)
+            self._row = self._bar.add_task(self.name, total=total, detail="")
             self._bar.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    @property
+    def due(self) -> bool:
+        """Whether what is shown is old enough for something new."""
+        return time.monotonic() - self._shown >= (LINE_SECONDS if self._bar is None else BAR_SECONDS)
 
     def say(self, text: str) -> None:
         """A message of its own line."""
@@ -43,12 +55,22 @@ class Bar:
         elif not self.quiet:
             print(text, file=sys.stderr, flush=True)
 
-    def show(self, done: int, detail: str) -> None:
-        """`done` of the total, and words on it, if those that are shown are old enough."""
-        moment = time.monotonic()
-        if moment - self._shown < (LINE_SECONDS if self._bar is None else BAR_SECONDS):
-            return
-        self._shown = moment
+    def advance(self, amount: float = 1, detail: str = "") -> None:
+        """`amount` more is done: how much it is now, the time left and `detail` are shown; in a pipe when it is due."""
+        self.done += amount
+        if self._bar is not None or self.due:  # a bar shows the newest at any time, for the next may be long in coming
+            self.show(self.done, ", ".join(part for part in (*self._counted(), detail) if part))
+
+    def _counted(self) -> list[str]:
+        if self.total is None:
+            return []
+        elapsed = time.monotonic() - self.started
+        left = [f"{duration(elapsed * (self.total / self.done - 1))} left"] if 0 < self.done < self.total else []
+        return [f"{self.done:.0f}/{self.total:.0f}", *left]
+
+    def show(self, done: float, detail: str) -> None:
+        """`done` of the total, and words on it: now. Who shows often looks first whether it is `due`."""
+        self._shown = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._row, completed=done, detail=detail)
         else:

@@ -46,7 +46,7 @@ def tiny_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[
                 "codebooks": pattern.codebooks,
                 "codebook_size": 16,
                 "pattern": pattern,
-                "text": ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=64),
+                "text": ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=96),
                 "channels": 2 if stereo else 1,
                 "crop_frames": 25,
             }

@@ -184,10 +184,14 @@ def test_codes_go_into_a_file_and_back(music: TextToMusic, tmp_path: Path) -> No
     assert torch.equal(music.codec.decode(back).samples, music.generate("piano", 0.31, options=OPTIONS).samples)
 
 
-def test_a_long_prompt_is_cut_and_said_once(music: TextToMusic) -> None:
-    with pytest.warns(RuntimeWarning, match="bytes: the first 64 are read") as said:
-        music.generate("word " * 10_000, 0.1, options=OPTIONS)
-    assert len(said) == 1
+def test_a_prompt_is_read_whole_or_not_at_all(music: TextToMusic) -> None:
+    assert music.generate("x" * 96, 0.1, options=OPTIONS).samples.shape[-1] == 800
+    for text, size in (("word " * 10_000, 50_000), ("é" * 49, 98)):
+        for ask in (music.generate, music.codes, music.stream):
+            with pytest.raises(ValueError, match=f"the prompt has {size} bytes: tiny-lm reads at most 96"):
+                ask(text, 0.1, options=OPTIONS)
+        with pytest.raises(ValueError, match=f"has {size} bytes"):
+            music.infill(sound(800), sound(800), text, 0.1)
 
 
 def test_precisions(tiny_music: Folders, music: TextToMusic) -> None:

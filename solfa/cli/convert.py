@@ -6,7 +6,8 @@ from typing import Any
 
 from solfa.cli.inputs import Input, expand, with_targets
 from solfa.cli.jobs import check_jobs, run_jobs
-from solfa.cli.report import DONE, FAILED, fail, out, progress, say
+from solfa.cli.report import DONE, FAILED, fail, out, say
+from solfa.progress import Bar
 
 
 def plan(arguments: Sequence[str], *, into: Path | None, reads: Sequence[str], writes: Sequence[str]) -> list[Input]:
@@ -44,7 +45,7 @@ def convert(
             say(f"{item.path}: skipped, {item.target} is there (--overwrite replaces it, -o writes elsewhere)")
         else:
             ready.append(item)
-    with progress(label, len(ready)) as bar:
+    with Bar(label, len(ready)) as bar:
         for outcome in run_jobs(_Job(work), ready, jobs=jobs):
             bar.advance(1, detail=outcome.item.path.name)
             if outcome.error is None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from solfa import __version__
 from solfa.cli import report
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
@@ -50,7 +51,7 @@ def make(
     from solfa.studio.page import page
 
     out.mkdir(parents=True, exist_ok=True)
-    with warnings.catch_warnings(action="ignore"), report.progress("demo", None) as bar:
+    with warnings.catch_warnings(action="ignore"), Bar("demo", None) as bar:
         codec, music, notes = codec_demo(coder, recording, name, out), None, None
         if not isinstance(writer, str):
             music = music_demo(

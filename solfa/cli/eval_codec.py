@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from solfa.cli import eval_report, load, report
 from solfa.cli.inputs import AUDIO_SUFFIXES, Input, expand
+from solfa.cli.pairs import pair_files
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
@@ -55,7 +57,8 @@ def codec(
 ) -> int:
     """How near decoded sound is to the original
 
-    With two files, or two folders whose files are matched by name without suffix: the second against the first. The
+    With two files, or two folders whose files of the same name and place, whatever their suffix, belong together: the
+    second against the first. A file without a partner is named and not compared, and the command then ends with 1. The
     second is resampled to the first's rate; lengths may differ by 0.1 s, and are cut to the shorter; channels not at all.
 
     With --codec: every input goes through the codec at each number of codebooks, through the codecs that are named after
@@ -135,28 +138,21 @@ def _measures(perceptual: Sequence[str]) -> list[Measure]:
 def _compare(reference: str, estimate: str, perceptual: Sequence[str]) -> Evaluation:
     """Two files, or the files of two folders."""
     from solfa.eval.evaluation import Evaluation, Item
-    from solfa.tokenize_audio.rate_distortion import compare_files, match_files
+    from solfa.tokenize_audio.rate_distortion import compare_files
 
-    pairs = [(Path(reference), Path(estimate))]
-    if Path(reference).is_dir() or Path(estimate).is_dir():
-        pairs = match_files(*(_files(folder) for folder in (reference, estimate)))
-    items, failed = [], []
-    with report.progress("compare", len(pairs)) as bar:
-        for x, y in pairs:
+    pairs = pair_files(Path(reference), Path(estimate), AUDIO_SUFFIXES)
+    pairs.tell()
+    items, failed = [], [str(path) for path in pairs.alone]
+    with Bar("compare", len(pairs.both)) as bar:
+        for name, x, y in pairs.both:
             try:
-                items.append(Item(x.stem, compare_files(x, y, perceptual), {"reference": x, "estimate": y}))
+                items.append(Item(name, compare_files(x, y, perceptual), {"reference": x, "estimate": y}))
             except (ValueError, OSError) as error:
                 failed.append(str(y))
                 report.fail(str(y), error)
             bar.advance(1, detail=x.name)
     settings = {"reference": reference, "estimate": estimate}
     return Evaluation("codec", settings, _measures(perceptual), items, failed=failed)
-
-
-def _files(folder: str) -> list[Path]:
-    if not Path(folder).is_dir():
-        raise report.UsageError(f"{folder}: two files or two folders are compared, not one of each")
-    return [_usable(item) for item in expand([folder], AUDIO_SUFFIXES)]
 
 
 def _usable(item: Input) -> Path:
@@ -247,7 +243,7 @@ def _measure(items: Sequence[Input], plan: _Plan, folder: Path | None) -> _Found
     for contender in plan.contenders:
         warm_up(contender.codec)
     found = _Found(sounds={key: {} for key in plan.keys})
-    with report.progress("measure", len(items)) as bar:
+    with Bar("measure", len(items)) as bar:
         for name, item in zip(_names(items), items, strict=True):
             try:
                 reference = heard(read(_usable(item)), plan.contenders[0].codec)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from solfa.cli import eval_music, load, report
 from solfa.cli.inputs import AUDIO_SUFFIXES, expand
 from solfa.cli.jobs import run_jobs
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.data.manifest import Entry
@@ -128,7 +129,7 @@ class Hearing:
         looks = [Look(None, self.device), *([self._through] if self.codebooks is not None else [])]
         heard = [pair for look in looks for pair in zip(self.listen(clips, look, "fit"), clips, strict=True)]
         known = [(each.traces, clip.wanted) for each, clip in heard if each is not None]
-        with report.progress("fit", None):
+        with Bar("fit", None):
             self.analyser, self.fitted_on = fit_analyser(known), len(known)
 
     @property
@@ -139,7 +140,7 @@ class Hearing:
     def listen(self, clips: Sequence[Clip], look: Look, label: str) -> list[Heard | None]:
         """What is measured of each recording; None, and a line that says why, where one cannot be read."""
         new = [clip for clip in dict.fromkeys(clips) if (look, clip) not in self._known]
-        with report.progress(label, len(new)) as bar:
+        with Bar(label, len(new)) as bar:
             for outcome in run_jobs(look, new, jobs=self.jobs):
                 self._known[look, outcome.item] = outcome.result
                 if outcome.error is not None:
@@ -210,7 +211,7 @@ class Hearing:
             return {}
         both = [(pair.true, pair.made) for pair in pairs if pair.true is not None]
         found = {}
-        with report.progress("melody", len(both)) as bar:
+        with Bar("melody", len(both)) as bar:
             for outcome in run_jobs(Following(), both, jobs=self.jobs):
                 made = outcome.item[1]
                 if outcome.error is None:

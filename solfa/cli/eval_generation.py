@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def generation(
     Distances (Fréchet's, and two of kernels) compare statistics of log-mel bands, of a codec's latents, of CLAP's vectors. The floor is
     the Fréchet distance of two halves of the reference; the extrapolated one is that of endless sets.
 
-    With --model there is also the perplexity of the references' codes, told the prompt and told nothing.
+    With --model there is also the perplexity of the references' codes, told the prompt (but no beat) and told nothing.
 
     Example:
         solfa eval generation data/music/test --model solfa-music --fit data/music/train --codec solfa-24khz --codebooks 4 --items 96
@@ -139,9 +139,20 @@ def generation(
         hearing.fit(fit, fit_items)
         settings["fitted_on"] = hearing.fitted_on
     results = [hearing.evaluate(system, settings, tables if i == 0 else {}) for i, system in enumerate(systems)]
+    _say_few(results[0].tables.get("distances", ()))
     ours, theirs = results[0], results[1] if against is not None else None
     eval_report.show(ours, against=theirs, ci=ci, json=json, html=html, per_item=False)
     return report.FAILED if any(each.failed for each in results) else report.DONE
+
+
+def _say_few(distances: Sequence[Mapping[str, Any]]) -> None:
+    """Names the embeddings of which there are too few rows for their covariances, so that distances are mostly bias."""
+    for row in distances:
+        if (fewest := min(row["rows"], row["rows_reference"])) <= row["width"]:
+            report.say(
+                f"{row['embedding']}: {fewest} rows of {row['width']} numbers: too few for a covariance, and the Fréchet distance comes "
+                "out far too large: compare it with the floor, and with sets of this size only"
+            )
 
 
 def _check_music(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from solfa.cli import report
 from solfa.cli.report import UsageError
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.data.manifest import Entry
@@ -140,7 +141,7 @@ def write(writer: Writer, asked: Sequence[Asked], reference: Path, out: Path) ->
     failed: list[str] = []
     size = 1 if writer.melody else BATCH
     waiting = [list(asked[start : start + size]) for start in range(0, len(asked), size)]
-    with report.progress("generate", round(len(asked) * writer.duration)) as bar:
+    with Bar("generate", round(len(asked) * writer.duration)) as bar:
         while waiting:
             some = waiting.pop(0)
             try:
@@ -155,7 +156,7 @@ def write(writer: Writer, asked: Sequence[Asked], reference: Path, out: Path) ->
     return failed
 
 
-def _write_some(writer: Writer, some: Sequence[Asked], reference: Path, out: Path, bar: report.Bar) -> list[Entry]:
+def _write_some(writer: Writer, some: Sequence[Asked], reference: Path, out: Path, bar: Bar) -> list[Entry]:
     from solfa.audio.io import read
     from solfa.data.manifest import Entry
 
@@ -189,7 +190,7 @@ def perplexity(writer: Writer, asked: Sequence[Asked], reference: Path) -> list[
     from solfa.train.code_nats import nats_of_each
 
     codes, texts = [], []
-    with report.progress("perplexity", len(asked)) as bar:
+    with Bar("perplexity", len(asked)) as bar:
         for one in asked:
             try:
                 tokens, _ = writer.music.heard(read(reference / one.entry.audio), whole=False)

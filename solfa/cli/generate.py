@@ -10,6 +10,7 @@ from solfa.cli import report
 from solfa.cli.music_job import Job, make
 from solfa.cli.prompts import STDOUT, Prompt, read_prompts, with_targets
 from solfa.cli.report import UsageError
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
@@ -38,6 +39,7 @@ def generate(
     stream: report.Flag = False,
     format: Literal["wav", "flac", "solfa"] | None = None,
     model: str = "solfa-music",
+    adapter: Path | None = None,
     codec: str | None = None,
     precision: Literal["float32", "bfloat16", "int8", "int4"] = "float32",
     device: report.Device = "auto",
@@ -95,6 +97,8 @@ def generate(
         What is written to a folder: wav by default.
     model
         A name that `solfa models` lists, a checkpoint folder or a hub repository.
+    adapter
+        A folder of adapters of that model: the adapter/ of a run of musicgen:lora, or what peft saved.
     codec
         The codec of the model, where it is not one that `solfa models` lists: a folder.
     precision
@@ -115,9 +119,12 @@ def generate(
     ready = _not_there(placed, overwrite)
     if not ready:
         return report.DONE
-    music = _load(model, codec, precision, report.device(device))
-    if (bpm is not None or metre is not None) and music.model.config.beat is None:
-        raise UsageError(f"--bpm, --metre: {music.model.config.name} is told no beat; say it in the prompt")
+    music = _load(model, adapter, codec, precision, report.device(device))
+    config = music.model.config
+    if (bpm is not None or metre is not None) and config.beat is None:
+        raise UsageError(f"--bpm, --metre: {config.name} is told no beat; say it in the prompt")
+    if melody is not None and config.melody is None:
+        raise UsageError(f"--melody: {config.name} hears no melody")
     sounds = _read([path for path in (continue_from, melody, *(infill or ())) if path is not None])
     if sounds is None:
         return report.FAILED
@@ -187,13 +194,14 @@ def _not_there(placed: Sequence[Prompt], overwrite: bool) -> list[Prompt]:
     return ready
 
 
-def _load(model: str, codec: str | None, precision: str, device: str) -> "TextToMusic":
+def _load(model: str, adapter: Path | None, codec: str | None, precision: str, device: str) -> "TextToMusic":
     from solfa.music import TextToMusic
 
     try:
-        return TextToMusic.load(model, device, precision, codec)
+        return TextToMusic.load(model, device, precision, codec, adapter)
     except ValueError as error:
-        raise UsageError(f"--model {model}: {error}") from error
+        asked = f"--model {model}" if adapter is None else f"--model {model} --adapter {adapter}"
+        raise UsageError(f"{asked}: {error}") from error
 
 
 def _read(paths: Sequence[Path]) -> "dict[Path, Audio] | None":
@@ -215,7 +223,7 @@ def _run(music: "TextToMusic", job: Job, ready: Sequence[Prompt], sounds: "dict[
     size = 1 if job.stream or job.infill else BATCH
     total = len(ready) * job.duration * (job.candidates if job.infill else 1)
     failed = 0
-    with report.progress("generate", round(total)) as bar:
+    with Bar("generate", round(total)) as bar:
         waiting = [list(ready[i : i + size]) for i in range(0, len(ready), size)]
         while waiting:
             some = waiting.pop(0)

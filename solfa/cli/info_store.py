@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from solfa.cli import report
+from solfa.progress import Bar
 
 
 def facts(name: str, plot: Path | None) -> dict[str, Any]:
@@ -14,7 +14,7 @@ def facts(name: str, plot: Path | None) -> dict[str, Any]:
     from solfa.tokenize_audio.store.usage import usage
 
     store = TokenStore(name)
-    with report.progress("read", len(store.manifests)) as bar:
+    with Bar("read", len(store.manifests)) as bar:
         found = usage(store, lambda done, of: bar.advance())
     if plot is not None:
         if found.codebooks is None:

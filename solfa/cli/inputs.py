@@ -111,6 +111,8 @@ def with_targets(inputs: Sequence[Input], out: Path | None, suffixes: Sequence[s
     `suffixes`, unless a folder of that name is there. Two inputs with one target, and a target
     that is its own source, are a `problem` of the later input.
     """
+    if out == Path("@-"):  # what `-` has become
+        raise UsageError("-o -: results are files, not what is written to stdout: name a file or a folder")
     if out is not None and len(inputs) == 1 and inputs[0].single and _names_file(out):
         if out.suffix.lower() not in suffixes:
             raise UsageError(f"-o {out}: the name must end in {' or '.join(suffixes)} (or be a folder that is there)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from solfa.cli import report
 from solfa.cli.prompts import STDOUT, Prompt
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
@@ -56,7 +57,7 @@ class _Clock:
         return f"{seconds / max(time.perf_counter() - self.started, 1e-9):.2g}x real time"
 
 
-def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[Path, Audio]", bar: report.Bar) -> None:
+def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[Path, Audio]", bar: Bar) -> None:
     """Writes the files of some prompts."""
     clock, told = _Clock(), 0.0
     texts: list[str | None] = [prompt.text for prompt in some]
@@ -109,7 +110,7 @@ def _save_codes(target: Path, codes: "Codes", row: int, prompt: Prompt, job: Job
 
 
 def _stream(
-    music: "TextToMusic", job: Job, prompt: Prompt, before: "Audio | None", melody: "Audio | None", bar: report.Bar
+    music: "TextToMusic", job: Job, prompt: Prompt, before: "Audio | None", melody: "Audio | None", bar: Bar
 ) -> None:
     """One prompt into a WAV, or stdout, piece by piece."""
     from solfa.cli.live_wav import LiveWav

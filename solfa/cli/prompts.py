@@ -61,7 +61,7 @@ def _lines(name: str) -> list[str]:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
         raise UsageError(f"@{name}: cannot read this list: {error.strerror}") from error
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line.strip() for line in data.decode("utf-8-sig", "replace").splitlines() if line.strip()]
     if not lines:
         raise UsageError(f"@{name}: this list is empty")
     return lines

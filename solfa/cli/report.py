@@ -7,8 +7,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -124,39 +123,3 @@ def device(name: str) -> str:
     if name == "cuda":
         raise UsageError("--device cuda: torch finds no CUDA device here; use cpu or auto")
     return "cpu"
-
-
-class Bar:
-    """A progress bar on a terminal, and nothing at all in a pipe."""
-
-    def __init__(self, live: Any = None, task: Any = None) -> None:
-        self._progress, self._task = live, task
-
-    def advance(self, amount: float = 1, detail: str = "") -> None:
-        """`amount` more is done; `detail` is shown beside the bar."""
-        if self._progress is not None:
-            self._progress.update(self._task, advance=amount, detail=detail)
-
-
-@contextmanager
-def progress(label: str, total: float | None) -> Iterator[Bar]:
-    """`with progress("encode", len(files)) as bar: ... bar.advance()`. Lines printed meanwhile appear above the bar."""
-    if not sys.stderr.isatty():
-        yield Bar()
-        return
-    from rich import progress as parts
-    from rich.console import Console
-
-    columns = (
-        parts.TextColumn("{task.description}"),
-        parts.BarColumn(),
-        parts.MofNCompleteColumn(),
-        parts.TimeElapsedColumn(),
-        parts.TimeRemainingColumn(),
-        parts.TextColumn("{task.fields[detail]}", markup=False),
-    )
-    # The bar lives on stderr. stdout is drawn above it only if it is the same terminal: a file must get its lines.
-    redirect = sys.stdout.isatty()
-    console = Console(stderr=True)
-    with parts.Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as live:
-        yield Bar(live, live.add_task(label, total=total, detail=""))

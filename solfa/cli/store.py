@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from cyclopts import App, Parameter
 
 from solfa.cli import report
+from solfa.progress import Bar
 
 app = App(
     name="store",
@@ -222,7 +223,7 @@ def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, jso
 
 def _with_progress(label: str, run: Callable[[Callable[[int, int], None]], Result]) -> Result:
     """What `run` gives; it is handed what to call after each shard."""
-    with report.progress(label, None) as bar:
+    with Bar(label, None) as bar:
         return run(lambda done, of: bar.advance(1, f"{done} of {of} shards"))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from solfa.cli import report
+from solfa.progress import Bar
 
 if TYPE_CHECKING:
     from solfa.data.collection import Done, Summary
@@ -145,7 +146,7 @@ def synth(
     )
     if source is None:
         count = 10 if items is None else items
-        with report.progress("synth", count) as bar:
+        with Bar("synth", count) as bar:
             made = synthesize(out, count, seed, jobs, settings, overwrite=overwrite, on_item=_Tell(bar))
         return _said(made, out)
 
@@ -153,7 +154,7 @@ def synth(
 
     pieces = find_pieces(source)[:items]
     vary = instruments == "vary"
-    with report.progress("synth", len(pieces)) as bar:
+    with Bar("synth", len(pieces)) as bar:
         made = render_corpus(
             pieces,
             out,
@@ -182,7 +183,7 @@ def _check(kind: str, source: str | None, played: bool, cut: bool, timed: bool) 
 class _Tell:
     """Moves the bar on; says what failed."""
 
-    def __init__(self, bar: report.Bar) -> None:
+    def __init__(self, bar: Bar) -> None:
         self._bar = bar
 
     def __call__(self, done: "Done[Any]") -> None:

@@ -29,6 +29,7 @@ TABLES = (
 AUDIO = ("audio", "file_name", "file", "filename", "path")  # fields that name the sound, the first that is there
 CAPTIONS = ("text", "description", "caption", "prompt")  # fields that hold one caption
 LISTS = ("captions", "descriptions", "texts")  # fields that hold several
+_NOT_ATTRIBUTES = {*AUDIO, *CAPTIONS, *LISTS, "id", "split", "notes", "velocities", "attributes", "seconds"}
 LONGEST_SIDECAR = 1 << 20  # bytes
 
 
@@ -66,6 +67,19 @@ def texts_of(fields: Mapping[str, Any]) -> tuple[str, ...]:
         value = fields.get(name)
         found += list(value) if isinstance(value, list | tuple) else [value]
     return tuple(text.strip() for text in found if isinstance(text, str) and text.strip())
+
+
+def attributes_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes among fields: all that are not blank and mean nothing else, and those in an object named attributes."""
+    nested = fields.get("attributes")
+    others = {name: value for name, value in fields.items() if name not in _NOT_ATTRIBUTES and value not in (None, "")}
+    return {**others, **(nested if isinstance(nested, Mapping) else {})}
+
+
+def split_of(fields: Mapping[str, Any]) -> str:
+    """The split that fields name, in small letters; "" where they name none."""
+    split = fields.get("split")
+    return split.strip().lower() if isinstance(split, str) else ""
 
 
 def sidecars(path: Path) -> tuple[tuple[str, ...], dict[str, Any]]:

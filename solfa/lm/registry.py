@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "solfa-music"
 KIND = "lm"
+ADAPTER = "adapter_config.json"  # of peft, and of `lm.lora`, which loads torch
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ def load_lm(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = Tr
     from solfa.lm.weights import layouts
 
     folder = find_lm(name, fetch=fetch)
+    _check_place(folder)
     load = layouts.load if _layout(folder) == "released" else model.load_lm
     return load(folder).to(device)
 
@@ -119,6 +121,16 @@ def _layout(folder: Path) -> str | None:
         return "ours"
     family = isinstance(document, dict) and str(document.get("model_type", "")).startswith("musicgen")
     return "released" if family or (folder / "state_dict.bin").is_file() else None
+
+
+def _check_place(folder: Path) -> None:
+    """ValueError for a folder that belongs to a model, saying what to name instead."""
+    if _layout(folder) is not None:
+        return
+    if (folder / ADAPTER).is_file():
+        raise ValueError(f"{folder}: holds adapters alone; name the model that they are of, and this as its adapter")
+    if _layout(folder / "model") is not None:
+        raise ValueError(f"{folder}: is the folder of a run; its model is {folder / 'model'}")
 
 
 def _fetch_repo(repo: str) -> Path:

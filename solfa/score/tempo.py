@@ -15,6 +15,14 @@ def microseconds(bpm: float) -> int:
     return min(max(round(60_000_000 / bpm), 1), 0xFFFFFF)
 
 
+def written_bpm(length: int) -> float:
+    """Quarter notes a minute in the fewest decimals that are still this many microseconds each: 97.2137, not 97.21369352086936."""
+    exact = 60_000_000 / length
+    return next(
+        (bpm for bpm in (round(exact, digits) for digits in range(8)) if bpm and microseconds(bpm) == length), exact
+    )
+
+
 class TempoMap:
     """A piecewise constant tempo over ticks.
 

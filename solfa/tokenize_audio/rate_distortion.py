@@ -112,24 +112,6 @@ def compare_files(reference: Path, estimate: Path, perceptual: Sequence[str] = (
     return _values(_first(x, length), _first(y, length), perceptual)
 
 
-def match_files(references: Sequence[Path], estimates: Sequence[Path]) -> list[tuple[Path, Path]]:
-    """Pairs of files with the same stem. Raises ValueError for a stem that is there twice, or in one set only."""
-    by_stem: list[dict[str, Path]] = []
-    for files in (references, estimates):
-        stems: dict[str, Path] = {}
-        for file in files:
-            if file.stem in stems:
-                raise ValueError(f"{file} and {stems[file.stem]} have the same stem: which is meant?")
-            stems[file.stem] = file
-        by_stem.append(stems)
-    alone = sorted(by_stem[0].keys() ^ by_stem[1].keys())
-    if alone:
-        raise ValueError(
-            f"no partner for {', '.join(alone[:5])}{f' and {len(alone) - 5} more' if len(alone) > 5 else ''}"
-        )
-    return [(by_stem[0][stem], by_stem[1][stem]) for stem in sorted(by_stem[0])]
-
-
 def steps(codec: Codec) -> tuple[int, ...]:
     """Numbers of codebooks that make a curve: 1, 2, 4, ... and all."""
     return (*(2**i for i in range(codec.codebooks.bit_length()) if 2**i < codec.codebooks), codec.codebooks)

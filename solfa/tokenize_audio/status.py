@@ -131,7 +131,8 @@ class Status(Bar):
             self.left += 1
         if event.text:
             self.say(event.text)
-        self.show(self.numbers()["files_done"], self.line())
+        if self.due:
+            self.show(self.numbers()["files_done"], self.line())
         if time.monotonic() - self.filed >= FILE_SECONDS:
             self._write()
 

@@ -2,7 +2,7 @@
 
 With g_i = d loss_i / d output and n_i a running mean of its norm, the output receives
 
-    sum_i  total_norm * (w_i / sum_j w_j) * g_i / (n_i + 1e-12)
+    sum_i  (w_i / sum_j w_j) * g_i / (n_i + 1e-12)
 
 so a weight says what part of the gradient a loss contributes, whatever its scale.
 """
@@ -15,24 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
+DECAY = 0.999  # of the running means of the norms
+
 
 class Balancer(nn.Module):
     """Balances losses that depend on one model output. Call it on every step, then `backward` on what it returns.
 
-    total_norm: the norm of the balanced gradient if all losses agreed. decay: of the running means of the norms, which
-    are corrected for their start; each loss has a count of its own, so one may join later. They lie in one buffer
-    `norm_NAME` a loss, (sum, count) `[2]`, made when the loss is first seen and saved and loaded with the module.
-    Raises ValueError for a total_norm that is not positive or a decay outside [0, 1).
+    If all losses agreed, the balanced gradient would have norm 1. The running means of the norms are corrected for their
+    start; each loss has a count of its own, so one may join later. They lie in one buffer `norm_NAME` a loss, (sum, count)
+    `[2]`, made when the loss is first seen and saved and loaded with the module.
     """
-
-    def __init__(self, total_norm: float = 1.0, decay: float = 0.999) -> None:
-        super().__init__()
-        if not total_norm > 0:
-            raise ValueError(f"total_norm must be positive, got {total_norm}")
-        if not 0 <= decay < 1:
-            raise ValueError(f"decay must lie in [0, 1), got {decay}")
-        self.total_norm = total_norm
-        self.decay = decay
 
     def forward(self, losses: Mapping[str, Tensor], weights: Mapping[str, float], output: Tensor) -> Tensor:
         """A scalar whose gradient with respect to `output` `[B, ...]` is the balanced one.
@@ -46,7 +38,7 @@ class Balancer(nn.Module):
             raise ValueError(f"every loss needs a positive weight, got {', '.join(losses) or 'no loss'} and {weights}")
         gradients = {name: _gradient(name, loss, output) for name, loss in losses.items()}
         averages = self._update(gradients)
-        share = self.total_norm / sum(weights[name] for name in losses)
+        share = 1 / sum(weights[name] for name in losses)
         balanced = torch.zeros_like(output, dtype=torch.promote_types(output.dtype, torch.float32))
         for name, gradient in gradients.items():
             balanced += weights[name] * share / (1e-12 + averages[name]) * gradient
@@ -68,7 +60,7 @@ class Balancer(nn.Module):
                 running = torch.zeros(2, device=norm.device) if running is None else running.to(norm.device)
                 self.register_buffer(f"norm_{name}", running)
             seen = torch.stack([norm, torch.ones_like(norm)])
-            running.copy_(torch.where(norm.isfinite(), self.decay * running + seen, running))
+            running.copy_(torch.where(norm.isfinite(), DECAY * running + seen, running))
             averages[name] = running[0] / running[1]
         return averages
 

@@ -75,7 +75,7 @@ def _grid(words: Mapping[str, str], downbeat: Any) -> Grid | None:
     """The beat of a tempo and a metre that are told in numbers."""
     try:
         return grid_in(float(words["bpm"]), words["metre"], float(downbeat))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
@@ -123,6 +123,12 @@ def _instruments(value: Any, composed: bool) -> str:
         return as_text(value)
     known = [INSTRUMENTS[p].name for p in programs if isinstance(p, int) and 0 <= p < len(INSTRUMENTS)]
     return ", ".join(dict.fromkeys(known)) if composed else ""
+
+
+def longest_texts(said: Said) -> list[str]:
+    """All that may be drawn, at its longest: each caption with all attributes, in one order."""
+    told = [f"{name}: {value}" for name, value in said.attributes.items()]
+    return [". ".join([*([text.rstrip(".")] if text else []), *told]) for text in said.texts or ("",)]
 
 
 def draw_caption(said: Said, config: CaptionConfig, rng: np.random.Generator) -> str | None:

@@ -13,8 +13,8 @@ from solfa.audio.io import AudioError, read
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.sides import encode_sides
 from solfa.codecs.token_file import TokenFile, TokenFileError, write_tokens
+from solfa.progress import Bar
 from solfa.train.distributed import group_rank, group_wait
-from solfa.train.progress import Progress
 from solfa.train.recordings import Recording
 
 FOLDER = ".solfa-codes"
@@ -74,22 +74,20 @@ class CodeCache:
         """Encodes each; gives what is wrong with those that cannot be."""
         codec = self.codec.to(device)
         problems: dict[Path, str] = {}
-        with Progress(f"encoding with {codec.name}", 0, len(recordings), quiet=group_rank()[0] > 0) as progress:
-            progress.say(
-                f"{self.root}: {len(recordings)} recordings to encode with {codec.name}, kept in {self.folder}"
-            )
-            for done, recording in enumerate(recordings, 1):
+        with Bar(f"encoding with {codec.name}", len(recordings), quiet=group_rank()[0] > 0) as bar:
+            bar.say(f"{self.root}: {len(recordings)} recordings to encode with {codec.name}, kept in {self.folder}")
+            for recording in recordings:
                 try:
                     self._encode(recording.audio)
                 except (AudioError, ValueError) as error:
-                    problems[recording.audio] = str(error)
+                    problems[recording.audio] = str(error).removeprefix(f"{recording.audio}: ")
                 except OSError as error:
                     if recording.audio.is_file():
                         raise ValueError(
                             f"{self.folder}: cannot be written ({error.strerror}); name another folder with --task.cache"
                         ) from error
                     problems[recording.audio] = "no such file"
-                progress.step(done)
+                bar.advance(1, recording.audio.name)
         self.codec.to("cpu")
         return problems
 

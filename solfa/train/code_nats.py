@@ -80,7 +80,7 @@ def code_nats(model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tenso
 
 @torch.no_grad()
 def nats_of_each(model: TokenLM, codes: Iterable[np.ndarray], texts: Sequence[str | None]) -> NDArray[np.float64]:
-    """`code_nats` of recordings [n, K], each by itself: of its first frames, as many as the model was trained on at once."""
+    """`code_nats` of recordings [n, K], each by itself and told no beat: of its first frames, as many as the model was trained on."""
     found = []
     for each, text in zip(codes, texts, strict=True):
         batch = batch_of(model, [each[:, : model.config.crop_frames]], [text])

@@ -22,6 +22,7 @@ from solfa.data.manifest import read_manifest
 
 Samples = NDArray[np.float32]
 TRIES = 8  # for a salient crop, as in audiotools
+CACHE_BYTES = 6 << 30
 
 
 @dataclass(frozen=True)
@@ -65,16 +66,9 @@ PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=
 
 
 class CropReader:
-    """Reads crops from the recordings of the split "train"; decoded sound stays in memory as 16-bit integers, up to `cache_bytes`."""
+    """Reads crops from the recordings of the split "train"; decoded sound stays in memory as 16-bit integers, up to `CACHE_BYTES`."""
 
-    def __init__(
-        self,
-        manifests: Sequence[str],
-        sample_rate: int,
-        channels: int,
-        augmentation: Augmentation,
-        cache_bytes: int = 6 << 30,
-    ) -> None:
+    def __init__(self, manifests: Sequence[str], sample_rate: int, channels: int, augmentation: Augmentation) -> None:
         self.paths: list[Path] = []
         for manifest in manifests:
             self.paths += [
@@ -87,7 +81,7 @@ class CropReader:
         self._shares = np.cumsum(seconds) / seconds.sum()
         self.hours = float(seconds.sum() / 3600)
         self._cache: OrderedDict[int, NDArray[np.int16]] = OrderedDict()
-        self.cached_bytes, self._cache_bytes = 0, cache_bytes
+        self.cached_bytes = 0
         self._lock = threading.Lock()
 
     def batch(self, seed: int, step: int, rows: range, samples: int) -> Samples:
@@ -160,7 +154,7 @@ class CropReader:
             if index not in self._cache:  # another thread may have been first
                 self._cache[index] = whole
                 self.cached_bytes += whole.nbytes
-            while self.cached_bytes > self._cache_bytes and len(self._cache) > 1:
+            while self.cached_bytes > CACHE_BYTES and len(self._cache) > 1:
                 self.cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -14,13 +15,13 @@ from torch import Tensor, nn
 
 from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.conditioners.grid import Grid
-from solfa.lm.conditioners.text import ByteText
+from solfa.lm.conditioners.text import ByteText, T5Text
 from solfa.lm.lora import LoRAConfig, merged, save_adapter
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.weights.export import save_transformers
 from solfa.train.attributes import AttributeGuesses, classes_of
 from solfa.train.caption_encoder import load_caption_encoder
-from solfa.train.captions import CaptionConfig, Said, draw_caption
+from solfa.train.captions import CaptionConfig, Said, draw_caption, longest_texts
 from solfa.train.code_nats import LMBatch, batch_of, code_nats
 from solfa.train.initial_lm import inside, start_lm
 from solfa.train.lm_data import Reading, read_data
@@ -30,6 +31,7 @@ from solfa.train.task import Loss
 
 VALID_BATCH = 16
 GUESS_EVERY = 8  # steps
+MOST_TOKENS = 4  # of a character; texts that cannot be too long are not counted
 
 
 @dataclass(frozen=True)
@@ -149,12 +151,8 @@ class LMTask:
                 f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
                 stacklevel=2,
             )
-        if self.model.beat is not None and not any(
-            self._grid(self.data.said(i)) for i in range(len(self.data.lengths))
-        ):
-            raise ValueError(
-                "beat: no recording tells tempo and metre and is steady; set steady where all keep them from the first frame"
-            )
+        self._check_beat()
+        self._check_texts()
         self._begin_text()
         self.guesses = self._make_guesses() if config.guess else None
         lengths = self.data.lengths.astype(np.float64)
@@ -164,6 +162,28 @@ class LMTask:
     def _hears(self) -> bool:
         """Whether captions say anything to the model."""
         return self.model.text is not None or self.model.clap is not None
+
+    def _check_beat(self) -> None:
+        """Says where no crop can be told a beat: ValueError where one was asked for, a warning where the model came with it."""
+        if self.model.beat is None or any(self._grid(self.data.said(i)) for i in range(len(self.data.lengths))):
+            return
+        lacking = "no recording tells tempo and metre and is steady; set steady where all keep them from the start"
+        if self.config.beat is not None:
+            raise ValueError(f"beat: {lacking}")
+        warnings.warn(f"the model is told no beat: {lacking}", stacklevel=3)
+
+    def _check_texts(self) -> None:
+        """ValueError for a text that the model will not read: before the first step, not at the one that happens to draw it."""
+        text = self.model.text
+        if not isinstance(text, T5Text):
+            return
+        said = (source.said(i) for source in (self.data, self.valid) for i in range(len(source.lengths)))
+        for words in chain(self.config.prompts, chain.from_iterable(map(longest_texts, said))):
+            if len(words) > text.config.longest // MOST_TOKENS:
+                try:
+                    text.tokenize([words])
+                except ValueError as error:
+                    raise ValueError(f"{words[:60]!r}...: {error}; make it shorter") from error
 
     def _begin_text(self) -> None:
         text, config = self.model.text, self.config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from solfa.tokenize_audio.store.place import is_store
 from solfa.train.captions import Said
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import CodesInMemory, CodeSource, Identity, Joined, Some, read_codes
-from solfa.train.recordings import HELD_OUT, Recording, find_recordings
+from solfa.train.recordings import HELD_OUT, Recording, find_recordings, held_out_of
 from solfa.train.store_source import TRAINED, StoreSource
 
 
@@ -81,7 +80,8 @@ def read_data(
     source = _read(kept, reading)
     if any(indices for _, indices in held):
         return LMData(source, _read(_first(held, valid_items), reading))
-    return _divided(source, hold_out, valid_items)
+    trained, apart = held_out_of(len(source.lengths), hold_out, valid_items)
+    return LMData(Some(source, sorted(trained)), Some(source, sorted(apart)))
 
 
 def _find(place: str, reading: Reading) -> _Place:
@@ -97,17 +97,6 @@ def _first(chosen: list[tuple[_Place, list[int]]], count: int) -> list[tuple[_Pl
         some.append((place, indices[:count]))
         count -= len(indices[:count])
     return some
-
-
-def _divided(source: CodeSource, hold_out: int, valid_items: int) -> LMData:
-    """Every `hold_out`-th recording, but at least one, evenly over all of them, is held out."""
-    total = len(source.lengths)
-    if total == 1:
-        warnings.warn("there is one recording: it is validated on, too, which tells little", stacklevel=3)
-        return LMData(source, source)
-    count = min(max(1, total // hold_out), valid_items)
-    held = {int(place) for place in (np.arange(count) + 0.5) * total / count}
-    return LMData(Some(source, [i for i in range(total) if i not in held]), Some(source, sorted(held)))
 
 
 def _read(chosen: list[tuple[_Place, list[int]]], reading: Reading) -> CodeSource:

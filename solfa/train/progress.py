@@ -12,7 +12,7 @@ class Progress(Bar):
 
     def __init__(self, name: str, done: int, total: int, quiet: bool = False) -> None:
         super().__init__(name, total, quiet)
-        self.first = done
+        self.first, self.steps = done, total
         self.losses: dict[str, float] = {}
 
     def logged(self, values: dict[str, float]) -> None:
@@ -20,11 +20,13 @@ class Progress(Bar):
         self.losses = {key: value for key, value in values.items() if key.endswith("/loss")}
 
     def step(self, done: int) -> None:
+        if not self.due:
+            return
         elapsed = time.monotonic() - self.started
         rate = (done - self.first) / elapsed if elapsed > 0 else 0.0
         several = len(self.losses) > 1
         parts = [f"{key.split('/')[0] if several else 'loss'} {value:.4f}" for key, value in self.losses.items()]
         parts.append(f"{rate:.2f} steps/s")
         if rate > 0:
-            parts.append(f"{duration((self.total - done) / rate)} left")
-        self.show(done, f"step {done}/{self.total}, {', '.join(parts)}")
+            parts.append(f"{duration((self.steps - done) / rate)} left")
+        self.show(done, f"step {done}/{self.steps}, {', '.join(parts)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,21 @@ class Recording:
     @property
     def held_out(self) -> bool:
         return self.split in HELD_OUT
+
+
+def held_out_of(total: int, hold_out: int, most: int) -> tuple[set[int], set[int]]:
+    """Of so many recordings those to train on, and those to validate on: every `hold_out`-th, at least one, at most `most`, evenly over
+    all. One recording alone is both, and a warning says so."""
+    if total == 1:
+        warnings.warn("there is one recording: it is validated on, too, which tells little", stacklevel=3)
+        return {0}, {0}
+    held = evenly(total, min(max(1, total // hold_out), most))
+    return set(range(total)) - held, held
+
+
+def evenly(total: int, count: int) -> set[int]:
+    """At most `count` of the numbers below `total`, evenly over all."""
+    return {int((i + 0.5) * total / count) for i in range(count)} if count < total else set(range(total))
 
 
 def find_recordings(place: str | Path, instruments: bool = False) -> list[Recording]:

@@ -85,6 +85,20 @@ def test_two_folders_with_a_mean_and_a_failure(tmp_path, capsys):
     assert "bad.wav: truncated" in output.err and output.out.splitlines()[-1].split()[-1] == "2"
 
 
+def test_files_belong_together_by_name_and_place(tmp_path, capsys):
+    for place in ("x/one.wav", "x/deep/one.wav", "x/alone.wav", "y/deep/one.flac", "y/one.wav"):
+        save(tmp_path / place)
+    assert run(["eval", "codec", str(tmp_path / "x"), str(tmp_path / "y"), "--json"]) == 1
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert {item["name"]: Path(item["files"]["estimate"]).name for item in found["items"]} == {
+        "one": "one.wav",
+        "deep/one": "one.flac",
+    }
+    assert found["failed"] == [str(tmp_path / "x" / "alone.wav")]
+    assert "alone.wav: no file of this name on the other side" in output.err
+
+
 def test_two_systems_on_the_same_references(tmp_path, capsys):
     x, half, third = folders(tmp_path, x=1.0, half=0.5, third=1 / 3)
     assert run(["eval", "codec", x, half, "--against", third, "--json"]) == 0

@@ -91,7 +91,13 @@ def test_one_named_file_may_have_a_named_target(tree: Path) -> None:
     assert targets(["x/1.wav"], "folder") == ["folder/1.solfa"]
     (tree / "v1.0").mkdir()
     assert targets(["x/1.wav"], "v1.0") == ["v1.0/1.solfa"]
-    for arguments, out in ((["x/1.wav"], "new.wav"), (["x"], "new.solfa"), (["x"], "x/1.wav"), (["y"], "new.solfa")):
+    for arguments, out in (
+        (["x/1.wav"], "new.wav"),
+        (["x"], "new.solfa"),
+        (["x"], "x/1.wav"),
+        (["y"], "new.solfa"),
+        (["y"], "@-"),
+    ):
         with pytest.raises(UsageError, match="-o"):
             targets(arguments, out)
 

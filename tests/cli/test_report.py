@@ -52,26 +52,6 @@ def test_a_failure_names_its_input_once(capsys: pytest.CaptureFixture) -> None:
     assert shown.out == ""
 
 
-def test_no_bar_in_a_pipe(capsys: pytest.CaptureFixture) -> None:
-    with report.progress("work", 3) as bar:
-        bar.advance(1, detail="x")
-    shown = capsys.readouterr()
-    assert shown.err == shown.out == ""
-
-
-def test_a_bar_on_a_terminal_and_results_in_a_file(
-    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setenv("TERM", "xterm")
-    with report.progress("work", 3) as bar:
-        bar.advance(1, detail="[x]")
-        report.out("a result")
-    shown = capsys.readouterr()
-    assert shown.out == "a result\n"
-    assert "work" in shown.err
-
-
 def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert report.device("auto") == report.device("cpu") == "cpu"

@@ -228,8 +228,10 @@ def test_a_table_over_bitrates_is_drawn_as_curves():
 
 
 def test_an_estimate_in_a_table_is_text():
-    text = eval_page(Evaluation("x", {}, (UP,), [], {"shares": [{"key": "tonic", "share": mean_estimate([0.5])}]}))
-    assert "0.500 [0.500, 0.500]</td>" in text
+    text = eval_page(
+        Evaluation("x", {}, (UP,), [], {"shares": [{"key": "tonic", "share": mean_estimate([0.5, 0.35])}]})
+    )
+    assert "0.425 [0.350, 0.500]</td>" in text
 
 
 def test_nothing_measured_is_a_page_too():

@@ -20,7 +20,6 @@ from solfa.tokenize_audio.rate_distortion import (
     curve_table,
     heard,
     intervals,
-    match_files,
     measure_clip,
     nearest,
     points,
@@ -192,12 +191,3 @@ def test_one_sample_and_silence_can_be_compared(tmp_path):
         for pair, si_sdr in (((sound, sound), 100), ((silence, silence), 100), ((sound, silence), -100)):
             values = compare_files(*pair)
             assert values["si_sdr"] == si_sdr and all(map(math.isfinite, values.values()))
-
-
-def test_matching_by_stem():
-    a, b = [Path("x/one.wav"), Path("x/two.flac")], [Path("y/two.wav"), Path("y/one.mp3")]
-    assert match_files(a, b) == [(a[0], b[1]), (a[1], b[0])]
-    with pytest.raises(ValueError, match="no partner for two"):
-        match_files(a, b[1:])
-    with pytest.raises(ValueError, match="same stem"):
-        match_files([*a, Path("z/one.wav")], b)

@@ -43,6 +43,7 @@ Music = tuple[Path, Path, Path]  # folders of a codec and of a model without a b
         ({"tempo": "Allegro", "metre": "3/4", "steady": True}, None, False),
         ({"tempo": 5000, "metre": "3/4", "steady": True}, None, False),
         ({"tempo": 90, "metre": "3/4", "downbeat": "soon"}, None, False),
+        ({"tempo": 90, "metre": "3/4", "downbeat": 10**400}, None, False),
         ({"tempo": 90, "metre": "3/4", "steady": "yes"}, Grid(90, 3), False),
     ],
 )
@@ -144,6 +145,11 @@ def test_data_without_a_beat_are_refused(music: Music, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="beat: no recording tells tempo and metre and is steady; set steady"):
         LMTask(configured(music, train=train_on))
     assert LMTask(configured(music, train=train_on, steady=True)).batch(0, 0, 1).beats is not None
+    LMTask(configured(music)).model.save(tmp_path / "m")  # who fine-tunes a model that has a beat need not have one
+    with pytest.warns(UserWarning, match="the model is told no beat: no recording tells tempo"):
+        task = LMTask(configured(music, init=str(tmp_path / "m"), train=train_on, beat=None))
+    beats = task.batch(0, 0, 1).beats
+    assert task.model.beat is not None and beats is not None and not beats.any()
 
 
 def test_the_command_line_gives_a_beat(music: Music) -> None:

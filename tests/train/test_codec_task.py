@@ -232,11 +232,14 @@ def test_each_augmentation_changes_the_sound_and_keeps_its_length(manifest: str,
     assert np.isfinite(y).all() and np.abs(y).max() <= 1 and not np.allclose(x, y, atol=1e-6)
 
 
-def test_short_recordings_are_filled_with_silence_and_the_cache_is_bounded(tmp_path: Path) -> None:
+def test_short_recordings_are_filled_with_silence_and_the_cache_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("solfa.train.crops.CACHE_BYTES", 4500)
     for i in range(4):
         soundfile.write(tmp_path / f"{i}.wav", np.full(1000, 0.5, np.float32), RATE)
     write_manifest(tmp_path / "m.jsonl", [Entry(id=str(i), audio=f"{i}.wav") for i in range(4)])
-    reader = CropReader([str(tmp_path / "m.jsonl")], RATE, 1, Augmentation((0, 0), 0, 0, 0, 0, 0), cache_bytes=4500)
+    reader = CropReader([str(tmp_path / "m.jsonl")], RATE, 1, Augmentation((0, 0), 0, 0, 0, 0, 0))
     batch = reader.batch(0, 0, range(20), 1500)
     assert (
         batch.shape == (20, 1, 1500) and (np.abs(batch[..., :1000] - 0.5) < 1e-3).all() and not batch[..., 1000:].any()

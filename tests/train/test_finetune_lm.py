@@ -1,5 +1,6 @@
 """A MusicGen checkpoint and a folder of music: one command, a lower loss, and a model that transformers loads."""
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -94,6 +95,7 @@ def test_adapters(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
     for (name, ours), stored in zip(merged(model).named_parameters(), found.parameters(), strict=True):
         torch.testing.assert_close(stored, ours, msg=name)
     torch.testing.assert_close(found.embedding.weight, load_lm(tiny_musicgen()).embedding.weight, rtol=0, atol=0)
+    plays_alike(tmp_path, tiny_musicgen())
     states = sum(path.stat().st_size for path in (tmp_path / "run" / "step-000040").iterdir())
     whole = sum(4 * p.numel() for p in found.parameters())
     trained = sum(4 * p.numel() for p in model.parameters() if p.requires_grad)
@@ -110,6 +112,23 @@ def test_adapters(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
     assert losses(tmp_path / "more")[0] < first, "it began where the other ended"
 
 
+def plays_alike(folder: Path, base: Path) -> None:
+    """A model with a run's adapter plays what the run's model plays; a folder that is none of them is said to be that."""
+
+    def play(name: str, *model: object) -> int:
+        ask = ["generate", WALTZ, "-o", str(folder / name), "--duration", "0.3", "--device", "cpu"]
+        return run([*ask, *map(str, model)])
+
+    assert play("a.wav", "--model", base, "--adapter", folder / "run" / "adapter") == 0
+    assert play("b.wav", "--model", folder / "run" / "model") == play("c.wav", "--model", base) == 0
+    a, b, c = (read(folder / f"{name}.wav").samples for name in "abc")
+    assert torch.equal(a, b) and not torch.equal(a, c)
+    for place, said in (("run/adapter", "holds adapters alone; name the model"), ("run", "its model is .*run/model")):
+        with pytest.raises(ValueError, match=said):
+            load_lm(folder / place)
+    assert play("d.wav", "--model", base, "--adapter", folder / "run") == 2
+
+
 def test_a_run_does_not_go_on_from_another_base(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:
     """States hold adapters only, so what they were added to must be what it was."""
     base = tmp_path / "base"
@@ -122,3 +141,20 @@ def test_a_run_does_not_go_on_from_another_base(tiny_musicgen: Make, my_music: P
     recipe = load_recipe("musicgen:lora", fields)
     with pytest.raises(CheckpointError, match="the weights that are not trained were others"):
         train(recipe.task, recipe.train, tmp_path / "run", resume=True, quiet=True)
+
+
+def test_a_text_that_is_too_long_is_said_before_the_first_step(
+    tiny_musicgen: Make, my_music: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(my_music, tmp_path / "music")
+    (tmp_path / "music" / "1.txt").write_text("march")
+    (tmp_path / "music" / "1.json").write_text(json.dumps({"keywords": "waltz " * 1200}))  # some crops are told both
+    fields = [f"--task.init={tiny_musicgen()}", *TINY]
+    assert run(["train", "musicgen", "-o", str(tmp_path / "run"), f"--task.train={tmp_path / 'music'}", *fields]) == 1
+    said = capfd.readouterr().err
+    assert "'march. keywords: waltz waltz" in said and "at most 1024 are read; make it shorter" in said
+    fields = [f"--task.train={my_music}", *fields, "--task.prompts", "waltz " * 1200]
+    assert run(["train", "musicgen", "-o", str(tmp_path / "run"), *fields]) == 1
+    said = capfd.readouterr().err
+    assert "'waltz waltz" in said and "at most 1024 are read; make it shorter" in said
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()

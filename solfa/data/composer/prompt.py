@@ -30,15 +30,20 @@ def prompt(facts: Facts) -> str:
 def plain_prompt(attributes: Mapping[str, Any]) -> str | None:
     """ "playful waltz for violin and piano in G major, 3/4, 140 bpm": the same wording for every piece, so that models can be compared.
 
-    It has the first name of the first two instruments, and of modes whether they are minor. None where one of these facts is not known.
+    It has the first name of the first two instruments, and of modes whether they are minor. None where one of these facts is not known, or
+    not said as `solfa synth` says it.
     """
     a = attributes
-    if any(a.get(name) in (None, "", (), []) for name in _ASKED) or a["genre"] not in GENRE_NOUNS:
+    if any(a.get(name) in (None, "", (), []) for name in _ASKED) or not isinstance(a["tempo"], int | float):
         return None
-    names = list(dict.fromkeys(instrument_names(voice["program"])[0] for voice in a["instruments"]))
-    players = f"solo {names[0]}" if len(names) == 1 else f"{names[0]} and {names[1]}"
-    key = f"{tonic_name(a['tonic'], a['mode'])} {'minor' if a['mode'] in MINOR_MODES else 'major'}"
-    return f"{a['mood']} {GENRE_NOUNS[a['genre']][0]} for {players} in {key}, {a['metre'][0]}/{a['metre'][1]}, {a['tempo']} bpm"
+    try:
+        names = list(dict.fromkeys(instrument_names(voice["program"])[0] for voice in a["instruments"]))
+        players = f"solo {names[0]}" if len(names) == 1 else f"{names[0]} and {names[1]}"
+        key = f"{tonic_name(a['tonic'], a['mode'])} {'minor' if a['mode'] in MINOR_MODES else 'major'}"
+        beats, unit = a["metre"]
+        return f"{a['mood']} {GENRE_NOUNS[a['genre']][0]} for {players} in {key}, {beats}/{unit}, {a['tempo']} bpm"
+    except (TypeError, KeyError, IndexError, ValueError):  # of another's manifest
+        return None
 
 
 def _running(facts: Facts) -> str:

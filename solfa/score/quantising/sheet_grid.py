@@ -15,7 +15,7 @@ from solfa.score.quantising.pulse import SPREAD, find_events
 from solfa.score.quantising.timing import Origin, Timing, count_bars, find_timing, written_tempi
 from solfa.score.score import Metre, Score
 from solfa.score.sheet.notation import BarLength, Tempo
-from solfa.score.tempo import TempoMap
+from solfa.score.tempo import TempoMap, written_bpm
 
 GRID = 48  # units of a quarter note that places are whole numbers of; more where the music is on a finer grid
 # Parts of a quarter note that count as a grid: music that lies on them throughout is taken as it is.
@@ -95,7 +95,7 @@ def given_grid(score: Score, notes: Sequence[Note], metre: tuple[int, int] | Non
     beat = clock.ticks_per_beat
     begins, ends = [clock.tick(note.onset) for note in notes], [clock.tick(note.offset) for note in notes]
     ends = [max(end, begin + 1) for begin, end in zip(begins, ends, strict=True)]
-    tempi = tuple(Tempo(Fraction(tick, beat), 60_000_000 / length) for tick, length in clock.changes)
+    tempi = tuple(Tempo(Fraction(tick, beat), written_bpm(length)) for tick, length in clock.changes)
     metres, upbeat, origin = _metres(score, notes, metre, clock)
     starts, stops = ({Fraction(tick, beat).denominator for tick in ticks} for ticks in (begins, ends))
     on_grid = starts <= _FINE

@@ -14,7 +14,7 @@ from solfa.score.quantising.grid import DUPLE, TRIPLE, UNITS, place
 from solfa.score.quantising.metre import Reading, best_reading, readings
 from solfa.score.quantising.pulse import SPREAD, Events, find_events, find_pulse, likely_phase
 from solfa.score.sheet.notation import BarLength, Tempo
-from solfa.score.tempo import TempoMap, microseconds
+from solfa.score.tempo import TempoMap, microseconds, written_bpm
 
 Origin = Literal["given", "found", "assumed"]
 FEWEST = 4  # events below which a tempo is assumed
@@ -181,7 +181,7 @@ def written_tempi(timing: Timing, end: float, beat: Fraction) -> tuple[Tempo, ..
         steps = np.arange(1, last - first + 1)
         fitted = float(((times[first + 1 : last + 1] - now) * steps).sum() / (steps * steps).sum())
         length = microseconds(60.0 / (min(max(fitted, low), high) / float(beat)))
-        result.append(Tempo(beat * first, 60_000_000 / length))
+        result.append(Tempo(beat * first, written_bpm(length)))
         now += (last - first) * length / 1e6 * float(beat)
         first = last
     return tuple(t for t, before in zip(result, [None, *result], strict=False) if before is None or t.bpm != before.bpm)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from solfa.data.manifest import Entry
-from solfa.data.tables import AUDIO, CAPTIONS, LISTS, rows, texts_of
+from solfa.data.tables import AUDIO, attributes_of, rows, split_of, texts_of
 from solfa.score.midi import read_midi
 from solfa.score.note import Note
 from solfa.score.score import Pedal
@@ -27,7 +27,6 @@ from solfa.tokenize_audio.store.writer import remove_other_tables, rewrite_meta
 
 KEYS = ("id", *AUDIO, "key")  # fields that name the item, the first that is there
 SUFFIXES = (".jsonl", ".csv", ".tsv")
-_NOT_ATTRIBUTES = {"id", *AUDIO, *CAPTIONS, *LISTS, "split", "notes", "velocities", "attributes", "seconds"}
 _Row = tuple[str, Mapping[str, Any]]  # where it stands, its fields
 
 
@@ -138,12 +137,10 @@ def _told(meta: Meta, row: Mapping[str, Any], home: Path, add_texts: bool) -> Me
     values: dict[str, Any] = {}
     if texts := texts_of(row):
         values["texts"] = tuple(dict.fromkeys((*meta.texts, *texts))) if add_texts else texts
-    nested = row.get("attributes")
-    others = {name: value for name, value in row.items() if name not in _NOT_ATTRIBUTES and value not in (None, "")}
-    if attributes := {**others, **(nested if isinstance(nested, Mapping) else {})}:
+    if attributes := attributes_of(row):
         values["attributes"] = {**meta.attributes, **attributes}
-    if isinstance(split := row.get("split"), str) and split.strip():
-        values["split"] = split.strip().lower()
+    if split := split_of(row):
+        values["split"] = split
     if row.get("notes") not in (None, ""):
         values["notes"], values["pedals"] = _notes(row["notes"], home)
         values["velocities"] = row.get("velocities") not in (False, "false", "no")

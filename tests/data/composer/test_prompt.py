@@ -90,6 +90,9 @@ def test_the_plain_prompt_has_one_wording():
     for unknown in (*({name: None} for name in other), {"instruments": []}, {"genre": "yodel"}):
         assert plain_prompt(other | unknown) is None
     assert plain_prompt({}) is None
+    others = {"instruments": ["violin"], "metre": "3/4", "tonic": "G", "tempo": "fast", "genre": ["waltz"]}
+    for name, value in others.items():  # as someone else's manifest may have it
+        assert plain_prompt(other | {name: value}) is None
 
 
 def test_plain_prompts_say_every_fact(prompts):

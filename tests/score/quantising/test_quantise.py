@@ -18,7 +18,7 @@ from solfa.score.quantising.performed import performed_score
 from solfa.score.quantising.quantise import QuantiseOptions, quantise
 from solfa.score.sheet.bars import bars
 from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice, sheet_score
-from solfa.score.tempo import TempoMap
+from solfa.score.tempo import TempoMap, microseconds, written_bpm
 
 METRES = [(4, 4), (3, 4), (6, 8), (2, 4), (7, 8), (12, 8), (5, 4), (2, 2)]
 
@@ -342,3 +342,11 @@ def test_keys_given_are_kept():
     sheet = to_sheet(Score((Part("a", 0, False, notes),), (TempoChange(0.0, 120.0),), (Metre(0.0, 4, 4),), keys))
     assert sheet.keys == (Key(F(0), 2, "minor"), Key(F(4), 5, "major"))
     assert to_sheet(notes, QuantiseOptions(key=(7, "major"))).keys == (Key(F(0), 7, "major"),)
+
+
+def test_a_tempo_is_written_in_as_few_decimals_as_say_it(pieces):
+    assert [written_bpm(microseconds(bpm)) for bpm in (120, 97, 66.5, 3.6)] == [120, 97, 66.5, 3.6]
+    assert all(microseconds(written_bpm(length)) == length for length in (1, 7, 617_197, 617_198, 0xFFFFFF))
+    for _, score in pieces[:3]:
+        for tempo in quantise(score.notes).sheet.tempi:
+            assert len(f"{tempo.bpm!r}".partition(".")[2]) <= 4
