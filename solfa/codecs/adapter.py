@@ -29,6 +29,7 @@ from solfa import checkpoint
 from solfa.codecs.codec import CodeBlock, Codec, Read
 from solfa.codecs.windows import in_order, pool
 from solfa.foreign import hub
+from solfa.nn.unmade import unmade
 
 LONG = 60  # seconds, 2 GB with Mimi
 MAX_PARAMETERS = 1 << 30  # a stranger's config may not ask for more
@@ -187,7 +188,7 @@ def _load_model(folder: Path, kind: str) -> nn.Module:
     logging.disable_progress_bar()
     try:
         config = model_class.config_class.from_pretrained(folder, local_files_only=True)
-        with torch.device("meta"):
+        with unmade():
             count = sum(p.numel() for p in model_class(config).parameters())
         if count > MAX_PARAMETERS:
             raise ValueError(f"its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")

@@ -26,6 +26,7 @@ from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState
 from solfa.nn.fast import fast
 from solfa.nn.frames import FrameConfig, FrameDecoder, FrameEncoder
 from solfa.nn.seanet import SEANetConfig, SEANetDecoder, SEANetEncoder
+from solfa.nn.unmade import unmade
 
 KIND = "codec"
 SUMS, CODES, COUNTS = ".embed_avg", ".embed", ".cluster_size"  # buffers of an EMA codebook
@@ -210,7 +211,7 @@ def load_vqvae(folder: str | Path) -> VQVAE:
     """Read a checkpoint folder that `VQVAE.save` wrote; ValueError where anything in it does not fit."""
     stored = checkpoint.load(folder, KIND)
     config = checkpoint.config_from_dict(VQVAEConfig, stored.config)
-    with torch.device("meta"):
+    with unmade():
         count = sum(p.numel() for p in VQVAE(config).parameters())
     if count > MAX_PARAMETERS:
         raise ValueError(f"{folder}: its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")

@@ -20,6 +20,7 @@ from solfa.nn.kernels.build import library
 from solfa.nn.kernels.threads import together
 from solfa.nn.quantized import BLOCK, GROUP, PRECISIONS, Matrix, Precision, QuantizedLinear, pack, torch_has
 from solfa.nn.transformer import Block, Memory, Transformer, TransformerState, rotations, sinusoids
+from solfa.nn.unmade import unmade
 
 ROWS = 64  # at a time; more are cut into pieces
 LANES = 16
@@ -263,7 +264,7 @@ def available(precision: Precision, device: torch.device) -> Precision:
 def _copy(transformer: Transformer, precision: Precision) -> Transformer:
     """The transformer with its matrices in a precision; what needs no change is shared."""
     dtype = torch.float32 if precision == "float32" else torch.bfloat16
-    with torch.device("meta"):
+    with unmade():
         copy = Transformer(transformer.config)
     weights = {name: weight.detach().to(dtype) for name, weight in transformer.state_dict().items()}
     copy.load_state_dict(weights, assign=True)

@@ -23,6 +23,7 @@ from solfa.nn.row_layers import RowLayer, row_layers
 from solfa.nn.rows import Product, Rows, scratch
 from solfa.nn.seanet import SEANetDecoder, SEANetEncoder, Tanh
 from solfa.nn.streaming import Chain, Layer, Span, StreamState
+from solfa.nn.unmade import unmade
 
 Stack = TypeVar("Stack", bound=nn.Module)
 _copies: weakref.WeakKeyDictionary[nn.Module, tuple[object, nn.Module]] = weakref.WeakKeyDictionary()
@@ -50,7 +51,7 @@ def fused(stack: Stack) -> Stack:
     config = stack.config
     if config.norm == "weight_norm":
         config = replace(config, norm="none")
-    with torch.device("meta"):
+    with unmade():
         form = type(stack)(config)
     # Not a deep copy with the weight norm taken off: that would take it off the original's class too.
     weights = {name: operator.attrgetter(name)(stack).detach() for name in form.state_dict()}

@@ -61,8 +61,8 @@ class FrameConfig:
 
 def mdct_basis(hop: int) -> Tensor:
     """The orthonormal MDCT of `hop` bins with a sine window, as a matrix [2 * hop, hop]."""
-    n = torch.arange(2 * hop, dtype=torch.float64)
-    k = torch.arange(hop, dtype=torch.float64)
+    n = _count(2 * hop)
+    k = _count(hop)
     window = torch.sin(math.pi * (n + 0.5) / (2 * hop))
     phase = math.pi / hop * (n[:, None] + 0.5 + hop / 2) * (k[None] + 0.5)
     return (window[:, None] * math.sqrt(2 / hop) * torch.cos(phase)).float()
@@ -73,9 +73,14 @@ def band_basis(hop: int, bands: int) -> Tensor:
 
     The warp is log(1 + bin / 28): at 24 kHz and hop 480 that is the mel scale's 700 Hz knee.
     """
-    bins = torch.arange(hop, dtype=torch.float64) + 0.5
+    bins = _count(hop) + 0.5
     place = torch.log1p(bins / 28) / math.log1p(hop / 28) * (bands - 1)
-    return (1 - (place[None] - torch.arange(bands, dtype=torch.float64)[:, None]).abs()).clamp(min=0).float()
+    return (1 - (place[None] - _count(bands)[:, None]).abs()).clamp(min=0).float()
+
+
+def _count(n: int) -> Tensor:
+    """0 to n - 1. A real tensor also where a model is built without memory: there, arange would load torch's compiler, a second's work."""
+    return torch.arange(n, dtype=torch.float64, device="cpu")
 
 
 def inside(span: Span | None, frames: int, like: Tensor) -> Tensor | None:

@@ -27,7 +27,8 @@ class PitchLayer(nn.Module):
 
     def __init__(self, channels: int, pitches: int) -> None:
         super().__init__()
-        self.intervals = nn.Parameter(torch.randn(channels, 2 * pitches - 1) * pitches**-0.5)
+        self.intervals = nn.Parameter(torch.empty(channels, 2 * pitches - 1))
+        nn.init.normal_(self.intervals, 0.0, pitches**-0.5)
         self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
         self.time = nn.Conv2d(channels, channels, (KERNEL, 1), padding=(KERNEL // 2, 0))
 

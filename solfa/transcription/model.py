@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from solfa import checkpoint
 from solfa.nn.gated import GatedTransformer
 from solfa.nn.transformer import Memory, TransformerState
+from solfa.nn.unmade import unmade
 from solfa.transcription.cast import Cast
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.frames import DRUMS, FrameOutputs, Programs
@@ -237,7 +238,7 @@ def load_transcriber_model(folder: str | Path, device: str = "cpu") -> TokenTran
     """
     loaded = checkpoint.load(folder, KIND)
     config = checkpoint.config_from_dict(TranscriberConfig, loaded.config, where=str(folder))
-    with torch.device("meta"):
+    with unmade():
         model = TokenTranscriber(config)
     if wrong := checkpoint.misfits(dict(model.named_parameters()), loaded.tensors):
         raise ValueError(

@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from vector_quantize_pytorch import VectorQuantize
 
 from solfa.codecs.quantizers import QuantizerConfig, build_quantizer
+from solfa.codecs.quantizers.codebook import Codebook
 from solfa.codecs.quantizers.residual import ResidualQuantizer
 from solfa.codecs.quantizers.search import assigned_sums, nearest
-from solfa.codecs.quantizers.vector import VectorLevel, vector_quantize
+from solfa.codecs.quantizers.vector import VectorLevel
 
 
 def trained(config: QuantizerConfig, width: int = 16, steps: int = 3) -> ResidualQuantizer:
@@ -42,15 +44,18 @@ def test_nearest_is_the_first_of_the_nearest(count, size, width, seed):
 
 def test_nearest_agrees_with_the_library_but_for_near_ties():
     torch.manual_seed(0)
-    quantizer = build_quantizer(QuantizerConfig(codebooks=3, codebook_size=256, kmeans_iters=0), 16).eval()
+    config = QuantizerConfig(codebooks=3, codebook_size=256, kmeans_iters=0)
+    quantizer = build_quantizer(config, 16).eval()
     for level, book in enumerate(quantizer.books):
-        book.layer.codebook = torch.randn(256, 16) * 0.7**level
+        book.codebook.copy_(torch.randn(256, 16) * 0.7**level)
     latents = torch.randn(8, 16, 1000)
     codes = quantizer.encode(latents).transpose(1, 2)  # [B, T, K]
     residual = latents.transpose(1, 2)
     differing = 0
     for level, book in enumerate(quantizer.books):
-        theirs = book.layer.eval()(residual)[1]
+        layer = library_layer(config, 16).eval()
+        layer.codebook = book.codebook
+        theirs = layer(residual)[1]
         ours = codes[..., level]
         rows = residual[ours != theirs]
         gaps = (rows - book.codebook[ours[ours != theirs]]).norm(dim=1) - (
@@ -77,11 +82,58 @@ def test_sums_are_those_of_the_one_hot_product(count, size, seed):
 # The moving averages
 
 
+def library_layer(config: QuantizerConfig, dim: int) -> VectorQuantize:
+    return VectorQuantize(
+        dim=dim,
+        codebook_size=config.codebook_size,
+        decay=config.decay,
+        eps=config.epsilon,
+        kmeans_init=config.kmeans_iters > 0,
+        kmeans_iters=config.kmeans_iters,
+        use_cosine_sim=config.cosine,
+        threshold_ema_dead_code=config.dead_code_threshold,
+        commitment_weight=config.commitment,
+        rotation_trick=False,
+        sync_codebook=False,
+        ema_update=config.update == "ema",
+        learnable_codebook=config.update == "gradient",
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"cosine": True}, {"update": "gradient"}, {"kmeans_iters": 0}])
+def test_the_codebook_has_the_tensors_of_the_library_s(changes):
+    """Checkpoints hold them by these names; a run that was begun with the library's layer goes on."""
+    config = QuantizerConfig(codebooks=1, codebook_size=32, **changes)
+    torch.manual_seed(0)
+    theirs = library_layer(config, 16)._codebook
+    torch.manual_seed(0)
+    ours = VectorLevel(config, 16).layer._codebook
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    if changes != {"cosine": True}:  # there the maps on both sides have drawn before
+        torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+@pytest.mark.parametrize("vectors", [20, 300])
+def test_k_means_starts_the_codebook_as_the_library_does(cosine, vectors):
+    config = QuantizerConfig(codebooks=1, codebook_size=32, cosine=cosine)
+    ours, theirs = Codebook(config, 8), library_layer(config, 8)._codebook
+    data = torch.randn(vectors, 8, generator=torch.Generator().manual_seed(0))
+    data = F.normalize(data, dim=1) if cosine else data
+    torch.manual_seed(1)
+    ours.start(data)
+    torch.manual_seed(1)
+    theirs.init_embed_(data[None])
+    torch.testing.assert_close(dict(ours.state_dict()), dict(theirs.state_dict()))
+    assert len(ours.embed[0].unique(dim=0)) > 10
+
+
 @pytest.mark.parametrize("cosine", [False, True])
 def test_a_training_step_moves_the_codebook_as_the_library_does(cosine):
     config = QuantizerConfig(codebooks=1, codebook_size=32, cosine=cosine, dim=16, dead_code_threshold=0.0)
     torch.manual_seed(0)
-    theirs = vector_quantize(config, 16).train()
+    theirs = library_layer(config, 16).train()
     level = VectorLevel(config, 16).train()
     # Cosine levels have maps on both sides, the library's layer has none.
     level.project_in, level.project_out = torch.nn.Identity(), torch.nn.Identity()
@@ -194,7 +246,7 @@ def test_small_batches_do_not_replace_every_code():
     torch.manual_seed(0)
     quantizer = build_quantizer(config, 4).train()
     centres = torch.randn(16, 4) * 10
-    quantizer.books[0].layer.codebook = centres
+    quantizer.books[0].codebook.copy_(centres)
     quantizer.books[0].layer._codebook.embed_avg.copy_(centres)
     for _ in range(50):
         quantizer(centres[torch.randperm(16)[:8]].T[None])
@@ -290,7 +342,9 @@ def test_conscience_evens_out_the_use_of_codes() -> None:
             quantizer(torch.where(wide, torch.randn(1, 400, 2) * 4, torch.randn(1, 400, 2) * 0.2).transpose(1, 2))
         quantizer.eval()
         wide = torch.rand(1, 8000, 1) < 0.1
-        codes = quantizer.encode(torch.where(wide, torch.randn(1, 8000, 2) * 4, torch.randn(1, 8000, 2) * 0.2).transpose(1, 2))
+        codes = quantizer.encode(
+            torch.where(wide, torch.randn(1, 8000, 2) * 4, torch.randn(1, 8000, 2) * 0.2).transpose(1, 2)
+        )
         share = torch.bincount(codes.flatten(), minlength=32) / codes.numel()
         perplexities.append(float(torch.exp(-(share * share.clamp_min(1e-12).log()).sum())))
     assert perplexities[1] > 1.3 * perplexities[0]

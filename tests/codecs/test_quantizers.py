@@ -251,7 +251,7 @@ def test_bad_calls_are_named():
             call()
 
 
-@pytest.mark.parametrize("name", ["VectorQuantize", "SimVQ", "RandomProjectionQuantizer", "FSQ", "ResidualFSQ", "LFQ"])
+@pytest.mark.parametrize("name", ["SimVQ", "RandomProjectionQuantizer", "FSQ", "ResidualFSQ", "LFQ"])
 def test_no_default_of_the_library_is_relied_on(name, monkeypatch):
     """Its defaults change between versions: each is passed by name (FSQ's dtypes, numbers of torch's, aside)."""
     library = getattr(vector_quantize_pytorch, name)

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from solfa.codecs.other_formats.arithmetic import ArithmeticDecoder, ArithmeticEncoder, quantized_cdf
 from solfa.codecs.weights.files import read_torch
+from solfa.nn.unmade import unmade
 
 MAX_PERIOD = 10_000.0  # of the positions' sines
 
@@ -129,7 +130,7 @@ def load_ecdc_lm(path: str | os.PathLike[str], codec: str = "encodec-24khz") -> 
     if codec not in CONFIGS:
         raise ValueError(f"there is no language model for the codec {codec!r}: there is for {', '.join(CONFIGS)}")
     tensors = read_torch(Path(path))
-    with torch.device("meta"):
+    with unmade():
         model = EncodecLM(CONFIGS[codec])
     found = dict(tensors) if isinstance(tensors, Mapping) else {}
     wrong = _misfit(model.state_dict(), found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 from vector_quantize_pytorch import RandomProjectionQuantizer, SimVQ
@@ -9,7 +11,39 @@ from vector_quantize_pytorch import RandomProjectionQuantizer, SimVQ
 from solfa.codecs.quantizers.config import QuantizerConfig
 from solfa.codecs.quantizers.level import Level, LevelOutput, mean_square
 from solfa.codecs.quantizers.search import nearest
-from solfa.codecs.quantizers.vector import LIBRARY_DEFAULTS
+
+# Every default of vector-quantize-pytorch 1.32's layer that no kind sets, written out: they change between versions.
+LIBRARY_DEFAULTS: dict[str, Any] = {
+    "freeze_codebook": False,
+    "sync_kmeans": False,
+    "layernorm_after_project_in": False,
+    "channel_last": True,
+    "accept_image_fmap": False,
+    "accept_3d_fmap": False,
+    "commitment_use_cross_entropy_loss": False,
+    "orthogonal_reg_active_codes_only": False,
+    "orthogonal_reg_max_codes": None,
+    "codebook_diversity_loss_weight": 0.0,
+    "codebook_diversity_temperature": 100.0,
+    "stochastic_sample_codes": False,
+    "sample_codebook_temp": 1.0,
+    "straight_through": False,
+    "rotation_trick": False,
+    "directional_reparam": False,
+    "directional_reparam_variance": 5e-3,
+    "sync_codebook": False,
+    "sync_affine_param": False,
+    "vq_bridge": None,
+    "manual_ema_update": False,
+    "in_place_codebook_optimizer": None,
+    "manual_in_place_optimizer_update": False,
+    "affine_param": False,
+    "affine_param_batch_decay": 0.99,
+    "affine_param_codebook_decay": 0.9,
+    "sync_update_v": 0.0,
+    "return_zeros_for_masked_padding": True,
+    "route_gradients_to_input": True,
+}
 
 
 class SimVQLevel(Level):

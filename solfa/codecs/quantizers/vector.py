@@ -1,79 +1,23 @@
-"""One level of vector quantization: a codebook of vector-quantize-pytorch, searched and updated by a faster path.
+"""One level of vector quantization: a codebook, its search, its training.
 
-The library's layer holds the state (codes, EMA buffers), starts it by k-means and turns the moving sums into codes. The
-search, the counting and the replacement of dead codes are ours: its training step builds a one-hot matrix [V, N] and
-two more matrix products a level, its replaced codes restart at the very threshold under which they die again, and its
-losses are one number for the batch where dropout needs one an item.
+Where it differs from vector-quantize-pytorch's layer: that one's training step builds a one-hot matrix [V, N] and two more matrix products
+a level, its replaced codes restart at the very threshold under which they die again, and its losses are one number for the batch where
+dropout needs one an item.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from vector_quantize_pytorch import VectorQuantize
 
+from solfa.codecs.quantizers.codebook import Codebook
 from solfa.codecs.quantizers.config import QuantizerConfig
 from solfa.codecs.quantizers.level import Level, LevelOutput, mean_square
 from solfa.codecs.quantizers.search import assigned_sums, nearest
-
-# Every default of vector-quantize-pytorch 1.32's layer that no kind sets, written out: they change between versions.
-LIBRARY_DEFAULTS: dict[str, Any] = {
-    "freeze_codebook": False,
-    "sync_kmeans": False,
-    "layernorm_after_project_in": False,
-    "channel_last": True,
-    "accept_image_fmap": False,
-    "accept_3d_fmap": False,
-    "commitment_use_cross_entropy_loss": False,
-    "orthogonal_reg_active_codes_only": False,
-    "orthogonal_reg_max_codes": None,
-    "codebook_diversity_loss_weight": 0.0,
-    "codebook_diversity_temperature": 100.0,
-    "stochastic_sample_codes": False,
-    "sample_codebook_temp": 1.0,
-    "straight_through": False,
-    "rotation_trick": False,
-    "directional_reparam": False,
-    "directional_reparam_variance": 5e-3,
-    "sync_codebook": False,
-    "sync_affine_param": False,
-    "vq_bridge": None,
-    "manual_ema_update": False,
-    "in_place_codebook_optimizer": None,
-    "manual_in_place_optimizer_update": False,
-    "affine_param": False,
-    "affine_param_batch_decay": 0.99,
-    "affine_param_codebook_decay": 0.9,
-    "sync_update_v": 0.0,
-    "return_zeros_for_masked_padding": True,
-    "route_gradients_to_input": True,
-}
-
-
-def vector_quantize(config: QuantizerConfig, dim: int) -> VectorQuantize:
-    """The library's layer for one codebook of width dim: no projection, no heads; the level adds both."""
-    return VectorQuantize(
-        dim=dim,
-        codebook_size=config.codebook_size,
-        codebook_dim=dim,
-        heads=1,
-        separate_codebook_per_head=False,
-        decay=config.decay,
-        eps=config.epsilon,
-        kmeans_init=config.kmeans_iters > 0,
-        kmeans_iters=config.kmeans_iters,
-        use_cosine_sim=config.cosine,
-        threshold_ema_dead_code=config.dead_code_threshold,
-        commitment_weight=config.commitment,
-        orthogonal_reg_weight=config.orthogonal,
-        ema_update=config.update == "ema",
-        learnable_codebook=config.update == "gradient",
-        **LIBRARY_DEFAULTS,
-    )
 
 
 class VectorLevel(Level):
@@ -91,17 +35,21 @@ class VectorLevel(Level):
         self.projected = config.cosine or inner != width
         self.project_in = nn.Linear(width, inner) if self.projected else nn.Identity()
         self.project_out = nn.Linear(inner, width) if self.projected else nn.Identity()
-        self.layer = vector_quantize(config, self.dim)
+        self.layer = nn.ModuleDict({"_codebook": Codebook(config, self.dim)})  # a name that checkpoints have
+
+    @property
+    def _book(self) -> Codebook:
+        return cast(Codebook, self.layer["_codebook"])
 
     @property
     def codebook(self) -> Tensor:
         """The codes, [N, d]."""
-        return self.layer.codebook
+        return self._book.embed[0]
 
     @property
     def cluster_size(self) -> Tensor:
         """Moving count of vectors a step of each code, [N]."""
-        return self.layer._codebook.cluster_size[0]
+        return self._book.cluster_size[0]
 
     def forward(self, residual: Tensor) -> LevelOutput:
         """Quantize vectors [B, T, D]: the code next to each, and the losses [B] that pull the two together.
@@ -168,17 +116,17 @@ class VectorLevel(Level):
 
     @torch.no_grad()
     def _initialise(self, vectors: Tensor) -> None:
-        if bool(self.layer._codebook.initted):
+        if bool(self._book.initted):
             return
         if not bool(vectors.isfinite().all()):
             raise ValueError("latents of the first training batch: k-means needs finite values")
-        self.layer._codebook.init_embed_(vectors[None])
+        self._book.start(vectors)
         self._broadcast()
 
     @torch.no_grad()
     def _update(self, vectors: Tensor, codes: Tensor) -> None:
         """Moving averages of counts and sums, new codes from them, then replacement of the dead."""
-        book = self.layer._codebook
+        book = self._book
         counts, sums = assigned_sums(vectors, codes, self.config.codebook_size)
         if _distributed():
             dist.all_reduce(counts)
@@ -188,7 +136,7 @@ class VectorLevel(Level):
         book.cluster_size[0].lerp_(counts, 1 - self.config.decay)
         book.embed_avg[0].lerp_(sums, 1 - self.config.decay)
         if self.config.update == "ema":
-            book.update_ema()
+            book.update()
         self._replace_dead(vectors)
 
     def _replace_dead(self, vectors: Tensor) -> None:
@@ -197,7 +145,7 @@ class VectorLevel(Level):
         Left as they were, the sums would bring the old code back at the next step. A new code starts at the mean count,
         so that it has time to find its vectors.
         """
-        book = self.layer._codebook
+        book = self._book
         mean = book.cluster_size.mean()
         dead = self.cluster_size < torch.clamp(0.5 * mean, max=self.config.dead_code_threshold)
         if not bool(dead.any()):
@@ -213,7 +161,7 @@ class VectorLevel(Level):
     def _broadcast(self) -> None:
         """Every process draws its own vectors; the first one's choice holds."""
         if _distributed():
-            book = self.layer._codebook
+            book = self._book
             for tensor in (book.embed.data, book.embed_avg, book.cluster_size):
                 dist.broadcast(tensor, 0)
 

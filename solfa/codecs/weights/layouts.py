@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from solfa.checkpoint import misfits, read_json
@@ -18,6 +17,7 @@ from solfa.codecs.weights.released import Released, find, obtain
 from solfa.codecs.weights.weight_norm import DIRECTION, LENGTH
 from solfa.foreign import hub
 from solfa.foreign.files import plain_tensors, read_weights
+from solfa.nn.unmade import unmade
 
 _NAMES_IN_FOLDERS = ("compression_state_dict.bin", "weights.pth", "dac/weights.pth")
 _TRAINING = ("._codebook.initted", "._codebook.cluster_size", "._codebook.embed_avg")
@@ -129,7 +129,7 @@ def weights_hash(tensors: Mapping[str, Tensor], config: VQVAEConfig) -> str:
 
 def _misfits(config: VQVAEConfig, tensors: Mapping[str, Tensor]) -> list[str]:
     """Those that the configuration does not ask for, or asks for in another shape, or that are missing."""
-    with torch.device("meta"):
+    with unmade():
         ours = VQVAE(config).state_dict()
     count = sum(tensor.numel() for tensor in ours.values())
     if count > MAX_PARAMETERS:

@@ -19,6 +19,7 @@ from solfa.foreign import hub
 from solfa.foreign.fields import Fields
 from solfa.foreign.files import read_weights
 from solfa.lm.conditioners.cache import EmbeddingCache
+from solfa.nn.unmade import unmade
 
 if TYPE_CHECKING:
     from transformers import T5EncoderModel, T5Tokenizer
@@ -140,7 +141,7 @@ def build_encoder(document: Any, tensors: Mapping[str, Tensor], where: str) -> T
     shape: dict[str, Any] = {name: fields.number(name, *bounds) for name, bounds in _NUMBERS.items()}
     shape["feed_forward_proj"] = fields.choice("feed_forward_proj", "relu", _FEEDS)
     shape["layer_norm_epsilon"] = fields.real("layer_norm_epsilon", 1e-6, 1.0)
-    with torch.device("meta"):
+    with unmade():
         encoder = T5EncoderModel(T5Config(**shape, dropout_rate=0.0))
     tensors = dict(tensors)
     tied = tensors.pop("encoder.embed_tokens.weight", None)

@@ -21,6 +21,7 @@ from solfa.lm.conditioners.t5 import FrozenT5
 from solfa.lm.conditioners.text import T5Text
 from solfa.lm.model import LMConfig, TokenLM, with_weights
 from solfa.lm.weights import configs, keys
+from solfa.nn.unmade import unmade
 
 AUDIOCRAFT, AUDIOCRAFT_CODEC = "state_dict.bin", "compression_state_dict.bin"
 FAMILIES = (configs.MUSICGEN, configs.MELODY)
@@ -98,7 +99,7 @@ def codec_inside(folder: Path) -> CodecInside | Path | None:
 
 def parameters(config: LMConfig) -> list[str]:
     """The names of the model's tensors."""
-    with torch.device("meta"):
+    with unmade():
         return [name for name, _ in TokenLM(config).named_parameters()]
 
 
