@@ -6,6 +6,7 @@ Each row runs in a process of its own, since memory is the process's peak. "x re
 median of the runs after one to warm up. EnCodec runs at 6 kbps, its usual rate; its speed does not depend on what the weights are.
 """
 
+import argparse
 import os
 import resource
 import statistics
@@ -89,6 +90,13 @@ def measure(row: str, seconds: float, runs: int) -> None:
     print(encode, decode, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("seconds", nargs="?", type=float, default=60.0)
+    parser.add_argument("runs", nargs="?", type=int, default=3)
+    return parser.parse_args()
+
+
 def main(seconds: float, runs: int) -> None:
     print(f"{os.cpu_count()} cores, median of {runs} runs")
     print(f"{'':28}{'sound s':>9}{'encode x':>10}{'decode x':>10}{'peak MB':>9}")
@@ -112,4 +120,5 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--row"]:
         measure(sys.argv[2], float(sys.argv[3]), int(sys.argv[4]))
     else:
-        main(*(float(a) for a in sys.argv[1:2] or ["60"]), *(int(a) for a in sys.argv[2:3] or ["3"]))  # type: ignore[arg-type]
+        options = parsed()
+        main(options.seconds, options.runs)

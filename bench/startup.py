@@ -5,6 +5,7 @@
 `import torch` stands beside it: what every command would cost if the shell loaded what it does not need.
 """
 
+import argparse
 import os
 import statistics
 import subprocess
@@ -49,4 +50,6 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="?", type=int, default=5)
+    main(parser.parse_args().runs)

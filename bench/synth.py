@@ -7,11 +7,11 @@ those of `--seed 0 --seconds 20 40`, 24 kHz mono with all effects, after one tha
 same MIDI files at the rate that ours synthesizes at, with its own reverb and chorus, and includes loading the soundfont.
 """
 
+import argparse
 import os
 import random
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -136,4 +136,8 @@ def main(items: int, soundfont: str | None) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20, sys.argv[2] if len(sys.argv) > 2 else None)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("items", nargs="?", type=int, default=20)
+    parser.add_argument("soundfont", nargs="?")
+    options = parser.parse_args()
+    main(options.items, options.soundfont)

@@ -30,7 +30,7 @@ from solfa.score.note import Note
 from solfa.transcription.decoding import USUAL, DecodingOptions
 from solfa.transcription.frames import FrameOptions
 from solfa.transcription.model import TokenTranscriber
-from solfa.transcription.registry import DEFAULT, load_transcriber
+from solfa.transcription.registry import DEFAULT, find_transcriber, load_transcriber
 from solfa.transcription.result import Report, Transcription
 from solfa.transcription.segments import PedalSpan
 from solfa.transcription.stitch import Account, EventStitcher, FrameStitcher, Hearing, Source, Stitcher
@@ -95,7 +95,7 @@ class Transcriber:
         found = load_transcriber(model, device)
         if found.config.source != "trunk" and trunk is not None:
             raise ValueError(f"{found.config.name} hears {found.config.source}: it has no use for a trunk")
-        heard = _trunk(trunk or _own_trunk(model, found), found, device) if found.config.source == "trunk" else None
+        heard = _trunk(trunk, found, find_transcriber(model), device) if found.config.source == "trunk" else None
         return cls(found, codec if isinstance(codec, Codec) else _codec(codec, found, device), heard)
 
     def __call__(
@@ -319,23 +319,17 @@ def _codec(place: str | Path | None, model: TokenTranscriber, device: str) -> Co
     return load_codec(model.config.codec if place is None else place, device)
 
 
-def _trunk(place: str | Path | None, model: TokenTranscriber, device: str) -> Source:
-    """The language model whose hidden states a model hears, as `_codec`."""
+def _trunk(place: str | Path | None, model: TokenTranscriber, folder: Path, device: str) -> Source:
+    """The language model whose hidden states a model hears, as `_codec`, or the one in the model's own folder."""
     from solfa.lm.registry import list_lms, load_lm
-    from solfa.lm.trunk import check_trunk, trunk_states
+    from solfa.lm.trunk import check_trunk, own_trunk, trunk_states
 
+    place = place or own_trunk(model.config.trunk, folder)
     if place is None:
         _check_name("language model", model.config.trunk, [entry.name for entry in list_lms()])
     trunk = load_lm(model.config.trunk if place is None else place, device)
     check_trunk(trunk, model.config)
     return lambda codes, lengths: trunk_states(trunk, codes.to(trunk.device))
-
-
-def _own_trunk(folder: str | Path, model: TokenTranscriber) -> Path | None:
-    """Where the language model is that was trained with a model, and lies within its folder; None for one that is heard by name."""
-    from solfa.lm.trunk import OWN_TRUNK
-
-    return Path(folder) / OWN_TRUNK if model.config.trunk == OWN_TRUNK and Path(folder).is_dir() else None
 
 
 def _check_name(kind: str, name: str, names: list[str]) -> None:

@@ -32,7 +32,7 @@ def tokenize(
     gpus: float | None = None,
     rank: int | None = None,
     world: int | None = None,
-    shard_items: int = 512,
+    shard_items: int | None = None,
     timeout: float = 60.0,
     json: report.Flag = False,
     retry: report.Flag = False,
@@ -77,7 +77,8 @@ def tokenize(
     world
         ranks: how many there are.
     shard_items
-        Recordings a shard, for a new store.
+        At most so many recordings a shard, of those that are new to the store; a shard is what one process takes. By default a 64th
+        of them, but 4 to 512 (on a GPU 512), and fewer where they are long.
     timeout
         Seconds that the reader of a file may be silent before the file counts as hung.
     retry

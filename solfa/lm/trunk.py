@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from torch import Tensor
@@ -32,6 +33,11 @@ class Reader(Protocol):
 
     @property
     def source_width(self) -> int: ...
+
+
+def own_trunk(named: str, folder: Path) -> Path | None:
+    """Where the language model lies that a model in `folder` hears, if it was trained with it; None where `named` is another one."""
+    return folder / OWN_TRUNK if named == OWN_TRUNK else None
 
 
 def check_trunk(trunk: TokenLM, reader: Reader) -> None:

@@ -206,7 +206,7 @@ class TranscriberTask:
             again = score_takes(model, self.valid, count, source)[0]
             values |= {f"{name}_k{count}": value for name, value in again.items()}
         if self.config.thresholds:
-            model.config = replace(model.config, peaks=best_peaks([tried]))
+            model.config = replace(model.config, peaks=best_peaks(tried))
         return values
 
     def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:

@@ -60,14 +60,14 @@ def try_peaks(
     return {cell: found[each] for cell, each in zip(cells, options, strict=True)}
 
 
-def best_peaks(tried: Sequence[Tried]) -> FrameOptions:
-    """`READ` with the best of the thresholds that were tried, of some sets of recordings that count alike."""
+def best_peaks(tried: Tried) -> FrameOptions:
+    """`READ` with the best of the thresholds that were tried, each by itself; where some are as good, the first of them."""
     best = READ
     for field, measure in MEASURED.items():
         given = {
-            value: float(np.mean([rows[name, value][measure] for rows in tried if measure in rows[name, value]]))
-            for name, value in tried[0]
-            if name == field and any(measure in rows[name, value] for rows in tried)  # there may be no drums, say
+            value: row[measure]
+            for (name, value), row in tried.items()
+            if name == field and measure in row  # there may be no drums, say
         }
         if given:
             best = replace(best, **{field: max(given, key=lambda value: given[value])})  # type: ignore[arg-type]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from torch import Tensor
 
@@ -15,11 +14,11 @@ from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.lm.model import TokenLM
 from solfa.lm.registry import load_lm
-from solfa.lm.trunk import OWN_TRUNK, check_trunk, trunk_states
+from solfa.lm.trunk import OWN_TRUNK, check_trunk, own_trunk, trunk_states
 from solfa.train.code_lm import code_vectors
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.model import TokenTranscriber
-from solfa.transcription.registry import load_transcriber
+from solfa.transcription.registry import find_transcriber, load_transcriber
 
 
 @dataclass(frozen=True)
@@ -80,8 +79,8 @@ def _trunk(config: TranscriberConfig, init: str | None, tuned: bool) -> TokenLM 
         if tuned:
             raise ValueError(f"tune_trunk: {config.name} hears {config.source}, no language model's hidden states")
         return None
-    own = init is not None and config.trunk == OWN_TRUNK
-    trunk = load_lm(Path(init or "") / OWN_TRUNK if own else config.trunk)
+    own = None if init is None else own_trunk(config.trunk, find_transcriber(init))
+    trunk = load_lm(own or config.trunk)
     check_trunk(trunk, config)
     trunk.requires_grad_(False).eval()
     if tuned:

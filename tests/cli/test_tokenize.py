@@ -58,6 +58,21 @@ def test_a_folder_becomes_a_store(
     assert [read_manifest("store", index).items for index in (0, 1)] == [2, 1]
 
 
+def test_shards_do_not_hang_on_the_workers(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for i in range(7):
+        soundfile.write(corpus / f"more-{i}.wav", np.zeros(400), 8000)
+    command = ["tokenize", str(corpus), "-o", str(tmp_path / "store"), "--codec", str(tiny), "--dry-run", "--json"]
+    plans = []
+    for more in (["-j", "1"], ["-j", "64"], ["--engine", "ray"], ["--engine", "ranks", "--rank", "2", "--world", "3"]):
+        assert run([*command, *more]) == 0
+        plans.append(json.loads(capsys.readouterr().out))
+    assert plans[0]["shards"] == 3 and plans[0]["files"] == 10 and plans == plans[:1] * 4
+    assert run([*command, "--shard-items", "7"]) == 0
+    assert json.loads(capsys.readouterr().out)["shards"] == 2
+
+
 def test_wrong_usage(tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture) -> None:
     store = str(tmp_path / "store")
     command = ["tokenize", str(corpus), "-o", store, "--codec", str(tiny)]

@@ -73,6 +73,7 @@ def from_parquet(folder: str | os.PathLike[str], out: str | os.PathLike[str]) ->
     items = 0
 
     def fill(temporary: Path) -> None:
+        """A shard of each file, where all are of one store."""
         nonlocal items
         head: bytes | None = None
         for index, path in found.items():

@@ -5,7 +5,8 @@
     STORE/.work/shards/00000.redo    the shard is in the store and is to be made again
     STORE/.work/shards/00000.left    size and time of the inputs that were left out of it
 
-Readers of a store never look here. Shards are consecutive recordings: which ones depends on the list (and the sizes of the files) alone.
+Readers of a store never look here. Shards are consecutive recordings: which ones depends on the list, on the sizes of its files and on
+whether a GPU encodes them, never on how many processes do.
 Once a recording has its shard it keeps it; what is new goes to new shards.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ from solfa.tokenize_audio.work.job import (
 )
 from solfa.tokenize_audio.work.sources import SourceItem
 
+PARTS = 64  # shards that the recordings which are new come to, about, where nobody says how large one is
+LEAST_ITEMS, LEAST_BYTES = 4, 32 << 20  # such a shard has one of them, if it is not the last
 Facts = tuple[int, int, str]  # size, time, hash
 _OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
 
@@ -65,7 +67,7 @@ def plan(
     *,
     codebooks: int | None = None,
     device: str = "cpu",
-    shard_items: int = SHARD_ITEMS,
+    shard_items: int | None = None,
     shard_bytes: int = SHARD_BYTES,
     timeout: float = TIMEOUT,
     memory: int = MEMORY,
@@ -75,13 +77,17 @@ def plan(
     """Plan the work on a store, which is made where there is none. For who holds `run_claim(store)`.
 
     codec_name: what workers load the codec by, where it is not its own name. A shard is at most shard_items recordings, and ends with the
-    one that brings it to shard_bytes. A recording that the store holds stays as it is as long as its file has the size and time, or at
-    least the content, that it had. retry: shards with inputs that were left out are made again. write: False only looks.
+    one that brings it to shard_bytes. shard_items None: a 64th of the recordings that are new, and of their bytes, but at least 4 or
+    32 MiB, and at most 512 and shard_bytes; on a GPU 512. It hangs on the recordings, never on the number of workers. What was planned
+    before keeps its shard, whatever shard_items was then or is now.
+
+    A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had.
+    retry: shards with inputs that were left out are made again. write: False only looks.
 
     Raises ValueError (TokenStoreError) where the store is of another codec, other weights, or other codebooks, naming both, where the
     folder is something else, and for numbers out of range.
     """
-    if shard_items < 1 or shard_bytes < 1:
+    if (shard_items is not None and shard_items < 1) or shard_bytes < 1:
         raise ValueError(f"a shard of {shard_items} items and {shard_bytes} bytes: at least 1 of each is needed")
     head = StoreHead.of_codec(codec, codebooks)
     folder = os.path.abspath(store)
@@ -94,9 +100,13 @@ def plan(
     placed = {item.key for items in old.values() for item in items}
     fresh = [item for item in sources if item.key not in placed]
     shards = {each.index: each.items for each in looked}
-    shards |= dict(enumerate(_cut(fresh, shard_items, shard_bytes), max(shards, default=-1) + 1))
+    sizes = {item.key: _size(item) for items in (*shards.values(), fresh) for item in items}
+    most = _usual(fresh, sizes, device, shard_bytes) if shard_items is None else (shard_items, shard_bytes)
+    shards |= dict(enumerate(_cut(fresh, sizes, *most), max(shards, default=-1) + 1))
     _say_encoders(job, looked)
-    sized = tuple(ShardPlan(index, len(items), sum(map(_size, items))) for index, items in sorted(shards.items()))
+    sized = tuple(
+        ShardPlan(i, len(items), sum(sizes[item.key] for item in items)) for i, items in sorted(shards.items())
+    )
     job = Job(folder, name, head, device, timeout, memory, sized)
     again = {each.index for each in looked if each.changed or each.damaged or each.retried}
     if write:
@@ -218,12 +228,29 @@ def _said(item: SourceItem) -> tuple[object, ...]:
     return item.texts, item.attributes, item.notes, item.velocities, item.split, item.extra
 
 
-def _cut(items: Iterable[SourceItem], most: int, most_bytes: int) -> Iterator[tuple[SourceItem, ...]]:
+def _usual(fresh: Sequence[SourceItem], sizes: Mapping[str, int], device: str, most_bytes: int) -> tuple[int, int]:
+    """Recordings and bytes of a shard where nobody says how many.
+
+    One worker takes a shard, so there must be more shards than workers; but the number of workers must not be asked, or the store's bytes
+    would hang on it. A shard costs 10 ms and three files beside its codes: 64 of them are less than a second, whatever they hold. The
+    least (32 MiB are three minutes of WAV, half an hour of MP3) is for stores to which a little is added often. A GPU's batches want many
+    recordings; it may be asked for, because codes are another device's to the last bit anyway.
+    """
+    if not device.startswith("cpu"):
+        return SHARD_ITEMS, most_bytes
+    items, size = len(fresh), sum(sizes[item.key] for item in fresh)
+    most = min(SHARD_ITEMS, max(LEAST_ITEMS, -(-items // PARTS)))
+    return most, min(most_bytes, max(LEAST_BYTES, -(-size // PARTS)))
+
+
+def _cut(
+    items: Iterable[SourceItem], sizes: Mapping[str, int], most: int, most_bytes: int
+) -> Iterator[tuple[SourceItem, ...]]:
     shard: list[SourceItem] = []
     size = 0
     for item in items:
         shard.append(item)
-        size += _size(item)
+        size += sizes[item.key]
         if len(shard) == most or size >= most_bytes:
             yield tuple(shard)
             shard, size = [], 0

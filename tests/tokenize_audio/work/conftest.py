@@ -92,12 +92,12 @@ def corpus(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def planned(codec: Codec, codec_folder: str) -> Callable[..., Plan]:
-    """`plan` for that codec, with the store claimed as its caller must."""
+    """`plan` for that codec, with the store claimed as its caller must; in one shard, unless told otherwise."""
 
     def make(sources: Path | Sequence[Path | str], store: Path, **more: object) -> Plan:
         places = [sources] if isinstance(sources, Path) else sources
         with run_claim(store):
-            return plan(find_sources(places), store, codec, codec_folder, **more)  # type: ignore[arg-type]
+            return plan(find_sources(places), store, codec, codec_folder, **{"shard_items": 512} | more)  # type: ignore[arg-type]
 
     return make
 

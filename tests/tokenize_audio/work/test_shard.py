@@ -229,7 +229,7 @@ def test_in_batches_of_windows(corpus, tmp_path, stack, request, monkeypatch, co
     monkeypatch.setattr(encoding_together, "LANES", 4)
     monkeypatch.setattr(encoding_together, "LONGEST", 2.0)
     monkeypatch.setattr(encoding_together, "MOST_DECODERS", 2)
-    job = plan(find_sources([corpus]), tmp_path / "store", other).job
+    job = plan(find_sources([corpus]), tmp_path / "store", other, shard_items=512).job
     calls = []
     monkeypatch.setattr(
         shard, "_encode", lambda work, items: calls.append(encoding_together.encode_together(work, items))
@@ -262,7 +262,7 @@ def test_out_of_memory_on_a_gpu_halves_the_batch(corpus, tmp_path, seanet_folder
     monkeypatch.setattr(encoding_together, "LANES", 4)
     monkeypatch.setattr(encoding_together, "MOST_DECODERS", 1)
     monkeypatch.setattr(shard, "_encode", encoding_together.encode_together)
-    job = plan(find_sources([corpus]), tmp_path / "store", other).job
+    job = plan(find_sources([corpus]), tmp_path / "store", other, shard_items=512).job
     with pytest.warns(UserWarning, match="does not hold 2 files: 1 are encoded at a time"):
         assert encode_shard(job, 0, other).items == 6
     assert len(codes_of(job)) == 6

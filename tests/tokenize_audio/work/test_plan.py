@@ -1,0 +1,100 @@
+"""How recordings are cut into shards: by how many and how long they are, and only once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.work import plan as planning
+from solfa.tokenize_audio.work.job import Job
+from solfa.tokenize_audio.work.plan import Plan, plan
+from solfa.tokenize_audio.work.shard import encode_shard
+from solfa.tokenize_audio.work.sources import SourceItem, find_sources
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*channels of the input are averaged")
+MiB = 1 << 20
+
+
+def some(count: int, first: int = 0) -> list[SourceItem]:
+    """Recordings of which there is no file."""
+    return [SourceItem(f"{i}.wav", f"in/{i}.wav", f"/none/{i}.wav") for i in range(first, first + count)]
+
+
+def cut(planned: Plan) -> list[int]:
+    return [shard.items for shard in planned.job.shards]
+
+
+@pytest.mark.parametrize(
+    ("count", "shards"),
+    [
+        (1, [1]),
+        (4, [4]),
+        (6, [4, 2]),
+        (60, [4] * 15),
+        (256, [4] * 64),
+        (257, [5] * 51 + [2]),
+        (4000, [63] * 63 + [31]),
+        (32_767, [512] * 63 + [511]),
+        (33_000, [512] * 64 + [232]),
+    ],
+)
+def test_a_small_corpus_is_several_shards(tmp_path: Path, codec: Codec, count: int, shards: list[int]) -> None:
+    found = plan(some(count), tmp_path / "store", codec, write=False)
+    assert cut(found) == shards and found.todo == tuple(range(len(shards)))
+
+
+def test_who_says_how_large_a_shard_is_gets_it(tmp_path: Path, codec: Codec) -> None:
+    assert cut(plan(some(60), tmp_path / "store", codec, shard_items=1, write=False)) == [1] * 60
+    assert cut(plan(some(60), tmp_path / "store", codec, shard_items=25, write=False)) == [25, 25, 10]
+    assert cut(plan(some(60), tmp_path / "store", codec, shard_items=10_000, write=False)) == [60]
+    # A GPU encodes many recordings at once.
+    assert cut(plan(some(60), tmp_path / "store", codec, device="cuda", write=False)) == [60]
+    with pytest.raises(ValueError, match="a shard of 0 items"):
+        plan(some(60), tmp_path / "store", codec, shard_items=0, write=False)
+
+
+def test_long_recordings_make_shards_of_fewer(tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def shards(sizes: list[int], **more: int) -> list[int]:
+        """sizes: MiB."""
+        stamps = {item.path: (size * MiB, 0) for item, size in zip(some(len(sizes)), sizes, strict=True)}
+        monkeypatch.setattr(planning, "stamp_of", stamps.get)
+        return cut(plan(some(len(sizes)), tmp_path / "store", codec, write=False, **more))
+
+    long = [40, 20, 20, 1, 1, 33]
+    assert shards(long) == [1, 2, 3]
+    assert shards(long, shard_items=4) == [4, 2]
+    assert shards(long, shard_bytes=MiB) == [1] * 6
+    # A 64th of the bytes is 939 MiB, however few recordings have most of them.
+    assert shards([4000] * 12 + [512] * 8 + [1] * 8000) == [1] * 12 + [2] * 4 + [126] * 63 + [62]
+    assert shards([5000] * 200) == [1] * 200
+
+
+def test_what_was_planned_stays_planned(
+    corpus: Path, tmp_path: Path, codec: Codec, codec_folder: str, store_bytes
+) -> None:
+    """Interrupted, continued with another wish, added to: shards keep their recordings, and the bytes are those of an unbroken run."""
+    store, whole = tmp_path / "store", tmp_path / "whole"
+    first = plan(find_sources([corpus]), store, codec, codec_folder)
+    assert cut(first) == [4, 2]
+    encode_shard(first.job, 1, codec)
+    for wish in (None, 1, 512):
+        again = plan(find_sources([corpus]), store, codec, codec_folder, shard_items=wish)
+        assert again.job == first.job and again.todo == (0,) and again.new == 0
+    encode_shard(again.job, 0, codec)
+    job = plan(find_sources([corpus]), whole, codec, codec_folder).job
+    for shard in job.shards:
+        encode_shard(job, shard.index, codec)
+    assert store_bytes(store) == store_bytes(whole)
+    more = [*find_sources([corpus]), *some(9)]
+    added = plan(more, store, codec, codec_folder)
+    assert cut(added) == [4, 2, 4, 4, 1] and added.todo == (2, 3, 4) and added.new == 9
+    assert Job.load(store) == added.job == plan(more, store, codec, codec_folder).job
+
+
+def test_what_is_added_is_cut_by_itself(tmp_path: Path, codec: Codec) -> None:
+    """A little that comes to a large store has as many shards as it would have alone."""
+    assert cut(plan(some(640), tmp_path / "store", codec)) == [10] * 64
+    added = plan(some(680), tmp_path / "store", codec)
+    assert cut(added) == [10] * 64 + [4] * 10 and added.new == 40
