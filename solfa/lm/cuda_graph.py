@@ -66,7 +66,7 @@ class StaticWriter:
         added = conditions.added
         if added is not None:
             added = F.pad(added[:, :capacity], (0, 0, 0, max(0, capacity - added.shape[1]))).to(like.dtype)
-        self.added = added
+        self.added, self.always = added, None if conditions.always is None else conditions.always.to(like.dtype)
         self.table = (
             sinusoids(self.ahead, config.width).to(like.dtype)
             if config.positions == "sinusoidal"
@@ -84,6 +84,8 @@ class StaticWriter:
         x = self.model.embed(column).to(self.past.dtype)
         if self.added is not None:
             x = x + self.added.index_select(1, self.place)
+        if self.always is not None:
+            x = x + self.always
         hidden = self._hidden(x, heard)[:, 0]
         self.place.add_(1)
 

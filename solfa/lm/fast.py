@@ -17,7 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from solfa.lm.conditioners.beat import Added
+from solfa.lm.conditioners.added import Added
 from solfa.lm.model import Conditions, DepthHead, Draw, LMConfig, TokenLM
 from solfa.nn.decoding import AnyDecoder, Past, make_decoder, make_linear
 from solfa.nn.quantized import Precision, checked_precision
@@ -102,7 +102,7 @@ class FastLM:
         group = Group(self._decoder.start(batch, steps + length, conditions.memory), batch)
         if prefix is not None:
             _, (group,) = self._advance(prefix.float(), (group,))
-        return FastState((replace(group, added=None if conditions.added is None else Added(conditions.added)),))
+        return FastState((replace(group, added=conditions.onto_columns),))
 
     @torch.no_grad()
     def advance(self, columns: Tensor, state: FastState) -> tuple[Tensor, FastState]:

@@ -87,15 +87,12 @@ def independent(config: Any) -> bool:
 
 def select(conditions: Conditions, rows: Sequence[int]) -> Conditions:
     """The conditions of some rows, in this order."""
-    memory, prefix, added = conditions.memory, conditions.prefix, conditions.added
+    memory = conditions.memory
     if memory is not None:
         index = torch.tensor(rows, device=memory.values.device)
         memory = Memory(memory.values[index], None if memory.mask is None else memory.mask[index])
-    if prefix is not None:
-        prefix = prefix[torch.tensor(rows, device=prefix.device)]
-    if added is not None:
-        added = added[torch.tensor(rows, device=added.device)]
-    return Conditions(memory, prefix, added)
+    rest = (conditions.prefix, conditions.added, conditions.always)
+    return Conditions(memory, *(x if x is None else x[torch.tensor(rows, device=x.device)] for x in rest))
 
 
 def ways_of(conditions: Conditions, batch: int, options: SamplingOptions) -> tuple[int, Conditions]:
@@ -104,7 +101,8 @@ def ways_of(conditions: Conditions, batch: int, options: SamplingOptions) -> tup
     Raises ValueError where there are other rows than the options need.
     """
     shapes = [] if conditions.memory is None else [len(conditions.memory.values)]
-    shapes += [len(each) for each in (conditions.prefix, conditions.added) if each is not None]
+    rest = (conditions.prefix, conditions.added, conditions.always)
+    shapes += [len(each) for each in rest if each is not None]
     if not shapes:
         if options.text_guidance is not None:
             raise ValueError("text_guidance needs a melody beside the text: there are no conditions")

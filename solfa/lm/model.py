@@ -16,16 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from solfa import checkpoint
-from solfa.lm.conditioners.beat import Added, Beat, BeatConfig
+from solfa.lm.conditioners.added import Added
+from solfa.lm.conditioners.beat import Beat, BeatConfig
 from solfa.lm.conditioners.clap import Clap, ClapConfig
 from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.melody import Melody, MelodyConfig
 from solfa.lm.conditioners.memory import joined
 from solfa.lm.conditioners.sound import Sound
+from solfa.lm.conditioners.summary import Summary
 from solfa.lm.conditioners.t5 import FrozenT5
 from solfa.lm.conditioners.text import ByteText, ByteTextConfig, T5Text, T5TextConfig
 from solfa.lm.patterns import PatternConfig, delay, make_pattern
 from solfa.nn.transformer import Memory, Transformer, TransformerConfig, TransformerState
+from solfa.nn.unmade import unmade
 
 KIND = "lm"
 TEXT_FOLDER = "text_encoder"  # in a checkpoint: a T5 that was not loaded by name
@@ -41,7 +44,8 @@ class LMConfig:
     text: how captions are read; None for a model without text. crop_frames: the length it was trained on, the longest that it writes
     without a sliding window. fusion: texts are listened to ("cross"), or stand before the first step ("prepend"), as in MusicGen's
     melody models. melody: it stands before the text. clap: a vector of a text or a sound, listened to. beat: where in
-    the beat and the bar each step lies, added to the steps, for patterns that write frame after frame.
+    the beat and the bar each step lies, added to the steps, for patterns that write frame after frame. summary: what the text says on the
+    whole, added to every step.
     """
 
     name: str
@@ -61,6 +65,7 @@ class LMConfig:
     melody: MelodyConfig | None = None
     clap: ClapConfig | None = None
     beat: BeatConfig | None = None
+    summary: bool = False
 
     def __post_init__(self) -> None:
         for name, most in (("codebooks", 1024), ("codebook_size", 1 << 20), ("crop_frames", 1 << 20), ("channels", 2)):
@@ -74,6 +79,8 @@ class LMConfig:
             raise ValueError("transformer.cross is False: text and clap could not be listened to")
         if self.beat is not None and not self.pattern.causal:
             raise ValueError("beat needs a pattern that writes frame after frame, not one in stages")
+        if self.summary and (self.text is None or getattr(self.text, "pad_attended", False)):
+            raise ValueError("summary needs a text whose padding is not heard")
         if self.depth is not None:
             if self.depth.cross:
                 raise ValueError("depth.cross is True: the transformer over codebooks has no memory")
@@ -91,12 +98,18 @@ class Conditions:
     """What is given beside the codes: `memory` is listened to in every layer, `prefix` [B, P, D] stands before the first step.
 
     added: vectors [B, S, D], one for each column from the first (special) one on: what the column is read with says what the step that
-    is written from it is to be. Columns beyond them get nothing.
+    is written from it is to be. Columns beyond them get nothing. always: a vector [B, 1, D] that every column is read with.
     """
 
     memory: Memory | None = None
     prefix: Tensor | None = None
     added: Tensor | None = None
+    always: Tensor | None = None
+
+    @property
+    def onto_columns(self) -> Added | None:
+        """What is added from the first column on."""
+        return None if self.added is None and self.always is None else Added(self.added, self.always)
 
 
 @dataclass(frozen=True)
@@ -123,6 +136,7 @@ class TokenLM(nn.Module):
         self.melody = Melody(config.melody, width) if config.melody else None
         self.clap = Clap(config.clap, width) if config.clap else None
         self.beat = Beat(config.beat, width) if config.beat else None
+        self.summary = Summary(width) if config.summary else None
         self.register_buffer("offsets", _offsets(books, size)[:, None], persistent=False)  # [K, 1]
         nn.init.trunc_normal_(self.embedding.weight, 0.0, width**-0.5, -3 * width**-0.5, 3 * width**-0.5)
 
@@ -142,8 +156,8 @@ class TokenLM(nn.Module):
     def hidden(self, steps: Tensor, conditions: Conditions = Conditions()) -> Tensor:
         """What the transformer makes of columns [B, K, S]: [B, S, D]. The trunk that other heads may build on."""
         x = self.embed(steps)
-        if conditions.added is not None:
-            x, _ = Added(conditions.added).onto(x)
+        if (added := conditions.onto_columns) is not None:
+            x, _ = added.onto(x)
         prefix = conditions.prefix
         if prefix is not None:
             x = torch.cat([prefix.to(x.dtype), x], 1)
@@ -157,7 +171,7 @@ class TokenLM(nn.Module):
         state = self.transformer.start(batch, steps + length, conditions.memory)
         if prefix is not None:
             _, state = self.transformer.advance(prefix, state)
-        return LMState(state, None if conditions.added is None else Added(conditions.added))
+        return LMState(state, conditions.onto_columns)
 
     def advance(self, columns: Tensor, state: LMState) -> tuple[Tensor, LMState]:
         """The next columns [B, K, S] read; gives the vectors [B, S, D] that the head writes the steps after them from."""
@@ -238,7 +252,8 @@ class TokenLM(nn.Module):
         if beat is not None:
             assert self.beat is not None
             added = self.beat(beat.to(self.device))
-        return Conditions(memory, torch.cat(prefix, 1) if prefix else None, added)
+        always = None if self.summary is None or text is None else self.summary(text)
+        return Conditions(memory, torch.cat(prefix, 1) if prefix else None, added, always)
 
     @torch.no_grad()
     def start_from(self, vectors: Sequence[Tensor]) -> None:
@@ -345,7 +360,7 @@ def with_weights(config: LMConfig, tensors: Mapping[str, Tensor], where: str) ->
 
     Raises ValueError, with `where`, unless names and shapes are exactly those of the configuration and all numbers are finite.
     """
-    with torch.device("meta"):
+    with unmade():
         model = TokenLM(config)
     if wrong := checkpoint.misfits(dict(model.named_parameters()), tensors):
         raise ValueError(

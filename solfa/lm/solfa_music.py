@@ -10,7 +10,8 @@ from solfa.nn.transformer import TransformerConfig
 
 
 def solfa_music(name: str = "solfa-music", crop_frames: int = 250, beat: BeatConfig | None = None) -> LMConfig:
-    """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte.
+    """11 million weights over four codebooks of `solfa-24khz`, of `crop_frames` at a time; captions are read byte by byte,
+    and heard word by word and on the whole.
 
     beat: for a model that is told where in the beat and the bar each step lies, as the shipped one is in its last stage.
     """
@@ -26,4 +27,5 @@ def solfa_music(name: str = "solfa-music", crop_frames: int = 250, beat: BeatCon
         text=ByteTextConfig(width=192, layers=2, heads=6, hidden=384),
         crop_frames=crop_frames,
         beat=beat,
+        summary=True,
     )

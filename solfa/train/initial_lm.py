@@ -11,6 +11,7 @@ from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.codecs.weights.layouts import of_transformers
 from solfa.lm.conditioners.beat import Beat, BeatConfig
+from solfa.lm.conditioners.summary import Summary
 from solfa.lm.lora import LoRAConfig, add_lora, load_adapter
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.registry import find_lm, load_lm
@@ -43,6 +44,7 @@ def start_lm(
     lora: LoRAConfig,
     adapter: str | None,
     beat: BeatConfig | None = None,
+    summary: bool = False,
 ) -> LMStart:
     """The model that `LMTaskConfig` describes. Raises ValueError where neither shape nor init is there, or the codec does not fit."""
     if init is None and shape is None:
@@ -52,6 +54,8 @@ def start_lm(
     model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
     if beat is not None:
         _give_beat(model, beat, trained=not (lora.rank or adapter))
+    if summary:
+        _give_summary(model, trained=not (lora.rank or adapter))
     config = model.config
     found = _codec(codec, init, config.codec)
     check_fits(found, config, config.channels)
@@ -82,6 +86,16 @@ def _give_beat(model: TokenLM, beat: BeatConfig, trained: bool) -> None:
         )
     config = replace(model.config, beat=beat)
     model.config, model.beat = config, Beat(beat, config.transformer.width)
+
+
+def _give_summary(model: TokenLM, trained: bool) -> None:
+    """The model, told from now on what its text says on the whole. ValueError where the new layer would stay at zero."""
+    if model.config.summary:
+        return
+    if not trained:
+        raise ValueError("summary with adapters: they leave what is new as it is, and it begins at zero; train all weights")
+    config = replace(model.config, summary=True)
+    model.config, model.summary = config, Summary(config.transformer.width)
 
 
 def inside(init: str | None) -> CodecInside | None:

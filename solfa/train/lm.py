@@ -63,6 +63,8 @@ class LMTaskConfig:
     recordings that keep their tempo (see `captions.said_of`) are told where their beats lie. beat_dropout: the share of told crops that
     are not, so that prompts without a tempo stay known; what is told no text is told no beat. steady: all recordings with a tempo and a
     metre keep them from the first frame, a downbeat, for data that do not say so.
+
+    summary: give the model what its text says on the whole (`LMConfig.summary`) where it has not; its layer begins at zero too.
     """
 
     model: LMConfig | None = None
@@ -93,6 +95,7 @@ class LMTaskConfig:
     beat: BeatConfig | None = None
     beat_dropout: float = 0.1
     steady: bool = False
+    summary: bool = False
 
     def __post_init__(self) -> None:
         for name in ("batch", "frames", "valid_items"):
@@ -132,7 +135,7 @@ class LMTask:
 
     def __init__(self, config: LMTaskConfig) -> None:
         self.config = config
-        how = config.init_codec, config.lora, config.adapter, config.beat
+        how = config.init_codec, config.lora, config.adapter, config.beat, config.summary
         start = start_lm(config.model, config.init, config.codec, *how)
         self.model, self.codec = start.model, start.codec
         self.model.transformer.checkpointed = config.checkpointing

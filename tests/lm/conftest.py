@@ -17,8 +17,8 @@ MakeLM = Callable[..., TokenLM]
 
 @pytest.fixture(scope="session")
 def make_lm() -> MakeLM:
-    """make_lm(pattern, depth=False, text=True, beat=False, crop=24, **shape): K codebooks of 32 codes, as many as the pattern has; sharp
-    logits."""
+    """make_lm(pattern, depth=False, text=True, beat=False, summary=False, crop=24, **shape): K codebooks of 32 codes, as many as the
+    pattern has; sharp logits."""
 
     def make(
         pattern: PatternConfig | None = None,
@@ -26,6 +26,7 @@ def make_lm() -> MakeLM:
         depth: bool = False,
         text: bool = True,
         beat: bool = False,
+        summary: bool = False,
         crop: int = 24,
         **shape: Any,
     ) -> TokenLM:
@@ -43,6 +44,7 @@ def make_lm() -> MakeLM:
             text=ByteTextConfig(width=8, layers=1, heads=2, hidden=16, longest=64) if text else None,
             crop_frames=crop,
             beat=BeatConfig() if beat else None,
+            summary=summary,
         )
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -53,6 +55,8 @@ def make_lm() -> MakeLM:
                         weight *= 2  # so that the codes that are heard matter to those that are written
                 if model.beat is not None:
                     model.beat.project.weight.normal_()
+                if model.summary is not None:
+                    model.summary.project.weight.normal_()
         return model
 
     return make

@@ -134,6 +134,23 @@ def test_a_model_begins_as_it_was(music: Music, tmp_path: Path) -> None:
         configured(music, beat_dropout=2)
 
 
+def test_a_summary_begins_at_nothing_and_is_learned(music: Music, tmp_path: Path) -> None:
+    old, task = load_lm(music[1]), LMTask(configured(music, beat=None, summary=True))
+    assert task.model.config == replace(old.config, summary=True)
+    batch = task.batch(0, 0, 1)
+    assert torch.equal(code_nats(task.model.eval(), batch)[0], code_nats(old, batch)[0])
+    task.loss("lm", batch, 0).total.backward()
+    assert task.model.summary is not None and task.model.summary.project.weight.grad is not None
+    assert task.model.summary.project.weight.grad.any()
+    task.model.save(tmp_path / "m")
+    for more in ({}, {"summary": True}, {"summary": False}):  # what has one keeps it
+        again = LMTask(configured(music, init=str(tmp_path / "m"), beat=None, **more))
+        assert again.model.config == task.model.config
+    with pytest.raises(ValueError, match="summary with adapters"):
+        LMTask(configured(music, beat=None, summary=True, lora=LoRAConfig(rank=2)))
+    assert override(configured(music), ["--summary", "true"]).summary
+
+
 def test_data_without_a_beat_are_refused(music: Music, tmp_path: Path) -> None:
     lines = [json.loads(line) for line in music[2].read_text().splitlines()]
     for line in lines:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from solfa.lm.conditioners.grid import Grid
@@ -77,17 +76,3 @@ def _waves(turns: Tensor, harmonics: int) -> Tensor:
     """[S, 2 n]: cosines and sines of turns [S] times 1 to n."""
     angles = 2 * math.pi * (turns % 1)[:, None] * torch.arange(1, harmonics + 1, dtype=turns.dtype)
     return torch.cat([angles.cos(), angles.sin()], 1)
-
-
-@dataclass(frozen=True)
-class Added:
-    """Vectors [B, S, D] that are added to the columns of sequences, from `place` on; columns beyond them get nothing."""
-
-    vectors: Tensor
-    place: int = 0
-
-    def onto(self, x: Tensor) -> tuple[Tensor, Added]:
-        """The next columns [B, n, D] with what is added to them, and what is left for those after them."""
-        steps = x.shape[1]
-        there = self.vectors[:, self.place : self.place + steps].to(x.dtype)
-        return x + F.pad(there, (0, 0, 0, steps - there.shape[1])), replace(self, place=self.place + steps)

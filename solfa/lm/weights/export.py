@@ -90,6 +90,7 @@ def _check(config: LMConfig, fits: bool, otherwise: str) -> None:
         "text must be read by a T5": isinstance(config.text, T5TextConfig),
         "clap must be left out": config.clap is None,
         "beat must be left out": config.beat is None,
+        "summary must be left out": not config.summary,
         "a melody needs text before the first step": (config.melody is not None) == (config.fusion == "prepend"),
         otherwise: fits,
     }
