@@ -53,7 +53,8 @@ def beat() -> Recipe:
 
 def start() -> Recipe:
     """Crops of 1.3 seconds: the first codes of a crop, which hang on the caption, are a large part of what is learned."""
-    return Recipe(_task(96, 64, model=solfa_music()), replace(_TRAIN, steps=750, floor=0.6))
+    task = _task(96, 64, model=solfa_music(), caption_encoder="runs/music-text/model")
+    return Recipe(task, replace(_TRAIN, steps=750, floor=0.6))
 
 
 def text() -> Recipe:
@@ -81,7 +82,6 @@ def _task(batch: int, frames: int, **more: Any) -> LMTaskConfig:
         frames=frames,
         captions=CAPTIONS,
         condition_dropout=0.15,
-        caption_encoder="runs/music-text/model",
         freeze_text=True,
         early=5.0,
         **more,

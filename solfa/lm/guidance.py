@@ -101,8 +101,8 @@ def ways_of(conditions: Conditions, batch: int, options: SamplingOptions) -> tup
     Raises ValueError where there are other rows than the options need.
     """
     shapes = [] if conditions.memory is None else [len(conditions.memory.values)]
-    rest = (conditions.prefix, conditions.added, conditions.always)
-    shapes += [len(each) for each in rest if each is not None]
+    beside = (conditions.prefix, conditions.added, conditions.always)
+    shapes += [len(each) for each in beside if each is not None]
     if not shapes:
         if options.text_guidance is not None:
             raise ValueError("text_guidance needs a melody beside the text: there are no conditions")

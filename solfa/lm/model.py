@@ -366,16 +366,12 @@ def with_weights(config: LMConfig, tensors: Mapping[str, Tensor], where: str) ->
         raise ValueError(
             f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
         )
-    ready: dict[int, nn.Parameter] = {}  # a tensor that has two names (T5's embedding) stays one
-    for name, weight in model.named_parameters():
+    for name, weight in list(model.named_parameters()):
         tensor = tensors[name].float()
         if not bool(tensor.isfinite().all()):
             raise ValueError(f"{where}: tensor {name!r} holds NaN or infinity")
-        ready[id(weight)] = nn.Parameter(tensor, requires_grad=weight.requires_grad)
-    for module in model.modules():
-        for name, own in list(module._parameters.items()):
-            if own is not None:
-                module._parameters[name] = ready[id(own)]
+        module, _, own = name.rpartition(".")
+        setattr(model.get_submodule(module), own, nn.Parameter(tensor, requires_grad=weight.requires_grad))
     return model.eval()
 
 

@@ -93,7 +93,9 @@ def _give_summary(model: TokenLM, trained: bool) -> None:
     if model.config.summary:
         return
     if not trained:
-        raise ValueError("summary with adapters: they leave what is new as it is, and it begins at zero; train all weights")
+        raise ValueError(
+            "summary with adapters: they leave what is new as it is, and it begins at zero; train all weights"
+        )
     config = replace(model.config, summary=True)
     model.config, model.summary = config, Summary(config.transformer.width)
 

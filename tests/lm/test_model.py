@@ -104,7 +104,7 @@ def test_step_by_step_as_at_once(name: str, positions: str) -> None:
         whole = model(sequence, conditions)
         assert whole.shape == (2, BOOKS, steps, SIZE) and whole.std() > 0.3
         for pieces in ([1] * steps, [3, 1, steps - 4]):
-            assert (stepped(model, sequence, conditions, pieces) - whole).abs().max() < 2e-5
+            torch.testing.assert_close(stepped(model, sequence, conditions, pieces), whole, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -180,9 +180,7 @@ def test_a_checkpoint_there_and_back(name: str, tmp_path: Path) -> None:
         again(sequence_of(model), again.describe(["a", None])), model(sequence_of(model), model.describe(["a", None]))
     )
     names = [name for name, _ in model.named_parameters()]
-    assert [name for name, _ in again.named_parameters()] == names  # T5's embedding, which has two names, is one
-    encoder = again.text.encoder
-    assert encoder.shared.weight is encoder.get_input_embeddings().weight
+    assert [name for name, _ in again.named_parameters()] == names
     model.save(tmp_path / "half", dtype=torch.float16)
     assert {t.dtype for t in checkpoint.load(tmp_path / "half").tensors.values()} == {torch.float16}
     assert {weight.dtype for weight in load_lm(tmp_path / "half").parameters()} == {torch.float32}

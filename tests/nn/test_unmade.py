@@ -30,6 +30,7 @@ def test_shapes_are_there_and_no_weight_is():
     "line",
     [
         "from solfa.codecs.registry import load_codec; load_codec('solfa-24khz')",
+        "from solfa.lm.registry import load_lm; load_lm('solfa-music')",
         "from solfa.transcription.registry import load_transcriber; load_transcriber('solfa-notes')",
     ],
 )

@@ -1,7 +1,7 @@
 """What a text says on the whole, added to every step: a second way in, beside listening to its words.
 
 A small model is slow to find the words that matter; the mean of the text's memory, which `train.caption_encoder` teaches to tell a piece's
-attributes, reaches each step at once. So diffusion models hear a pooled text beside cross-attention (Podell et al., 2023, arXiv 2307.01952).
+attributes, reaches each step at once. Diffusion models hear a pooled text beside cross-attention so (SDXL, Podell et al., 2023).
 """
 
 from __future__ import annotations

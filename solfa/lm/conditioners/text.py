@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from solfa.lm.conditioners.byte_encoder import ByteEncoder
 from solfa.lm.conditioners.memory import null_where_empty
 from solfa.lm.conditioners.t5 import FrozenT5
 from solfa.nn.transformer import Memory
@@ -53,21 +54,9 @@ class ByteText(nn.Module):
     """Texts to a memory [B, L, D]: bytes, a T5 encoder (Raffel et al., 2020), a projection to the model's width."""
 
     def __init__(self, config: ByteTextConfig, width: int) -> None:
-        from transformers import T5Config, T5EncoderModel
-
         super().__init__()
         self.config = config
-        shape = T5Config(
-            vocab_size=VOCABULARY,
-            d_model=config.width,
-            d_kv=config.width // config.heads,
-            d_ff=config.hidden,
-            num_layers=config.layers,
-            num_heads=config.heads,
-            dropout_rate=0.0,
-            feed_forward_proj="gated-gelu",
-        )
-        self.encoder = T5EncoderModel(shape)
+        self.encoder = ByteEncoder(VOCABULARY, config.width, config.layers, config.heads, config.hidden)
         self.project = nn.Linear(config.width, width)
 
     def tokenize(self, texts: Sequence[str | None]) -> tuple[Tensor, Tensor]:
@@ -87,8 +76,7 @@ class ByteText(nn.Module):
     def forward(self, ids: Tensor, mask: Tensor) -> Memory:
         """What `tokenize` gave, as a memory. A row of which nothing stands is the null condition, zeros that are heard."""
         there = mask.any(1, keepdim=True)
-        values = self.encoder(input_ids=ids, attention_mask=(mask | ~there).to(torch.int64)).last_hidden_state
-        return null_where_empty(self.project(values), mask)
+        return null_where_empty(self.project(self.encoder(ids, mask | ~there)), mask)
 
 
 @dataclass(frozen=True)
