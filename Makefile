@@ -22,7 +22,7 @@ endif
 help:
 	@echo "make demo    a recording to tokens and back, and a page in demo/ that plays it"
 	@echo "make test    lint, types and tests"
-	@echo "make test-faults    200 random kills of tokenizing runs, on every engine: nothing lost, nothing twice, the same bytes (an hour)"
+	@echo "make test-faults    200 random kills of tokenizing runs, on every engine: nothing lost, nothing twice, the same bytes (an hour); and no more files at every opening"
 	@echo "make test-reference    our codecs against the original encodec and dac packages, in an environment of their own"
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make cards   the numbers in the models' cards, printed again (hours; needs the data below; CARDS=... for some)"
@@ -41,7 +41,7 @@ test: lint types
 # The short form is part of `make test`. KILLS are of each engine.
 KILLS ?= 70
 test-faults: $(VENV)/.test
-	SOLFA_FAULT_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/tokenize_audio/test_faults.py -rs -v
+	SOLFA_FAULT_KILLS=$(KILLS) OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/tokenize_audio/test_faults.py tests/tokenize_audio/work/test_limits.py -rs -v
 
 # The original packages need torch 2.11, so they live in an environment of their own.
 test-reference: $(REFERENCE)/.ready

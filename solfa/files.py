@@ -74,7 +74,11 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
 
 
 def check_new_folder(path: str | os.PathLike[str]) -> None:
-    """ValueError where something that is no empty folder bears the name of a folder that is to be made."""
+    """ValueError where something that is no empty folder bears the name of a folder that is to be made, or a device is mounted there."""
+    if os.path.ismount(path):
+        raise ValueError(
+            f"{os.fspath(path)}: another device is mounted there, and names do not go across; name a folder in it"
+        )
     if os.path.exists(path) and not (os.path.isdir(path) and not os.listdir(path)):
         raise ValueError(f"{os.fspath(path)}: it is there already; name a new folder")
 
@@ -88,13 +92,26 @@ def flush(path: str | os.PathLike[str]) -> None:
         os.close(handle)
 
 
+def exhaustion(error: BaseException | None) -> OSError | None:
+    """The error behind an error by which this process (EMFILE) or the machine (ENFILE) could open no more files; None for any other.
+
+    Whichever file is to be opened then, it is not at fault: who leaves out what cannot be read must not leave out that one.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
 def replace_folder(folder: str | Path, fill: Callable[[Path], None]) -> None:
     """Make `folder` appear whole: `fill(temporary)` writes beside it, all is flushed to disk, one rename publishes it.
 
     Where `folder` exists the two are exchanged in one system call (Linux); elsewhere the old one steps aside first and
-    is put back by the next call if that was interrupted. Files that `fill` did not write are carried over.
+    is put back by the next call if that was interrupted. Files that `fill` did not write are carried over. Where the name is a link,
+    the link stays and what it points to is replaced: beside that is where the temporary folder lies, so on the same device.
     """
-    folder = Path(os.path.abspath(folder))
+    folder = Path(os.path.realpath(folder))
     folder.parent.mkdir(parents=True, exist_ok=True)
     sweep(folder)
     temporary = folder.parent / f".{folder.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp"

@@ -1,16 +1,19 @@
 """Files that appear whole or not at all: what a failed, a killed and a second writer leave behind."""
 
+import errno
 import os
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from solfa import files
-from solfa.files import WholeFile, check_new_folder, check_replaceable, write_whole
+from solfa.files import WholeFile, check_new_folder, check_replaceable, exhaustion, replace_folder, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -176,3 +179,37 @@ def test_a_new_folder(tmp_path: Path) -> None:
     for taken in (tmp_path, tmp_path / "file"):
         with pytest.raises(ValueError, match="it is there already"):
             check_new_folder(taken)
+    with pytest.raises(ValueError, match="another device is mounted there"):
+        check_new_folder("/")
+
+
+def test_a_link_to_a_folder_stays(tmp_path: Path) -> None:
+    """Also where it leads to another device: the new folder is made beside the one that it takes the place of."""
+    other = Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else tmp_path))
+    try:
+        (other / "real").mkdir()
+        (tmp_path / "link").symlink_to(other / "real")
+        for text in ("first", "second"):  # the folder is empty; it holds something
+            replace_folder(tmp_path / "link", lambda folder, text=text: (folder / "file").write_text(text))  # type: ignore[misc]
+            assert (tmp_path / "link").is_symlink() and (other / "real" / "file").read_text() == text
+            assert names(other) == ["real"] and names(tmp_path)[-1] == "link"
+    finally:
+        shutil.rmtree(other)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOENT])
+def test_who_is_at_fault(number: int) -> None:
+    first = OSError(number, os.strerror(number), "take.wav")
+    for told in (first, chained(first, True), chained(chained(first, False), True)):
+        assert exhaustion(told) is (None if number == errno.ENOENT else first)
+    assert exhaustion(None) is None and exhaustion(ValueError("x")) is None
+
+
+def chained(first: BaseException, shown: bool) -> BaseException:
+    try:
+        try:
+            raise first
+        except BaseException as error:
+            raise ValueError("cannot be read") from (error if shown else None)
+    except ValueError as error:
+        return error

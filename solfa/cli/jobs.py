@@ -34,7 +34,7 @@ def run_jobs(work: Callable[[Item], Any], items: Sequence[Item], *, jobs: int = 
 
     With `jobs` > 1 the items go to that many spawned processes of one thread each (0: one a core), so `work` and the
     items must pickle: a function at the top of a module, or an instance of a frozen dataclass with `__call__`. What
-    each process needs once (a loaded codec) belongs in an `lru_cache` beside `work`.
+    each process needs once (a loaded codec) belongs in an `lru_cache` beside `work`. They end when this process does, however it ends.
     """
     check_jobs(jobs)
     jobs = min(jobs or os.cpu_count() or 1, len(items))
@@ -64,11 +64,14 @@ def _in_worker(work: Callable[[Item], Any], item: Item) -> Outcome[Item]:
 
 
 def _start_worker() -> None:
+    from solfa.parent import end_with, unwind
+
     plain_warnings("solfa")
     # Before torch is imported: one thread a process, or N workers on N cores make N * N threads.
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    end_with(end=unwind)
 
 
 def _in_processes(work: Callable[[Item], Any], items: Sequence[Item], jobs: int) -> Iterator[Outcome[Item]]:

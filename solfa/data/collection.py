@@ -28,6 +28,7 @@ import torch
 
 from solfa.audio.io import Audio, write
 from solfa.data.manifest import NAME, Entry, ManifestError, json_line, read_lines, write_lines, write_manifest
+from solfa.parent import end_with
 from solfa.score.midi import write_midi
 from solfa.score.score import Score
 
@@ -228,6 +229,7 @@ def _start() -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    end_with()  # who comes next writes to the same folder
 
 
 def _hash(path: Path) -> str:

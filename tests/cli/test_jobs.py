@@ -1,12 +1,18 @@
 """Work in several processes: order, failures, and workers that die."""
 
 import importlib
+import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import solfa
 from solfa.cli.jobs import run_jobs
 from solfa.cli.report import UsageError
 
@@ -20,6 +26,12 @@ def work(item):
         raise ValueError("this one fails")
     if item == "odd":
         raise Odd(1, 2)
+    if item == "endless":
+        try:
+            print(os.getpid(), flush=True)
+            time.sleep(600)
+        finally:
+            open("tidied", "x").close()
     time.sleep(0.05 * (item == "slow"))
     return item, os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
@@ -67,3 +79,41 @@ def test_the_number_of_jobs(jobs: ModuleType) -> None:
     assert next(iter(run_jobs(jobs.work, ["a"], jobs=0))).result[0] == "a"
     with pytest.raises(UsageError, match="-j -1"):
         run_jobs(jobs.work, ["a"], jobs=-1)
+
+
+def test_workers_end_with_a_parent_that_is_killed(jobs: ModuleType, tmp_path: Path) -> None:
+    """The one that is in the midst of an item, whose `finally` runs, and the one that waits for another."""
+    script = (
+        "import sys, solfa_test_work\nfrom solfa.cli.jobs import run_jobs\n"
+        "for outcome in run_jobs(solfa_test_work.work, ['a', 'endless'], jobs=2): print(outcome.result[1], flush=True)"
+    )
+    paths = [str(tmp_path), str(Path(solfa.__file__).parents[1])]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd=tmp_path, text=True) as parent:
+        assert parent.stdout is not None
+        workers = {int(parent.stdout.readline()) for _ in range(2)}
+        workers |= {int(child) for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split()}
+        parent.send_signal(signal.SIGKILL)
+    wait(lambda: not any(map(lives, workers)))
+    left = [worker for worker in workers if lives(worker)]
+    for worker in left:
+        os.kill(worker, signal.SIGKILL)
+    assert len(workers) > 1 and not left
+    assert (tmp_path / "tidied").exists()
+
+
+def lives(process: int) -> bool:
+    """Whether it runs: what nobody has waited for yet does not."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Until it comes true, or for very long: this machine may have other things to do."""
+    deadline = time.monotonic() + 300
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)

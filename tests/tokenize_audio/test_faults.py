@@ -180,6 +180,7 @@ def test_whatever_is_killed_the_store_ends_with_the_same_bytes(site: Site) -> No
     before = site.done()
     assert 0 < len(before) < SHARDS
     assert_only_missing_are_called(site, before, lambda: check_full_disk(site))
+    assert_only_missing_are_called(site, before, lambda: check_no_more_files(site))
     assert_only_missing_are_called(site, before, lambda: check_interrupted_once(site))
     before = site.done()
     for signals in ((signal.SIGINT, signal.SIGINT), (signal.SIGTERM,)):
@@ -207,6 +208,14 @@ def check_full_disk(site: Site) -> None:
     assert summary.halted.endswith("File too large")
     assert summary.exit_code == 1
     site.order("limit", "")
+
+
+def check_no_more_files(site: Site) -> None:
+    site.order("exhausted", 1)
+    summary = site.drive()
+    assert summary.halted.endswith(".codes: Too many open files")
+    assert summary.exit_code == 1 and not summary.failed
+    site.order("exhausted", "")
 
 
 def check_interrupted_once(site: Site) -> None:

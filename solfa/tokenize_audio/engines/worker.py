@@ -12,20 +12,19 @@ import queue
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from solfa.parent import TERMINATED, unwind
+
 if TYPE_CHECKING:
     from solfa.codecs.codec import Codec
     from solfa.tokenize_audio.work.report import ShardReport, Step
 
 WORK = "solfa.tokenize_audio.work.shard:encode_shard"  # what a worker calls: module:function
-TERMINATED = 128 + signal.SIGTERM
-GRACE = 10.0  # seconds to tidy up in, once the run has ended
 
 EncodeShard = Callable[..., "ShardReport"]
 
@@ -111,9 +110,7 @@ def main(store: str, work: str) -> None:
 def _listen(tasks: queue.SimpleQueue[int]) -> None:
     for line in sys.stdin:
         tasks.put(int(line))
-    os.kill(os.getpid(), signal.SIGTERM)  # the main thread unwinds, and blames no file for it
-    time.sleep(GRACE)
-    os._exit(TERMINATED)
+    unwind()  # the main thread blames no file for it
 
 
 def _leave(*_: object) -> None:

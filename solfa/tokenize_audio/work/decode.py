@@ -108,7 +108,8 @@ class Decoder:
             self._send(path)
 
     def sound(self) -> Sound:
-        """The first of the files that were asked for. Raises BadSound and DecoderDied as its blocks do."""
+        """The first of the files that were asked for. Raises BadSound and DecoderDied as its blocks do, and OSError where the decoder can
+        open no file at all: then it is to be closed."""
         facts = self._receive("O")
         assert facts is not None
         return Sound(self, json.loads(bytes(facts)))
@@ -141,6 +142,9 @@ class Decoder:
         if kind == b"X":
             self._done()
             raise BadSound(" ".join(json.loads(bytes(data))["reason"].split()) or "cannot be decoded")
+        if kind == b"F":
+            number = int(json.loads(bytes(data))["number"])
+            raise OSError(number, os.strerror(number), self._asked[0])
         if kind == b"E":
             self.seconds = float(json.loads(bytes(data))["seconds"])
             self._done()

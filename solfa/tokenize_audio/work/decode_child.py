@@ -2,8 +2,8 @@
 
 It loads no torch. Requests come as lines of JSON on its standard input, {"path": ..., "mono": ..., "rate": ...}. Answers go to one
 pipe: an R when it has begun; then a letter, a length and as many bytes. O: the file is open (JSON: rate, channels, mixed, bytes, stamp,
-hash). B: samples, float32 [C, n]. E: its end (JSON: seconds). X: it is bad (JSON: reason). A full pipe holds it up, so it is one block
-ahead of its reader.
+hash). B: samples, float32 [C, n]. E: its end (JSON: seconds). X: it is bad (JSON: reason). F: the machine opens no more files (JSON:
+number, of the error). A full pipe holds it up, so it is one block ahead of its reader.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import struct
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,8 @@ import xxhash
 
 from solfa.audio.resample import Resampler
 from solfa.audio.sound_file import AudioError, SoundFile
+from solfa.files import exhaustion
+from solfa.parent import end_with
 
 READY = b"R"
 HEAD = struct.Struct("<cI")
@@ -31,7 +32,7 @@ BLOCK = 1 << 18  # values of all channels together: 1 MiB
 
 def main(pipe: int, memory: int, cpu: int) -> None:
     """memory: MiB that decoding may take; cpu: seconds of CPU time a file."""
-    threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
+    end_with(os.getppid())  # one that hangs would outlive the process that it works for
     _limit_memory(memory)
     os.write(pipe, READY)
     for line in sys.stdin:
@@ -40,14 +41,16 @@ def main(pipe: int, memory: int, cpu: int) -> None:
         path = request["path"]
         try:
             _decode(pipe, **request)
-        except AudioError as error:
-            _say(pipe, b"X", reason=str(error).removeprefix(f"{Path(path)}: "))
         except MemoryError:
             _say(pipe, b"X", reason=f"takes more than {memory} MiB to decode")
         except BrokenPipeError:
             return
-        except OSError as error:
-            _say(pipe, b"X", reason=f"cannot be read ({error.strerror})")
+        except (AudioError, OSError) as error:
+            if fault := exhaustion(error):
+                _say(pipe, b"F", number=fault.errno)
+            else:
+                told = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+                _say(pipe, b"X", reason=told.removeprefix(f"{Path(path)}: "))
 
 
 def _decode(pipe: int, path: str, mono: bool = False, rate: int | None = None) -> None:
@@ -119,13 +122,6 @@ def _limit_cpu(seconds: int) -> None:
 
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 1 + seconds, hard))
-
-
-def _die_with(parent: int) -> None:
-    """A decoder that hangs would outlive the process that it works for."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 if __name__ == "__main__":

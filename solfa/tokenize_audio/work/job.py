@@ -4,6 +4,7 @@
     STORE/.work/shards/00000.json    the recordings of a shard
     STORE/.work/shards/00000.redo    the shard is in the store and is to be made again
     STORE/.work/shards/00000.left    size and time of the inputs that were left out of it
+    STORE/.work/before/00000.json    the manifest of the shard in the store, while another takes its place
 
 Readers of a store never look here. Shards are consecutive recordings: which ones depends on the list, on the sizes of its files and on
 whether a GPU encodes them, never on how many processes do.

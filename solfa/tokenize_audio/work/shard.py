@@ -12,6 +12,7 @@ import numpy as np
 
 from solfa.codecs.codec import Codec
 from solfa.codecs.registry import load_codec
+from solfa.files import exhaustion
 from solfa.tokenize_audio.store.format import (
     Meta,
     Quarantined,
@@ -20,6 +21,7 @@ from solfa.tokenize_audio.store.format import (
     TokenStoreError,
     read_manifest,
     shard_paths,
+    write_manifest,
 )
 from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.writer import write_shard
@@ -43,6 +45,7 @@ from solfa.tokenize_audio.work.spool import Record, Spool, remove_spool, spooled
 from solfa.tokenize_audio.work.trial import try_apart
 
 SILENCE = 600.0  # seconds, beyond a file's own limit, in which a trial must give some codes
+BEFORE = "before"  # folder of the manifests of shards that are being made again
 GPU_DEATHS = 2  # of workers with one file alone on a GPU, where there are no trials apart
 
 
@@ -102,6 +105,8 @@ def _whole(job: Job, index: int) -> ShardManifest | None:
         for file in (manifest.codes, manifest.meta):
             file.check(Path(job.store) / file.name)
     except TokenStoreError as error:
+        if exhaustion(error):
+            raise
         warnings.warn(f"{error}: shard {index} is made again", stacklevel=3)
         return None
     return manifest
@@ -209,16 +214,25 @@ def _meta(item: SourceItem, record: Record, source: SourceStamp, told: Meta | No
 
 
 def _annotated(job: Job, index: int) -> dict[str, Meta]:
-    """What was said of the items of an older shard after it had been encoded: that stays, though the shard is made again."""
-    paths = shard_paths(job.store, index)
-    if not paths.manifest.exists():
-        return {}
+    """What was said of the items of an older shard after it had been encoded: that stays, though the shard is made again.
+
+    The old manifest is laid aside: where an attempt ends after that one is gone and before the new one is there, the next still finds
+    which table was the old shard's.
+    """
+    paths, aside = shard_paths(job.store, index), job.work / BEFORE
     try:
-        manifest = read_manifest(job.store, index)
+        if paths.manifest.exists():
+            aside.mkdir(exist_ok=True)
+            write_manifest(aside, read_manifest(job.store, index))
+        elif not shard_paths(aside, index).manifest.exists():
+            return {}
+        manifest = read_manifest(aside, index)
         if manifest.meta.name == paths.meta.name:
             return {}
         return {meta.key: meta for meta in MetaFile(Path(job.store) / manifest.meta.name, manifest.items).metas()}
     except TokenStoreError as error:
+        if exhaustion(error):
+            raise
         warnings.warn(f"{error}: annotations of shard {index} are lost", stacklevel=4)
         return {}
 
@@ -226,6 +240,7 @@ def _annotated(job: Job, index: int) -> dict[str, Meta]:
 def _clean(job: Job, index: int) -> None:
     """What is there besides, when the shard is."""
     redo_path(job.store, index).unlink(missing_ok=True)
+    shard_paths(job.work / BEFORE, index).manifest.unlink(missing_ok=True)
     path = spool_path(job, index)
     if spooled(path):
         remove_spool(path)

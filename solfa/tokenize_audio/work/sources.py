@@ -25,6 +25,7 @@ from solfa.data.tables import (
     table_in,
     texts_of,
 )
+from solfa.files import exhaustion
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Pedal
@@ -49,7 +50,7 @@ class SourceItem:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def read_notes(self) -> tuple[tuple[Note, ...] | None, tuple[Pedal, ...]]:
-        """Notes and pedals; None where there are none to know. Raises ValueError for notes that cannot be read."""
+        """Notes and pedals; None where there are none to know. Raises ValueError for bad notes, OSError where no file can be read."""
         if not isinstance(self.notes, str):
             return None if self.notes is None else tuple(Note(*row) for row in self.notes), ()
         try:
@@ -57,6 +58,8 @@ class SourceItem:
         except MidiError:
             raise
         except OSError as error:
+            if exhaustion(error):
+                raise
             raise ValueError(f"{self.notes}: {error.strerror}") from error
 
 
@@ -157,7 +160,9 @@ def _beside(item: SourceItem) -> SourceItem:
     """With what the files of its name say."""
     try:
         lines, fields = sidecars(Path(item.path))
-    except OSError:
+    except OSError as error:
+        if exhaustion(error):
+            raise
         return item  # a name too long for another suffix, a link that leads in a circle: nothing stands beside it
     told = _told(fields)
     return replace(item, **{**told, "texts": (*lines, *told["texts"])}) if lines or fields else item

@@ -7,10 +7,11 @@ import ctypes
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
+
+from solfa.parent import end_with
 
 RAISED = 77  # exit code of a trial whose work raised an error: that is no death
 POLL = 0.02  # seconds
@@ -67,15 +68,7 @@ def _die_with(parent: int) -> None:
     """Be killed when the parent is: who comes next writes to the same files."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # Linux: at once
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    if os.getppid() != parent:
-        os._exit(1)
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(POLL)
-    os._exit(1)
+    end_with(parent)
 
 
 def _death(code: int) -> str | None:

@@ -1,10 +1,12 @@
 """What the workers of the fault suite call in place of `encode_shard`: the same, with faults on order; and a driver, to be killed.
 
 What is on order, and what was done, are files in the folder STORE.orders. pace: seconds to wait after every file. limit: bytes that a
-file may have at most, as if the disk were full. timeout: seconds that a decoder may be silent. calls, steps: a line a call, and a file
-that was done: `shard process`. A sound of the constant POISON kills whoever encodes it; `hanging_child` says what hangs its decoder.
+file may have at most, as if the disk were full. exhausted: files of codes cannot be opened, as if too many were open. timeout: seconds
+that a decoder may be silent. calls, steps: a line a call, and a file that was done: `shard process`. A sound of the constant POISON kills
+whoever encodes it; `hanging_child` says what hangs its decoder.
 """
 
+import errno
 import os
 import resource
 import signal
@@ -28,6 +30,16 @@ from solfa.tokenize_audio.work.sources import find_sources
 
 POISON = 0.5
 WORK = "faulty:encode_shard"
+exhausted = False
+
+
+def refuse(event: str, arguments: tuple[object, ...]) -> None:
+    """As the system does when a process has too many files open; of some files only, for Ray has its own to open."""
+    if exhausted and event == "open" and str(arguments[0]).endswith(".codes"):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), arguments[0])
+
+
+sys.addaudithook(refuse)
 
 
 def orders(store: str | Path) -> Path:
@@ -41,6 +53,8 @@ def encode_shard(
     note(folder / "calls", index)
     limit, hard = read(folder / "limit"), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit) if limit else hard, hard))
+    global exhausted
+    exhausted = bool(read(folder / "exhausted"))
     decode.CHILD = "hanging_child"
     codec.encode_parts = deadly(type(codec).encode_parts.__get__(codec))  # type: ignore[method-assign]
 

@@ -282,7 +282,7 @@ def test_clock_time_zone_locale_and_hash_seed(corpus, tmp_path, codec: Codec, co
         "from solfa.tokenize_audio.work.shard import encode_shard\n"
         "from solfa.tokenize_audio.work.sources import find_sources\n"
         "codec = load_codec(sys.argv[1])\n"
-        "job = plan(find_sources([sys.argv[2]]), sys.argv[3], codec, sys.argv[1]).job\n"
+        "job = plan(find_sources([sys.argv[2]]), sys.argv[3], codec, sys.argv[1], shard_items=512).job\n"
         "encode_shard(job, 0, codec)\n"
     )
     other = {"TZ": "Pacific/Auckland", "LC_ALL": "C", "PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"}
