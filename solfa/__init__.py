@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from solfa.codecs.registry import list_codecs as list_codecs
     from solfa.codecs.registry import load_codec as load_codec
     from solfa.lm.sampling import SamplingOptions as SamplingOptions
-    from solfa.music import TextToMusic as TextToMusic
+    from solfa.music.text_to_music import TextToMusic as TextToMusic
     from solfa.score.midi import read_midi as read_midi
     from solfa.score.midi import write_midi as write_midi
     from solfa.score.note import Note as Note
@@ -33,7 +33,7 @@ _HOMES = {
     "list_codecs": "solfa.codecs.registry",
     "load_codec": "solfa.codecs.registry",
     "SamplingOptions": "solfa.lm.sampling",
-    "TextToMusic": "solfa.music",
+    "TextToMusic": "solfa.music.text_to_music",
     "Transcriber": "solfa.transcriber",
     "Note": "solfa.score.note",
     "Score": "solfa.score.score",

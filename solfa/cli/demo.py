@@ -12,7 +12,7 @@ from solfa.cli.report import UsageError
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
     from solfa.codecs.codec import Codec
-    from solfa.music import TextToMusic
+    from solfa.music.text_to_music import TextToMusic
     from solfa.score.note import Note
     from solfa.transcriber import Transcriber
 
@@ -110,7 +110,7 @@ def _played(start: float, duration: float) -> "tuple[Note, ...]":
 def _writer(name: str, coder: "Codec", device: str) -> "TextToMusic | str":
     """The model that writes music, or why there is none. UsageError for one that was asked for and is not there."""
     from solfa.lm.registry import DEFAULT, describe_lm
-    from solfa.music import TextToMusic
+    from solfa.music.text_to_music import TextToMusic
     from solfa.shipped import list_shipped
 
     if name == "none":

@@ -12,7 +12,7 @@ from solfa.progress import Bar
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
     from solfa.codecs.codec import Codec
-    from solfa.music import TextToMusic
+    from solfa.music.text_to_music import TextToMusic
     from solfa.score.note import Note
     from solfa.studio.codec_demo import CodecDemo
     from solfa.studio.music_demo import MusicDemo

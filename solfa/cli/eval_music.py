@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from solfa.data.manifest import Entry
     from solfa.lm.model import TokenLM
     from solfa.lm.sampling import SamplingOptions
-    from solfa.music import TextToMusic
+    from solfa.music.text_to_music import TextToMusic
 
 BATCH = 8  # prompts at a time
 DURATION, GUIDANCE = 10.0, 3.0  # seconds, where none is asked for
@@ -51,7 +51,8 @@ def load_writer(
     from solfa.lm.fast import fast_lm
     from solfa.lm.registry import load_lm
     from solfa.lm.sampling import SamplingOptions
-    from solfa.music import LONGEST, TextToMusic, codec_of
+    from solfa.music.codec_of_model import codec_of
+    from solfa.music.text_to_music import LONGEST, TextToMusic
 
     seconds = DURATION if duration is None else duration
     if not 0 < seconds <= LONGEST:
@@ -193,7 +194,7 @@ def perplexity(writer: Writer, asked: Sequence[Asked], reference: Path) -> list[
     with Bar("perplexity", len(asked)) as bar:
         for one in asked:
             try:
-                tokens, _ = writer.music.heard(read(reference / one.entry.audio), whole=False)
+                tokens = writer.music.heard(read(reference / one.entry.audio), whole=False).tokens
             except (ValueError, OSError):
                 continue  # it is named where it is listened to
             codes.append(tokens[0].cpu().numpy())

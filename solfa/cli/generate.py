@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from solfa.cli import report
+from solfa.cli.inputs import TOKEN_SUFFIXES
 from solfa.cli.music_job import Job, make
 from solfa.cli.prompts import STDOUT, Prompt, read_prompts, with_targets
 from solfa.cli.report import UsageError
 from solfa.progress import Bar
 
 if TYPE_CHECKING:
-    from solfa.audio.io import Audio
-    from solfa.music import TextToMusic
+    from solfa.music.heard import Recording
+    from solfa.music.text_to_music import TextToMusic
 
 DURATION, GAP = 10.0, 2.0  # seconds, where none is asked for
 BATCH = 8  # prompts at a time
@@ -53,6 +54,7 @@ def generate(
         solfa generate "lively waltz for solo piano in G major, 140 bpm" -o waltz.wav
         solfa generate @prompts.txt -o music/ --duration 20 --seed 7
         solfa generate "the same, faster" --continue-from take.wav -o longer.wav
+        solfa generate "the same, slower" --continue-from take.solfa -o longer.solfa
         solfa generate "calm strings" --stream -o - | aplay
 
     Parameters
@@ -81,14 +83,15 @@ def generate(
     top_p
         Draw from the fewest tokens that are together this likely; 0 from all that --top-k leaves.
     continue_from
-        A recording that the music continues; the result begins with it.
+        A recording that the music continues; the result begins with it. A .solfa file of the model's codec too: its codes are
+        taken as they are.
     melody
         A recording whose melody the music follows, for models that hear one (musicgen-melody).
     text_guidance
         With --melody: how closely the prompt is followed beside it, 0 to 100.
     infill
-        Two recordings: the music leads from the first to the second, and the result has both. The best of some candidates is
-        taken; none of them is written with the second in mind.
+        Two recordings, or .solfa files: the music leads from the first to the second, and the result has both. The best of some
+        candidates is taken; none of them is written with the second in mind.
     candidates
         With --infill: how many are tried, 1 to 64.
     stream
@@ -125,7 +128,7 @@ def generate(
         raise UsageError(f"--bpm, --metre: {config.name} is told no beat; say it in the prompt")
     if melody is not None and config.melody is None:
         raise UsageError(f"--melody: {config.name} hears no melody")
-    sounds = _read([path for path in (continue_from, melody, *(infill or ())) if path is not None])
+    sounds = _read(music, [path for path in (continue_from, melody, *(infill or ())) if path is not None])
     if sounds is None:
         return report.FAILED
     return _run(music, job, ready, sounds)
@@ -147,7 +150,7 @@ def _job(
 ) -> Job:
     """What is to be done. Raises UsageError for options that are out of range, or do not go together."""
     from solfa.lm.sampling import SamplingOptions, check_seed
-    from solfa.music import CANDIDATES, LONGEST
+    from solfa.music.text_to_music import CANDIDATES, LONGEST
 
     seconds = duration if duration is not None else GAP if infill else DURATION
     if not 0 < seconds <= LONGEST:
@@ -160,6 +163,8 @@ def _job(
         raise UsageError("--stream: only a .wav can be written while it is made")
     if sampling["text_guidance"] is not None and melody is None:
         raise UsageError("--text-guidance: it weighs the prompt against a melody, give one with --melody")
+    if melody is not None and _is_tokens(melody):
+        raise UsageError(f"--melody {melody}: a melody is heard in sound, decode it first (solfa decode)")
     _check_beat(placed, bpm, metre)
     try:
         options = SamplingOptions(**sampling)
@@ -195,7 +200,7 @@ def _not_there(placed: Sequence[Prompt], overwrite: bool) -> list[Prompt]:
 
 
 def _load(model: str, adapter: Path | None, codec: str | None, precision: str, device: str) -> "TextToMusic":
-    from solfa.music import TextToMusic
+    from solfa.music.text_to_music import TextToMusic
 
     try:
         return TextToMusic.load(model, device, precision, codec, adapter)
@@ -204,21 +209,30 @@ def _load(model: str, adapter: Path | None, codec: str | None, precision: str, d
         raise UsageError(f"{asked}: {error}") from error
 
 
-def _read(paths: Sequence[Path]) -> "dict[Path, Audio] | None":
+def _read(music: "TextToMusic", paths: Sequence[Path]) -> "dict[Path, Recording] | None":
     """The recordings, or None, once it was said why not."""
     from solfa.audio.io import read
+    from solfa.codecs.token_file import read_tokens
 
-    sounds = {}
+    sounds: dict[Path, Recording] = {}
     for path in paths:
         try:
-            sounds[path] = read(path)
+            if _is_tokens(path):
+                sounds[path] = read_tokens(path)
+                music.heard(sounds[path], whole=False)  # what does not fit is said here, once, and of which file
+            else:
+                sounds[path] = read(path)
         except (ValueError, OSError) as error:
             report.fail(str(path), error)
             return None
     return sounds
 
 
-def _run(music: "TextToMusic", job: Job, ready: Sequence[Prompt], sounds: "dict[Path, Audio]") -> int:
+def _is_tokens(path: Path) -> bool:
+    return path.suffix.lower() in TOKEN_SUFFIXES
+
+
+def _run(music: "TextToMusic", job: Job, ready: Sequence[Prompt], sounds: "dict[Path, Recording]") -> int:
     """All prompts, some at a time; one that fails costs only itself."""
     size = 1 if job.stream or job.infill else BATCH
     total = len(ready) * job.duration * (job.candidates if job.infill else 1)
@@ -227,11 +241,13 @@ def _run(music: "TextToMusic", job: Job, ready: Sequence[Prompt], sounds: "dict[
         waiting = [list(ready[i : i + size]) for i in range(0, len(ready), size)]
         while waiting:
             some = waiting.pop(0)
+            before = bar.done
             try:
                 make(music, job, some, sounds, bar)
             except (ValueError, OSError) as error:
                 if isinstance(error, BrokenPipeError):
                     raise
+                bar.advance(before - bar.done)  # what was written of them is lost
                 if len(some) > 1:
                     waiting[:0] = [[prompt] for prompt in some]
                     continue

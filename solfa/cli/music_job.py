@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from solfa.codecs.codec import Codes
     from solfa.lm.guidance import Beats
     from solfa.lm.sampling import SamplingOptions
-    from solfa.music import TextToMusic
+    from solfa.music.heard import Recording
+    from solfa.music.text_to_music import TextToMusic
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,15 @@ class _Clock:
         return f"{seconds / max(time.perf_counter() - self.started, 1e-9):.2g}x real time"
 
 
-def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[Path, Audio]", bar: Bar) -> None:
+def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[Path, Recording]", bar: Bar) -> None:
     """Writes the files of some prompts."""
+    from solfa.audio.io import Audio
+
     clock, told = _Clock(), 0.0
     texts: list[str | None] = [prompt.text for prompt in some]
     before = sounds[job.continue_from] if job.continue_from else None
     melody = sounds[job.melody] if job.melody else None
+    assert melody is None or isinstance(melody, Audio)  # not codes: `generate` refuses those
     if job.stream:
         return _stream(music, job, some[0], before, melody, bar)
 
@@ -110,7 +114,7 @@ def _save_codes(target: Path, codes: "Codes", row: int, prompt: Prompt, job: Job
 
 
 def _stream(
-    music: "TextToMusic", job: Job, prompt: Prompt, before: "Audio | None", melody: "Audio | None", bar: Bar
+    music: "TextToMusic", job: Job, prompt: Prompt, before: "Recording | None", melody: "Audio | None", bar: Bar
 ) -> None:
     """One prompt into a WAV, or stdout, piece by piece."""
     from solfa.cli.live_wav import LiveWav

@@ -213,7 +213,7 @@ class Codec(nn.Module, ABC):
         codebooks: how many of them to play, 1 to as many as there are (all by default).
         Raises ValueError for codes of another codec, or out of range.
         """
-        self._check_codes(codes)
+        self.check_codes(codes)
         k = self.check_codebooks(codebooks, codes.codebooks)
         out = torch.zeros(len(codes.samples), self.channels, max(codes.samples))
         for i, (row, size) in enumerate(zip(out, codes.samples, strict=True)):
@@ -319,10 +319,17 @@ class Codec(nn.Module, ABC):
             None if self.segment is None else (self.segment.samples, self.segment.stride),
         )
 
-    def _check_codes(self, codes: Codes) -> None:
+    def check_codes(self, codes: Codes) -> None:
+        """ValueError for codes of another codec or other weights, of a shape that is none, or out of range."""
         if codes.codec != self.name or codes.weights_hash != self.weights_hash:
             theirs, ours = f"{codes.codec} ({codes.weights_hash[:12]})", f"{self.name} ({self.weights_hash[:12]})"
             raise ValueError(f"the codes are of the codec {theirs}: this one is {ours}")
+        said = codes.sample_rate, codes.channels, codes.hop, codes.codebook_size
+        mine = self.sample_rate, self.channels, self.hop, self.codebook_size
+        if said != mine:
+            raise ValueError(
+                f"the codes have (sample rate, channels, hop, codebook size) {said}: {self.name} has {mine}"
+            )
         segment = None if self.segment is None else (self.segment.samples, self.segment.stride)
         if codes.segment != segment:
             raise ValueError(f"the codes have the segment {codes.segment}: {self.name} has {segment}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from solfa.audio.io import Audio
 from solfa.lm.generate import Progress
-from solfa.music import TextToMusic
+from solfa.music.text_to_music import TextToMusic
 
 PROMPTS = (
     "lively waltz for solo piano in G major, 140 bpm",

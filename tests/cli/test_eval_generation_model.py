@@ -16,7 +16,7 @@ from solfa.data.composer.prompt import plain_prompt
 from solfa.data.manifest import Entry, read_manifest, write_manifest
 from solfa.lm.conditioners.melody import MelodyConfig
 from solfa.lm.sampling import SamplingOptions
-from solfa.music import TextToMusic
+from solfa.music.text_to_music import TextToMusic
 from solfa.nn.transformer import TransformerConfig
 
 tiny_clap = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "foreign" / "tiny_clap.py")))

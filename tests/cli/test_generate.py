@@ -2,6 +2,7 @@ import io
 import struct
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from solfa.cli import app
 from solfa.cli.live_wav import LiveWav
 from solfa.cli.prompts import Prompt
 from solfa.codecs.token_file import TokenFile
-from solfa.music import TextToMusic
+from solfa.music.text_to_music import TextToMusic
 
 Folders = Callable[..., tuple[Path, Path]]
 
@@ -134,6 +135,72 @@ def test_continuation_and_infill(run: Run) -> None:
     assert run("piano", "-o", "d.solfa", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)[0] == 0
     with TokenFile("d.solfa") as file:
         assert file.header.samples == 4000
+
+
+def test_a_token_file_is_continued(run: Run, folders: tuple[Path, Path]) -> None:
+    run("piano", "-o", "a.wav", "--duration", 0.21, "--seed", 1)
+    assert app.run(["encode", "a.wav", "--codec", str(folders[0])]) == 0  # all four codebooks
+    for name in ("a.wav", "a.solfa"):
+        assert run("b", "c", "-o", name[2:], "--format", "solfa", "--continue-from", name, "--duration", 0.1)[0] == 0
+    for name in ("1-b.solfa", "2-c.solfa"):
+        assert Path("wav", name).read_bytes() == Path("solfa", name).read_bytes()
+    with TokenFile("solfa/1-b.solfa") as longer, TokenFile("a.solfa") as file:
+        assert (longer.read(0, 10) == file.read(0, 10, 3)).all() and longer.header.samples == 10 * 160 + 800
+    run("piano", "-o", "d.solfa", "--infill", "a.solfa", "a.wav", "--duration", 0.1, "--candidates", 2)
+    with TokenFile("d.solfa") as file:
+        assert file.header.samples == 10 * 160 + 800 + 1680
+
+
+def test_tokens_that_cannot_begin_are_named(
+    run: Run, folders: tuple[Path, Path], capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    run("piano", "-o", "a.wav", "--duration", 0.2)
+    app.run(["encode", "a.wav", "-o", "two.solfa", "--codec", str(folders[0]), "--codebooks", "2"])
+    app.run(["encode", "a.wav", "-o", "other.solfa", "--codec", "solfa-24khz", "--codebooks", "4"])
+    Path("cut.solfa").write_bytes(Path("two.solfa").read_bytes()[:-9])
+    capfdbinary.readouterr()
+    for name, words in (
+        ("two.solfa", "codes of 2 codebooks: tiny-lm hears 3 of tiny"),
+        ("other.solfa", "the codes are of the codec solfa-24khz ("),
+        ("cut.solfa", "truncated"),
+        ("none.solfa", "No such file"),
+    ):
+        code, out, err = run("x", "y", "-o", "made", "--continue-from", name)  # two prompts: said once
+        assert code == 1 and out == "" and err.startswith(f"{name}: ") and words in err and len(err.splitlines()) == 1
+    code, _, err = run("x", "-o", "b.wav", "--melody", "two.solfa")
+    assert code == 2 and err.startswith("solfa generate: --melody two.solfa: a melody is heard in sound, decode it")
+    assert not Path("made").exists() and not Path("b.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code", "done"), [((20,), 0, 2.0), ((20, 40), 1, 1.0)]
+)  # the batch; and the first one alone
+def test_a_batch_that_is_tried_again_is_counted_once(
+    run: Run, monkeypatch: pytest.MonkeyPatch, breaks: tuple[int, ...], code: int, done: float
+) -> None:
+    from solfa.lm.fast import FastLM
+    from solfa.progress import Bar
+
+    counts: list[float] = []
+    advance_bar, advance, steps = Bar.advance, FastLM.advance, 0
+
+    def counted(bar: Bar, amount: float = 1, detail: str = "") -> None:
+        advance_bar(bar, amount, detail)
+        assert bar.total == 2
+        counts.append(bar.done)
+
+    def broken(*arguments: object) -> object:
+        nonlocal steps
+        steps += 1
+        if steps in breaks:
+            raise ValueError("out of ideas")
+        return advance(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Bar, "advance", counted)
+    monkeypatch.setattr(FastLM, "advance", broken)
+    assert run("a", "b", "-o", "made", "--duration", 1.0)[0] == code
+    assert max(counts) <= 2 + 1e-9 and counts[-1] == pytest.approx(done)
+    assert counts[0] > 0 and sum(before > after for before, after in pairwise(counts)) == len(breaks)
 
 
 def test_melody(tiny_music: Folders, run: Run) -> None:

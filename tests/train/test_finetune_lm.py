@@ -16,7 +16,7 @@ from solfa.checkpoint import CheckpointError
 from solfa.cli.app import run
 from solfa.lm.lora import load_adapter, merged
 from solfa.lm.registry import load_lm
-from solfa.music import TextToMusic
+from solfa.music.text_to_music import TextToMusic
 from solfa.train.code_cache import FOLDER
 from solfa.train.loop import train
 from solfa.train.metrics import read_metrics

@@ -19,7 +19,7 @@ from solfa.lm.generate import generate
 from solfa.lm.guidance import conditions_for
 from solfa.lm.registry import load_lm
 from solfa.lm.sampling import SamplingOptions
-from solfa.music import TextToMusic
+from solfa.music.text_to_music import TextToMusic
 from solfa.nn.transformer import TransformerConfig
 
 Folders = Callable[..., tuple[Path, Path]]

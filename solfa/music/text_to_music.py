@@ -7,7 +7,7 @@ music.generate("slow waltz for flute and piano in G minor", duration=10, seed=0)
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
@@ -17,8 +17,7 @@ from torch import Tensor
 from solfa.audio.io import Audio
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.fits import check_fits
-from solfa.codecs.sides import encode_sides, join_sides
-from solfa.codecs.stream import DecodeStream
+from solfa.codecs.sides import join_sides
 from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.text import ByteTextConfig
 from solfa.lm.fast import fast_lm
@@ -26,8 +25,11 @@ from solfa.lm.generate import Decoder, Progress, Writing, context_frames, window
 from solfa.lm.guidance import Beats, beats_of, conditions_for, independent, later
 from solfa.lm.infill import infill
 from solfa.lm.model import Conditions, LMConfig
-from solfa.lm.patterns import interleave, separate
+from solfa.lm.patterns import separate
 from solfa.lm.sampling import USUAL, SamplingOptions, check_seed
+from solfa.music.codec_of_model import codec_of
+from solfa.music.heard import Heard, Recording, hear
+from solfa.music.stream import MusicStream
 from solfa.nn.quantized import checked_precision
 
 DEFAULT = "solfa-music"
@@ -41,15 +43,15 @@ class Wishes(TypedDict, total=False):
     """What else music can be asked for.
 
     options: how codes are drawn. melody: a recording whose melody is to be followed, from its beginning and round again, for models that
-    hear one. after: a recording to continue: the result begins with it, as the codec plays it, up to its last whole frame. progress:
-    called with the frames that are done, and all.
+    hear one. after: a recording to continue, or its codes (see `heard.hear`): the result begins with it, as the codec plays it, up to its
+    last whole frame. progress: called with the frames that are done, and all.
     beat: tempo and metre, for models that are told one: a grid for all prompts, one each, or None for none. By default, "prompt", they
     are what each prompt says in numbers (`grid_of`: "140 bpm, 3/4"). Time 0 is the beginning of the whole result, of `after` too.
     """
 
     options: SamplingOptions
     melody: Audio | None
-    after: Audio | None
+    after: Recording | None
     progress: Progress | None
     beat: Beats
 
@@ -133,7 +135,7 @@ class TextToMusic:
         *,
         options: SamplingOptions = USUAL,
         melody: Audio | None = None,
-        after: Audio | None = None,
+        after: Recording | None = None,
         every: float = 0.5,
         beat: Beats = "prompt",
     ) -> MusicStream:
@@ -155,8 +157,8 @@ class TextToMusic:
 
     def infill(
         self,
-        left: Audio,
-        right: Audio,
+        left: Recording,
+        right: Recording,
         prompt: str | None = None,
         gap: float = 2.0,
         seed: int = 0,
@@ -166,14 +168,15 @@ class TextToMusic:
 
         Several candidates are written after the left piece, with the seeds seed, seed + 1 ...; the one after which the model finds
         the first second of the right piece most likely is taken. The model does not hear the right piece while it writes (`lm.infill`).
-        Both pieces are heard as the codec plays them, the left one up to its last whole frame. Raises ValueError as `generate`.
+        Both pieces, recordings or their codes, are heard as the codec plays them, the left one up to its last whole frame.
+        Raises ValueError as `generate`.
         """
         return self._play(*self._infilled(left, right, prompt, gap, seed, **more))[0]
 
     def infill_codes(
         self,
-        left: Audio,
-        right: Audio,
+        left: Recording,
+        right: Recording,
         prompt: str | None = None,
         gap: float = 2.0,
         seed: int = 0,
@@ -189,7 +192,7 @@ class TextToMusic:
         seed: Seeds,
         options: SamplingOptions = USUAL,
         melody: Audio | None = None,
-        after: Audio | None = None,
+        after: Recording | None = None,
         progress: Progress | None = None,
         beat: Beats = "prompt",
     ) -> tuple[Tensor, int]:
@@ -220,14 +223,14 @@ class TextToMusic:
         grids: list[Grid | None],
         options: SamplingOptions,
         melody: Audio | None,
-        after: Audio | None,
+        after: Recording | None,
     ) -> tuple[Writing, Tensor, int]:
         """The run, the codes [1, K, t] of what is too far back for it to hear, and the samples of both."""
         new = self._samples("duration", duration)
         frames, config = -(-new // self.codec.hop), self.model.config
         before = torch.zeros(1, config.codebooks, 0, dtype=torch.int64)
         if after is not None:
-            before = self.heard(after, whole=True)[0]
+            before = self.heard(after, whole=True).tokens
         near = min(before.shape[2], max(1, context_frames(*window_and_stride(config, None, None), frames)))
         far, known = before[:, :, : before.shape[2] - near], before[:, :, before.shape[2] - near :]
 
@@ -243,8 +246,8 @@ class TextToMusic:
 
     def _infilled(
         self,
-        left: Audio,
-        right: Audio,
+        left: Recording,
+        right: Recording,
         prompt: str | None,
         gap: float,
         seed: int,
@@ -256,8 +259,7 @@ class TextToMusic:
         if isinstance(candidates, bool) or not isinstance(candidates, int) or not 1 <= candidates <= CANDIDATES:
             raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
         frames = -(-self._samples("gap", gap) // self.codec.hop)
-        before, _ = self.heard(left, whole=True)
-        behind, size = self.heard(right, whole=False)
+        before, behind = self.heard(left, whole=True).tokens, self.heard(right, whole=False)
         seeds = [check_seed(seed) + i for i in range(candidates)]
         prompts = _prompts(prompt, self.model.config)
         grids = beats_of(self.model.config, prompts, beat) * candidates
@@ -268,8 +270,10 @@ class TextToMusic:
             )
 
         heard = told if any(grids) else told(0)
-        found = infill(self.model, heard, before[0], behind[0], frames, seeds=seeds, options=options, progress=progress)
-        return found.codes[None], (before.shape[2] + frames) * self.codec.hop + size
+        found = infill(
+            self.model, heard, before[0], behind.tokens[0], frames, seeds=seeds, options=options, progress=progress
+        )
+        return found.codes[None], (before.shape[2] + frames) * self.codec.hop + behind.samples
 
     def _melody_from(self, melody: Audio, frame: int) -> Audio:
         """What a window that begins at a frame hears of a melody, which goes round: as much as the model can."""
@@ -287,22 +291,9 @@ class TextToMusic:
             raise ValueError(f"{name} is {seconds}: seconds, above 0 and at most {LONGEST:g}")
         return max(1, round(seconds * self.sample_rate))
 
-    def heard(self, audio: Audio, whole: bool) -> tuple[Tensor, int]:
-        """A recording as the model hears it: codes [1, K, T], and its samples at the codec's rate; `whole`: of its whole frames only."""
-        if audio.samples.shape[0] != 1:
-            raise ValueError(f"a batch of {audio.samples.shape[0]} recordings: one is needed")
-        books = self.model.config.codebooks // (2 if self.stereo else 1)
-        if self.stereo:  # each channel is a recording to the codec
-            codes = encode_sides(self.codec, audio, books)
-            tokens = interleave(codes.tokens[:1], codes.tokens[1:])
-        else:
-            codes = self.codec.encode(audio, codebooks=books)
-            tokens = codes.tokens
-        samples = codes.samples[0]
-        frames = samples // self.codec.hop if whole else tokens.shape[2]
-        if not frames:
-            raise ValueError(f"a recording of {samples} samples: a frame of {self.codec.name} has {self.codec.hop}")
-        return tokens[:, :, :frames], samples
+    def heard(self, recording: Recording, whole: bool) -> Heard:
+        """A recording as the model hears it; see `hear`."""
+        return hear(self.model.config, self.codec, recording, whole)
 
     def _play(self, tokens: Tensor, samples: int) -> list[Audio]:
         """Codes [B, K, T] as B recordings [1, C, samples]."""
@@ -324,36 +315,6 @@ class TextToMusic:
         return Codes(tokens, *shape, (samples,) * len(tokens))
 
 
-class MusicStream(Iterator[Audio]):
-    """Pieces of music, as they are written. samples: how many there will be in all."""
-
-    def __init__(
-        self, writing: Writing, far: Tensor, streams: list[DecodeStream], every: int, sample_rate: int, samples: int
-    ) -> None:
-        self.sample_rate, self.samples, self.channels = sample_rate, samples, sum(stream.channels for stream in streams)
-        self._pieces = self._decoded(writing, far, streams, every)
-
-    def __next__(self) -> Audio:
-        return next(self._pieces)
-
-    def _decoded(self, writing: Writing, far: Tensor, streams: list[DecodeStream], every: int) -> Iterator[Audio]:
-        waiting, given = [far], 0
-        for piece in writing:
-            waiting.append(piece.codes[:1].cpu())
-            last = piece.start + piece.codes.shape[2] == writing.total
-            if sum(codes.shape[2] for codes in waiting) < every and not last:
-                continue
-            codes, waiting = torch.cat(waiting, 2), []
-            rows = torch.cat(separate(codes)) if len(streams) == 2 else codes
-            parts = [stream.push(row) for stream, row in zip(streams, rows, strict=True)]
-            if last:
-                parts = [torch.cat([part, stream.finish()], 1) for part, stream in zip(parts, streams, strict=True)]
-            sound = torch.cat(parts)[:, : self.samples - given]
-            given += sound.shape[1]
-            if sound.shape[1]:
-                yield Audio(sound[None].contiguous(), self.sample_rate)
-
-
 def _prompts(prompt: Prompts, config: LMConfig) -> list[str | None]:
     """One or several prompts as a list; ValueError for an empty one, one of more bytes than are read (T5 counts its tokens), or none."""
     prompts = [prompt] if prompt is None or isinstance(prompt, str) else list(prompt)
@@ -366,28 +327,3 @@ def _prompts(prompt: Prompts, config: LMConfig) -> list[str | None]:
         if isinstance(config.text, ByteTextConfig) and size > config.text.longest:
             raise ValueError(f"the prompt has {size} bytes: {config.name} reads at most {config.text.longest}")
     return prompts
-
-
-def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -> Codec:
-    """The codec, called `name`, of a language model: from where the user says, from its own folder (MusicGen carries it), or by its name.
-
-    Only the user names folders and hub repositories; the configuration of a model names codecs that `list_codecs` gives.
-    """
-    from solfa.codecs.registry import list_codecs, load_codec
-    from solfa.codecs.weights.layouts import of_transformers
-    from solfa.lm.registry import find_lm
-    from solfa.lm.weights.layouts import codec_inside
-
-    if place is not None:
-        return load_codec(place, device)
-    inside = codec_inside(find_lm(lm))
-    if isinstance(inside, Path):
-        return load_codec(inside, device)
-    if inside is not None:
-        return of_transformers(inside.document, inside.tensors, inside.where).to(device)
-    names = [entry.name for entry in list_codecs()]
-    if name not in names:
-        raise ValueError(
-            f"it writes codes of the codec {name!r}, not one of {', '.join(names)}: give the folder of that codec"
-        )
-    return load_codec(name, device)

@@ -1,0 +1,1 @@
+"""Music from words: a language model and its codec together."""
