@@ -2,7 +2,8 @@
 
     python bench/startup.py [RUNS]
 
-`import torch` stands beside it: what every command would cost if the shell loaded what it does not need.
+`import torch` stands beside it: what every command would cost if the shell loaded what it does not need. Then what it takes
+to load the shipped models, torch included, and beside it what a part of transformers would.
 """
 
 import argparse
@@ -21,6 +22,10 @@ SUBJECTS = {
     "solfa encode --help": ["-m", "solfa", "encode", "--help"],
     "solfa models": ["-m", "solfa", "models"],
     "import torch": ["-c", "import torch"],
+    "... and transformers' T5": ["-c", "import torch; from transformers import T5EncoderModel"],
+    "solfa-24khz": ["-c", "import solfa; solfa.load_codec()"],
+    "solfa-music and its codec": ["-c", "import solfa; solfa.TextToMusic.load()"],
+    "solfa-notes": ["-c", "import solfa; solfa.Transcriber.load()"],
 }
 
 
@@ -38,12 +43,12 @@ def measure(arguments: list[str]) -> tuple[float, float]:
 
 
 def main(runs: int) -> None:
-    print(f"{'':22}{'least s':>9}{'median s':>10}{'peak MB':>9}   ({runs} runs, {os.cpu_count()} cores)")
+    print(f"{'':26}{'least s':>9}{'median s':>10}{'peak MB':>9}   ({runs} runs, {os.cpu_count()} cores)")
     for name, arguments in SUBJECTS.items():
         measured = [measure(arguments) for _ in range(runs)]
         seconds = [second for second, _ in measured]
         peak = max(peak for _, peak in measured)
-        print(f"{name:22}{min(seconds):9.3f}{statistics.median(seconds):10.3f}{peak:9.0f}", flush=True)
+        print(f"{name:26}{min(seconds):9.3f}{statistics.median(seconds):10.3f}{peak:9.0f}", flush=True)
     door = "import sys, solfa; from solfa.cli.app import run; run(['--help']); sys.exit('torch' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", door], stdout=subprocess.DEVNULL, cwd=ROOT).returncode
     print(f"torch loaded by `import solfa` and `solfa --help`: {'yes' if loaded else 'no'}")
