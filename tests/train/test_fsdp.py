@@ -73,7 +73,7 @@ def test_divided_equals_whole_and_resumes(codes: Path, tmp_path: Path) -> None:
 
 def test_layers_are_what_is_gathered_at_a_time(tiny_music: Callable[..., tuple[Path, Path]]) -> None:
     names = [type(unit).__name__ for unit in units(load_lm(tiny_music()[1]))]
-    assert names == ["Block", "Block", "T5Block"]
+    assert names == ["Block", "Block", "_Block"]
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -76,7 +76,7 @@ def test_it_learns_and_hears_its_caption(music: Music, tmp_path: Path) -> None:
     first, last, evaluation = lines[0], lines[-2], lines[-1]
     assert result.step == 80 and evaluation["split"] == "evaluation"
     assert last["lm/ce_0"] < 0.6 * first["lm/ce_0"] and last["lm/ce_2"] < 0.2, "the third codebook never changes"
-    assert evaluation["ce"] < 0.95 * evaluation["ce_untold"], "of a crop's first codes only the caption tells"
+    assert evaluation["ce"] < 0.98 * evaluation["ce_untold"], "of a crop's first codes only the caption tells"
     for k in range(3):
         assert evaluation[f"ppl_{k}"] == pytest.approx(np.exp(evaluation[f"ce_{k}"]))
         assert last[f"lm/ppl_{k}"] >= np.exp(last[f"lm/ce_{k}"]) - 1e-4, "a mean of exponentials"

@@ -22,21 +22,30 @@ class ByteEncoder(nn.Module):
     def __init__(self, vocabulary: int, width: int, layers: int, heads: int, hidden: int) -> None:
         super().__init__()
         self.shared = nn.Embedding(vocabulary, width)
-        blocks = [
-            nn.ModuleDict({"layer": nn.ModuleList([_Attention(width, heads, biased=index == 0), _Feed(width, hidden)])})
-            for index in range(layers)
-        ]
+        blocks = [_Block(width, heads, hidden, first=index == 0) for index in range(layers)]
         self.encoder = nn.ModuleDict({"block": nn.ModuleList(blocks), "final_layer_norm": _norm(width)})
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Vectors [B, L, D] of tokens [B, L]; where the mask [B, L] is False nothing is heard. Each row must have something."""
         x, bias = self.shared(ids), None
         for block in cast(nn.ModuleList, self.encoder["block"]):
-            attention, feed = cast("tuple[_Attention, _Feed]", cast(nn.ModuleDict, block)["layer"])
-            if bias is None:
-                bias = attention.bias(ids.shape[1]).masked_fill(~mask[:, None, None], -math.inf)  # [B, H, L, L]
-            x = feed(attention(x, bias))
+            x, bias = block(x, mask, bias)
         return self.encoder["final_layer_norm"](x)
+
+
+class _Block(nn.Module):
+    """Attention, then feed; the first block has the bias of all."""
+
+    def __init__(self, width: int, heads: int, hidden: int, first: bool) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([_Attention(width, heads, biased=first), _Feed(width, hidden)])
+
+    def forward(self, x: Tensor, mask: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Vectors [B, L, D], and the bias [B, H, L, L] for the next block."""
+        attention, feed = self.layer
+        if bias is None:
+            bias = cast(_Attention, attention).bias(x.shape[1]).masked_fill(~mask[:, None, None], -math.inf)
+        return feed(attention(x, bias)), bias
 
 
 class _Attention(nn.Module):
