@@ -110,7 +110,8 @@ def test_channels_are_averaged_and_torch_is_numpy(name):
     pair = [np.stack([signal + 0.5, signal - 0.5]) for signal in (x, y)]
     one = measured(name, x, y)
     assert measured(name, *pair) == pytest.approx(one, abs=1e-6)
-    assert measured(name, torch.from_numpy(x)[None], torch.from_numpy(y)[None]) == one
+    again = measured(name, torch.from_numpy(x)[None], torch.from_numpy(y)[None])
+    assert again == pytest.approx(one, rel=1e-9)  # visqol's last digits differ from call to call
 
 
 def test_silence(name):
@@ -149,7 +150,7 @@ def test_pesq_without_an_utterance_has_no_value(monkeypatch):
 def test_several_at_once_and_names_that_are_none(name):
     x = voice()
     y = x + 0.02 * noise(len(x))
-    assert perceptual_scores([name], x, y, RATE) == {name: measured(name, x, y)}
+    assert perceptual_scores([name], x, y, RATE) == pytest.approx({name: measured(name, x, y)}, rel=1e-9)
     assert perceptual_scores([], x, y, RATE) == {}
     with pytest.raises(ValueError, match="'mos': there are visqol, pesq, stoi"):
         perceptual_scores(["mos"], x, y, RATE)
