@@ -47,9 +47,11 @@ def test_visqol_is_the_library_at_48_khz():
     api = library("visqol").VisqolApi()
     api.create(mode="audio")
     x = voice()
-    y = x + 0.02 * noise(len(x))  # its last digits differ from call to call
+    y = x + 0.02 * noise(len(x))
     at_48k = [soxr.resample(signal, RATE, 48000) for signal in (x, y)]
-    assert measured("visqol", x, y) == pytest.approx(api.measure_from_arrays(*at_48k, 48000).moslqo, rel=1e-9)
+    assert measured("visqol", x, y) == pytest.approx(
+        api.measure_from_arrays(*at_48k, 48000).moslqo, rel=1e-9
+    )  # the last digits differ
     assert 1 < measured("visqol", x, y) < 4.5
 
 
