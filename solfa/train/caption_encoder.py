@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.lm.conditioners.text import ByteText, ByteTextConfig
+from solfa.lm.registry import load_lm
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.attributes import UNKNOWN, AttributeGuesses, classes_of
 from solfa.train.captions import CaptionConfig, Said, draw_caption
@@ -34,6 +35,7 @@ class CaptionEncoderConfig:
 
     batch: captions a step over all shards. captions: how they are drawn. longest: bytes of a caption; longer ones are drawn anew, for
     speed, since work grows with the square of the longest in a batch.
+    init: an encoder to go on from: the model/ of an earlier run, or a language model, by name or folder, that has one of this shape.
     """
 
     text: ByteTextConfig
@@ -44,6 +46,7 @@ class CaptionEncoderConfig:
     seed: int = 0
     captions: CaptionConfig = CaptionConfig()  # noqa: RUF009  (frozen)
     longest: int = 120
+    init: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch", "width", "longest"):
@@ -91,6 +94,8 @@ class CaptionEncoderTask:
             )
         guesses = AttributeGuesses(config.width, classes)
         self.model = CaptionReader(ByteText(config.text, config.width), guesses)
+        if config.init is not None:
+            _go_on(config.init, self.model.text, config.width)
         self.classes = guesses.targets(self.said)
 
     def phases(self) -> dict[str, nn.Module]:
@@ -147,6 +152,24 @@ def load_caption_encoder(folder: str | Path, text: ByteText, width: int) -> None
     with torch.no_grad():
         for name, weight in text.named_parameters():
             weight.copy_(loaded.tensors[name])
+
+
+def _go_on(init: str, text: ByteText, width: int) -> None:
+    """Puts the weights of an earlier encoder into `text`: one by itself, or that of a language model.
+
+    Raises ValueError where there is none, or it is of another shape.
+    """
+    if (Path(init) / checkpoint.CONFIG_NAME).is_file() and checkpoint.read_config(init)["kind"] == KIND:
+        load_caption_encoder(init, text, width)
+        return
+    model = load_lm(init)
+    if not isinstance(model.text, ByteText) or (model.text.config, model.config.transformer.width) != (
+        text.config,
+        width,
+    ):
+        raise ValueError(f"init is {init}: its encoder is {model.config.text} for a width of "
+                         f"{model.config.transformer.width}; {text.config} for {width} is needed")  # fmt: skip
+    text.load_state_dict(model.text.state_dict())
 
 
 def _said(places: tuple[str, ...], held_out: bool) -> list[Said]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,25 @@ def test_it_learns_to_tell_and_a_model_begins_with_it(captions: Path, tmp_path: 
     assert not torch.equal(text.project.weight, before)
     with pytest.raises(ValueError, match="shape"):
         load_caption_encoder(tmp_path / "run" / "model", ByteText(TEXT, 8), 8)
+
+
+def test_it_goes_on_from_an_encoder(
+    captions: Path, tiny_music: Callable[..., tuple[Path, Path]], tmp_path: Path
+) -> None:
+    """One by itself, or that of a language model; one of another shape is refused."""
+    _, lm = tiny_music()
+    model = load_lm(lm)
+    assert isinstance(model.text, ByteText)
+    config = CaptionEncoderConfig(model.text.config, 16, (str(captions),))
+    loop = TrainConfig(steps=2, learning_rate=1e-2, warmup=1, evaluate_every=None, device="cpu")
+    train(config, loop, tmp_path / "run", quiet=True)
+    trained = ByteText(config.text, 16)
+    load_caption_encoder(tmp_path / "run" / "model", trained, 16)
+    for place, whole in ((str(lm), model.text), (str(tmp_path / "run" / "model"), trained)):
+        begun = CaptionEncoderTask(replace(config, init=place)).model.text.state_dict()
+        assert all(torch.equal(weight, begun[name]) for name, weight in whole.state_dict().items())
+        with pytest.raises(ValueError, match="is needed"):
+            CaptionEncoderTask(replace(config, width=8, init=place))
 
 
 def test_without_attributes_there_is_nothing_to_tell(tmp_path: Path) -> None:
