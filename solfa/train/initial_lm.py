@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from torch import nn
+
 from solfa.codecs.codec import Codec
 from solfa.codecs.fits import check_fits
 from solfa.codecs.registry import load_codec
@@ -52,10 +54,7 @@ def start_lm(
     if init is None and (lora.rank or adapter):
         raise ValueError("lora without init: adapters need a model that has learned; name one with --task.init")
     model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
-    if beat is not None:
-        _give_beat(model, beat, trained=not (lora.rank or adapter))
-    if summary:
-        _give_summary(model, trained=not (lora.rank or adapter))
+    _give(model, not (lora.rank or adapter), beat, summary)
     config = model.config
     found = _codec(codec, init, config.codec)
     check_fits(found, config, config.channels)
@@ -74,30 +73,26 @@ def start_lm(
     return LMStart(model.train(), found)
 
 
-def _give_beat(model: TokenLM, beat: BeatConfig, trained: bool) -> None:
-    """The model, told beats from now on. ValueError where it is told them in another way, or the new layer would stay at zero."""
-    if model.config.beat == beat:
-        return
-    if model.config.beat is not None:
-        raise ValueError(f"beat is {beat}: {model.config.name} has {model.config.beat} already; leave it out")
-    if not trained:
-        raise ValueError(
-            "beat with adapters: they leave what is new as it is, and it begins at zero; train all weights"
-        )
-    config = replace(model.config, beat=beat)
-    model.config, model.beat = config, Beat(beat, config.transformer.width)
+def _give(model: TokenLM, trained: bool, beat: BeatConfig | None, summary: bool) -> None:
+    """The model with what it is told from now on: beats, and what its text says on the whole.
 
-
-def _give_summary(model: TokenLM, trained: bool) -> None:
-    """The model, told from now on what its text says on the whole. ValueError where the new layer would stay at zero."""
-    if model.config.summary:
-        return
-    if not trained:
-        raise ValueError(
-            "summary with adapters: they leave what is new as it is, and it begins at zero; train all weights"
-        )
-    config = replace(model.config, summary=True)
-    model.config, model.summary = config, Summary(config.transformer.width)
+    Raises ValueError where it is told beats in another way, or where a new layer, which begins at zero, would stay there.
+    """
+    config, width = model.config, model.config.transformer.width
+    if beat is not None and config.beat not in (None, beat):
+        raise ValueError(f"beat is {beat}: {config.name} has {config.beat} already; leave it out")
+    new: dict[str, nn.Module] = {}
+    if beat is not None and config.beat is None:
+        new["beat"], config = Beat(beat, width), replace(config, beat=beat)
+    if summary and not config.summary:
+        new["summary"], config = Summary(width), replace(config, summary=True)
+    for name, layer in new.items():
+        if not trained:
+            raise ValueError(
+                f"{name} with adapters: they leave what is new as it is, and it begins at zero; train all weights"
+            )
+        setattr(model, name, layer)
+    model.config = config
 
 
 def inside(init: str | None) -> CodecInside | None:

@@ -1,6 +1,6 @@
 """Language models with random weights, small enough to be made for every test."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -8,11 +8,14 @@ import torch
 
 from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.conditioners.text import ByteTextConfig
-from solfa.lm.model import LMConfig, TokenLM
+from solfa.lm.model import Conditions, LMConfig, TokenLM
 from solfa.lm.patterns import PatternConfig, delay
+from solfa.lm.sampling import SamplingOptions
+from solfa.lm.serve import Batch
 from solfa.nn.transformer import TransformerConfig
 
 MakeLM = Callable[..., TokenLM]
+Serve = Callable[[Any, Sequence[Conditions], int, Sequence[int], SamplingOptions], list[torch.Tensor]]
 
 
 @pytest.fixture(scope="session")
@@ -60,3 +63,23 @@ def make_lm() -> MakeLM:
         return model
 
     return make
+
+
+@pytest.fixture(scope="session")
+def serve() -> Serve:
+    """serve(model, told, frames, seeds, options): the codes [K, T] of prompts that join a batch two steps after one another."""
+
+    def write(
+        model: Any, told: Sequence[Conditions], frames: int, seeds: Sequence[int], options: SamplingOptions
+    ) -> list[torch.Tensor]:
+        batch, tickets, got = Batch(model), [], {}
+        for conditions, seed in zip(told, seeds, strict=True):
+            tickets.append(batch.join(conditions, frames, seeds=[seed], options=options))
+            for ticket, piece in (*batch.step(), *batch.step()):
+                got.setdefault(ticket, []).append(piece.codes[0])
+        while len(batch):
+            for ticket, piece in batch.step():
+                got.setdefault(ticket, []).append(piece.codes[0])
+        return [torch.cat(got[ticket], 1) for ticket in tickets]
+
+    return write

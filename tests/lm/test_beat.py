@@ -22,10 +22,10 @@ from solfa.lm.infill import infill
 from solfa.lm.model import Conditions, LMConfig, TokenLM, load_lm
 from solfa.lm.patterns import coarse_first, delay, flatten, make_pattern, parallel, partial_flatten
 from solfa.lm.sampling import SamplingOptions
-from solfa.lm.serve import Batch
 from solfa.nn.transformer import TransformerConfig
 
 Make = Callable[..., TokenLM]
+Serve = Callable[..., list[torch.Tensor]]
 GREEDY = SamplingOptions(temperature=0, guidance=2)
 grids = st.builds(Grid, st.floats(20, 400), st.integers(1, 16), st.sampled_from([2, 3]), st.floats(-50, 50))
 
@@ -118,7 +118,7 @@ def test_a_model_that_gets_a_beat_is_what_it_was() -> None:
 
 
 @pytest.mark.parametrize("depth", [False, True])
-def test_all_forms_write_the_same(make_lm: Make, depth: bool) -> None:
+def test_all_forms_write_the_same(make_lm: Make, serve: Serve, depth: bool) -> None:
     """Rows with a beat and rows without in one batch, alone, in the fast form, and among others that came at another time."""
     model = make_lm(parallel(3) if depth else delay(3), depth=depth, beat=True, crop=12)
     lm, texts, beats = fast_lm(model), ["a", None, "a"], [Grid(150, 3, first=0.05), Grid(80, 2, 3), None]
@@ -126,20 +126,12 @@ def test_all_forms_write_the_same(make_lm: Make, depth: bool) -> None:
     assert torch.equal(
         generate(lm, conditions_for(lm, texts, GREEDY, beat=beats), 12, seeds=[1, 2, 3], options=GREEDY), together
     )
-    batch, tickets = Batch(lm), []
-    got: dict[int, list[torch.Tensor]] = {}
+    told = [conditions_for(lm, [text], GREEDY, beat=[grid]) for text, grid in zip(texts, beats, strict=True)]
+    joined = serve(lm, told, 12, [1, 2, 3], GREEDY)
     for row, (text, grid) in enumerate(zip(texts, beats, strict=True)):
-        told = conditions_for(lm, [text], GREEDY, beat=[grid])
         alone = generate(model, conditions_for(model, [text], GREEDY, beat=[grid]), 12, seeds=[row + 1], options=GREEDY)
         assert torch.equal(alone[0], together[row])
-        tickets.append(batch.join(told, 12, seeds=[row + 1], options=GREEDY))
-        for ticket, piece in (*batch.step(), *batch.step()):
-            got.setdefault(ticket, []).append(piece.codes[0])
-    while len(batch):
-        for ticket, piece in batch.step():
-            got.setdefault(ticket, []).append(piece.codes[0])
-    for row, ticket in enumerate(tickets):
-        assert torch.equal(torch.cat(got[ticket], 1), together[row])
+        assert torch.equal(joined[row], together[row])
     assert not torch.equal(together[0], together[2]), "the beat is heard"
 
 

@@ -20,10 +20,10 @@ from solfa.lm.guidance import conditions_for
 from solfa.lm.model import Conditions, TokenLM, load_lm
 from solfa.lm.patterns import delay, parallel
 from solfa.lm.sampling import SamplingOptions
-from solfa.lm.serve import Batch
 from solfa.nn.transformer import Memory
 
 Make = Callable[..., TokenLM]
+Serve = Callable[..., list[torch.Tensor]]
 GREEDY = SamplingOptions(temperature=0, guidance=2)
 
 
@@ -62,7 +62,7 @@ def test_every_column_hears_it(make_lm: Make) -> None:
 
 
 @pytest.mark.parametrize("depth", [False, True])
-def test_all_forms_write_the_same(make_lm: Make, depth: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_forms_write_the_same(make_lm: Make, serve: Serve, depth: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows with a text and without, with a beat and without; alone, in a batch, in the fast form, joined later, in static buffers."""
     model = make_lm(parallel(3) if depth else delay(3), depth=depth, beat=True, summary=True, crop=12)
     lm, texts, beats = fast_lm(model), ["ab", None, "c"], [Grid(150, 3), None, None]
@@ -70,18 +70,11 @@ def test_all_forms_write_the_same(make_lm: Make, depth: bool, monkeypatch: pytes
     together = generate(model, told, 12, seeds=[1, 2, 3], options=GREEDY)
     fast = generate(lm, conditions_for(lm, texts, GREEDY, beat=beats), 12, seeds=[1, 2, 3], options=GREEDY)
     assert torch.equal(fast, together)
-    batch, tickets, got = Batch(lm), [], {}
-    for row, (text, grid) in enumerate(zip(texts, beats, strict=True)):
-        alone = conditions_for(lm, [text], GREEDY, beat=[grid])
-        assert torch.equal(generate(model, alone, 12, seeds=[row], options=GREEDY)[0], together[row])
-        tickets.append(batch.join(alone, 12, seeds=[row], options=GREEDY))
-        for ticket, piece in (*batch.step(), *batch.step()):
-            got.setdefault(ticket, []).append(piece.codes[0])
-    while len(batch):
-        for ticket, piece in batch.step():
-            got.setdefault(ticket, []).append(piece.codes[0])
-    for row, ticket in enumerate(tickets):
-        assert torch.equal(torch.cat(got[ticket], 1), together[row])
+    told_alone = [conditions_for(lm, [text], GREEDY, beat=[grid]) for text, grid in zip(texts, beats, strict=True)]
+    joined = serve(lm, told_alone, 12, [1, 2, 3], GREEDY)
+    for row, alone in enumerate(told_alone):
+        assert torch.equal(generate(model, alone, 12, seeds=[row + 1], options=GREEDY)[0], together[row])
+        assert torch.equal(joined[row], together[row])
     if not depth:
         monkeypatch.setattr(cuda_graph, "LEAST", 8)
         assert torch.equal(StaticWriter(model, told, 12, [1, 2, 3], GREEDY, ways=2).write(), together)

@@ -19,12 +19,6 @@ OPTIONS = SamplingOptions(top_k=8, guidance=2)
 HOP = 160
 
 
-@pytest.fixture(scope="module")
-def music(tiny_music: Folders) -> TextToMusic:
-    codec, lm = tiny_music()
-    return TextToMusic.load(lm, codec=codec)
-
-
 def take(
     folder: Path, samples: int, codec: TextToMusic, codebooks: int | None = None, seed: int = 0
 ) -> tuple[Audio, Codes]:

@@ -27,12 +27,6 @@ OPTIONS = SamplingOptions(top_k=8, guidance=2)
 HOP = 160
 
 
-@pytest.fixture(scope="module")
-def music(tiny_music: Folders) -> TextToMusic:
-    codec, lm = tiny_music()
-    return TextToMusic.load(lm, codec=codec)
-
-
 def sound(samples: int, channels: int = 1, rate: int = 8000, seed: int = 0) -> Audio:
     generator = torch.Generator().manual_seed(seed)
     return Audio(0.3 * torch.randn(1, channels, samples, generator=generator), rate)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from solfa.codecs.quantizers.base import Quantizer
 from solfa.codecs.quantizers.config import QuantizerConfig
 from solfa.codecs.quantizers.factorized import FactorizedQuantizer
@@ -16,8 +18,8 @@ def build_quantizer(config: QuantizerConfig, input_dim: int) -> Quantizer:
         return FactorizedQuantizer(config, input_dim)
     if config.kind in ("fsq", "residual_fsq", "lfq"):
         return _lattice(config, input_dim)
-    level: type[Level] = VectorLevel if config.kind in ("rvq", "product", "grouped") else _frozen(config.kind)
-    return ResidualQuantizer(config, input_dim, lambda width: level(config, width))  # type: ignore[call-arg]
+    level = _level(config.kind)
+    return ResidualQuantizer(config, input_dim, lambda width: level(config, width))
 
 
 # What vector-quantize-pytorch has a part in is imported where it is asked for: the library takes longer to import than a codec to load.
@@ -28,7 +30,9 @@ def _lattice(config: QuantizerConfig, input_dim: int) -> Quantizer:
     return kinds[config.kind](config, input_dim)
 
 
-def _frozen(kind: str) -> type[Level]:
+def _level(kind: str) -> Callable[[QuantizerConfig, int], Level]:
+    if kind not in ("simvq", "random_projection"):
+        return VectorLevel
     from solfa.codecs.quantizers.frozen import RandomProjectionLevel, SimVQLevel
 
-    return {"simvq": SimVQLevel, "random_projection": RandomProjectionLevel}[kind]
+    return SimVQLevel if kind == "simvq" else RandomProjectionLevel
