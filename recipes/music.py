@@ -58,7 +58,7 @@ def start() -> Recipe:
 
 
 def text() -> Recipe:
-    """The model's caption encoder. The shipped one told the tonic of three captions in four after 2,500 steps, of seven in eight after 4,800."""
+    """The model's caption encoder. The shipped one told the tonic of .745 of the captions after 2,500 steps, of .870 after 4,800."""
     shape = solfa_music()
     assert isinstance(shape.text, ByteTextConfig)
     task = CaptionEncoderConfig(shape.text, shape.transformer.width, TRAIN, VALID, captions=CAPTIONS)
