@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class CaptionEncoderConfig:
 
     batch: captions a step over all shards. captions: how they are drawn. longest: bytes of a caption; longer ones are drawn anew, for
     speed, since work grows with the square of the longest in a batch.
-    init: an encoder to go on from: the model/ of an earlier run, or a language model, by name or folder, that has one of this shape.
+    init: an encoder of this shape to go on from, see `load_caption_encoder`.
     """
 
     text: ByteTextConfig
@@ -95,7 +96,7 @@ class CaptionEncoderTask:
         guesses = AttributeGuesses(config.width, classes)
         self.model = CaptionReader(ByteText(config.text, config.width), guesses)
         if config.init is not None:
-            _go_on(config.init, self.model.text, config.width)
+            load_caption_encoder(config.init, self.model.text, config.width)
         self.classes = guesses.targets(self.said)
 
     def phases(self) -> dict[str, nn.Module]:
@@ -143,33 +144,34 @@ class CaptionEncoderTask:
         checkpoint.save(folder, KIND, {"text": asdict(self.config.text), "width": self.config.width}, tensors)
 
 
-def load_caption_encoder(folder: str | Path, text: ByteText, width: int) -> None:
-    """Put the weights of a trained caption encoder into `text`. ValueError where there is none, or it is of another shape."""
-    loaded = checkpoint.load(folder, KIND)
-    wanted = {"text": asdict(text.config), "width": width}
-    if loaded.config != wanted:
-        raise ValueError(f"{folder} is a caption encoder of the shape {loaded.config}: {wanted} is needed")
-    with torch.no_grad():
-        for name, weight in text.named_parameters():
-            weight.copy_(loaded.tensors[name])
-
-
-def _go_on(init: str, text: ByteText, width: int) -> None:
-    """Puts the weights of an earlier encoder into `text`: one by itself, or that of a language model.
+def load_caption_encoder(place: str | Path, text: ByteText, width: int) -> None:
+    """Put the weights of a trained caption encoder into `text`: of the model/ of a run, or a language model's, by name or folder.
 
     Raises ValueError where there is none, or it is of another shape.
     """
-    if (Path(init) / checkpoint.CONFIG_NAME).is_file() and checkpoint.read_config(init)["kind"] == KIND:
-        load_caption_encoder(init, text, width)
-        return
-    model = load_lm(init)
-    if not isinstance(model.text, ByteText) or (model.text.config, model.config.transformer.width) != (
-        text.config,
-        width,
-    ):
-        raise ValueError(f"init is {init}: its encoder is {model.config.text} for a width of "
-                         f"{model.config.transformer.width}; {text.config} for {width} is needed")  # fmt: skip
-    text.load_state_dict(model.text.state_dict())
+    alone = (Path(place) / checkpoint.CONFIG_NAME).is_file() and checkpoint.read_config(place)["kind"] == KIND
+    shape, weights = _alone(place) if alone else _inside(place)
+    wanted = {"text": asdict(text.config), "width": width}
+    if shape != wanted:
+        raise ValueError(f"{place} has a caption encoder of the shape {shape}: {wanted} is needed")
+    with torch.no_grad():
+        for name, weight in text.named_parameters():
+            weight.copy_(weights[name])
+
+
+def _alone(place: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Shape and weights of an encoder that lies by itself."""
+    loaded = checkpoint.load(place, KIND)
+    return loaded.config, loaded.tensors
+
+
+def _inside(place: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Those of a language model's. Raises ValueError for a model that reads no bytes."""
+    model = load_lm(str(place))
+    if not isinstance(model.text, ByteText):
+        raise ValueError(f"{place} has no caption encoder: {model.config.name} does not read bytes")
+    shape = {"text": asdict(model.text.config), "width": model.config.transformer.width}
+    return shape, dict(model.text.named_parameters())
 
 
 def _said(places: tuple[str, ...], held_out: bool) -> list[Said]:

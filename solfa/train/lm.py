@@ -55,7 +55,7 @@ class LMTaskConfig:
     export_as: the layout of the run's model/: ours, or that of transformers (for models that transformers knows).
 
     What a caption says matters most where nothing has been written yet: a small share of the loss, which a small model is slow to learn.
-    caption_encoder: the model/ of a run of `caption_encoder` to begin the text's encoder with. freeze_text: leave that encoder as it is.
+    caption_encoder: a trained one to begin the text's encoder with, see `load_caption_encoder`. freeze_text: leave that encoder as it is.
     early: weight of a crop's first steps, beside 1 for all, falling by e every half a second. guess: weight of an auxiliary loss, the
     attributes of a piece (see `attributes.labels`) told from the vectors of told crops.
 

@@ -111,6 +111,9 @@ def test_it_goes_on_from_an_encoder(
         assert all(torch.equal(weight, begun[name]) for name, weight in whole.state_dict().items())
         with pytest.raises(ValueError, match="is needed"):
             CaptionEncoderTask(replace(config, width=8, init=place))
+    _, deaf = tiny_music(text=None)
+    with pytest.raises(ValueError, match="does not read bytes"):
+        CaptionEncoderTask(replace(config, init=str(deaf)))
 
 
 def test_without_attributes_there_is_nothing_to_tell(tmp_path: Path) -> None:
