@@ -7,10 +7,10 @@
 
 The corpus is of mixed lengths around --seconds. "loop" reads with soundfile, encodes and saves, as one writes it by hand, in so many
 processes of one thread; "codec" is the time that these spend in the codec alone; "a process a file" starts the loop anew for each. Every
-way is a command, which encodes one file, then all of them: what the rest took beyond the first is its speed, and "start s" is the command
-with the one file. Ways take turns, one round to warm up; medians. "to loop" and "to codec" are ratios to those of as many processes as
-there are workers; where there are fewer cores than workers and decoders together, decoding and resampling take their part of them.
-nan: so few files that the start drowns them.
+way is a command, which encodes a few files, enough for all its processes to start, then all of them: what the rest took beyond the few
+is its speed, and "start s" is the command with the few. Ways take turns, one round to warm up; medians. "to loop" and "to codec" are
+ratios to those of as many processes as there are workers; where there are fewer cores than workers and decoders together, decoding and
+resampling take their part of them. nan: so few files that the start drowns them.
 
 Formats hold the same random codes and a caption an item, and give crops of 250 frames in batches of 64, warm, one process; WebDataset
 reads from start to end. Memory is the peak of all processes of the command together: shared pages counted once (PSS).
@@ -41,6 +41,7 @@ RATE = 44100
 FORMATS = ("store", "datasets", "parquet", "webdataset")
 PARTS = ("speed", "formats", "memory")
 EACH = 4  # files at most that a process a file is given: it is slow, and always the same
+SHARD_FILES = 4  # that `solfa tokenize` gives one worker at least
 LOOK = 0.1  # seconds between two looks at memory
 
 
@@ -54,20 +55,14 @@ class Taken:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to encode: some files of a folder, into a new folder. workers: processes of the loop that it is compared with."""
+    """One way to encode: some files of a folder, into a new folder. workers: processes of the loop that it is compared with. few: files
+    that start all of its processes. most: files that it is given, or all."""
 
     name: str
     run: Callable[[Path, list[Path], Path], Taken]
     workers: int
+    few: int
     most: int | None = None
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Two folders of sound: one file, and all of them, that one too."""
-
-    one: Path
-    all: Path
 
 
 def make_sound(path: Path, seconds: float, seed: int, rate: int, channels: int) -> Path:
@@ -83,18 +78,22 @@ def make_sound(path: Path, seconds: float, seed: int, rate: int, channels: int) 
     return path
 
 
-def make_corpus(folder: Path, options: argparse.Namespace) -> Corpus:
+def make_corpus(folder: Path, options: argparse.Namespace) -> list[Path]:
     files = options.files
-    corpus = Corpus(folder / "one", folder / "all")
-    for place in (corpus.one, corpus.all):
-        place.mkdir(parents=True)
+    folder.mkdir(parents=True)
     lengths = options.seconds * np.linspace(0.5, 1.5, files)
     for i in range(files):  # lengths in no order
-        path = corpus.all / f"{i:05d}.{options.format}"
+        path = folder / f"{i:05d}.{options.format}"
         make_sound(path, lengths[i * 7 % files if files % 7 else i], i, options.rate, options.channels)
-    first = corpus.all / f"00000.{options.format}"
-    os.link(first, corpus.one / first.name)
-    return corpus
+    return sorted(folder.iterdir())
+
+
+def linked(files: list[Path], folder: Path) -> Path:
+    """A folder of these files."""
+    folder.mkdir()
+    for path in files:
+        os.link(path, folder / path.name)
+    return folder
 
 
 def run_commands(*commands: list[str], threads: int | None = None) -> tuple[float, list[str]]:
@@ -152,10 +151,12 @@ def tokenized(codec: str, engine: str, workers: int) -> Callable[[Path, list[Pat
 
 def ways(options: argparse.Namespace) -> list[Way]:
     codec, workers = options.codec, options.workers
-    found = [Way(f"loop, {told(count)}", looped(codec, count), count) for count in dict.fromkeys([1, *workers])]
-    found.append(Way("a process a file", each(codec), 1, EACH))
+    found = [Way(f"loop, {told(count)}", looped(codec, count), count, count) for count in dict.fromkeys([1, *workers])]
+    found.append(Way("a process a file", each(codec), 1, 1, EACH))
     for engine in options.engines:
-        found += [Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n), n) for n in workers]
+        found += [
+            Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n), n, SHARD_FILES * n) for n in workers
+        ]
     return found
 
 
@@ -164,24 +165,22 @@ def told(processes: int) -> str:
 
 
 def speeds(options: argparse.Namespace, folder: Path) -> None:
-    corpus = make_corpus(folder / "corpus", options)
+    files = make_corpus(folder / "corpus", options)
     chosen = ways(options)
-    taken = {(way.name, place): list[Taken]() for way in chosen for place in (corpus.one, corpus.all)}
+    taken = {way.name: list[tuple[Taken, Taken]]() for way in chosen}
     for turn in range(options.repeats + 1):
         for way in chosen:
-            for place in (corpus.one, corpus.all):
-                with tempfile.TemporaryDirectory(dir=folder) as out:
-                    found = way.run(place, sorted(place.iterdir())[: way.most], Path(out))
-                if turn:
-                    taken[way.name, place].append(found)
-    hours = sum(soundfile.info(path).duration for path in corpus.all.iterdir()) / 3600
+            pair = run_twice(way, files, folder)
+            if turn:
+                taken[way.name].append(pair)
+    hours = sum(soundfile.info(path).duration for path in files) / 3600
     sound = f"{options.format} of {options.rate} Hz and {options.channels} channels"
     print(f"{options.files} files, {hours:.2f} hours, {sound}; {options.codec}; {os.cpu_count()} cores")
     print("x is seconds of sound a second")
     print(f"{'':28}{'start s':>9}{'files/s':>9}{'x':>9}{'to loop':>9}{'to codec':>10}", flush=True)
     loops: dict[int, Speed] = {}
     for way in chosen:
-        speed = summarised(corpus, way, taken[way.name, corpus.one], taken[way.name, corpus.all])
+        speed = summarised(files, way, taken[way.name])
         if way.name.startswith("loop"):
             loops[way.workers] = speed
             ratio = speed.codec / speed.sound
@@ -191,9 +190,20 @@ def speeds(options: argparse.Namespace, folder: Path) -> None:
         print(f"{way.name:28}{speed.start:9.2f}{speed.files:9.2f}{speed.sound:9.1f}{ratios}", flush=True)
 
 
+def run_twice(way: Way, files: list[Path], folder: Path) -> tuple[Taken, Taken]:
+    """What a few files take, and all."""
+    found = []
+    for chosen in (files[: way.few], files[: way.most]):
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            out = Path(place) / "out"
+            out.mkdir()
+            found.append(way.run(linked(chosen, Path(place) / "in"), chosen, out))
+    return found[0], found[1]
+
+
 @dataclass(frozen=True)
 class Speed:
-    """Seconds of the command with one file; of the other files, files a second, seconds of sound a second, and that in the codec alone."""
+    """Seconds of the command with a few files; of the others, files a second, seconds of sound a second, and that in the codec alone."""
 
     start: float
     files: float
@@ -201,13 +211,13 @@ class Speed:
     codec: float
 
 
-def summarised(corpus: Corpus, way: Way, one: list[Taken], whole: list[Taken]) -> Speed:
+def summarised(files: list[Path], way: Way, taken: list[tuple[Taken, Taken]]) -> Speed:
     """Medians over the turns."""
-    others = sorted(corpus.all.iterdir())[: way.most][1:]
+    others = files[way.few : way.most]
     sound = sum(soundfile.info(path).duration for path in others)
-    start = statistics.median(taken.seconds for taken in one)
-    rest = statistics.median(b.seconds - a.seconds for a, b in zip(one, whole, strict=True))
-    inside = statistics.median(b.encoding - a.encoding for a, b in zip(one, whole, strict=True))
+    start = statistics.median(few.seconds for few, _ in taken)
+    rest = statistics.median(whole.seconds - few.seconds for few, whole in taken)
+    inside = statistics.median(whole.encoding - few.encoding for few, whole in taken)
     if rest <= 0:  # so few files that the start drowns them
         return Speed(start, math.nan, math.nan, math.nan)
     return Speed(start, len(others) / rest, sound / rest, sound / inside if inside > 0 else math.nan)
@@ -289,8 +299,8 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="of the long file")
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
     options = parser.parse_args()
-    if options.files < 2:
-        parser.error("--files must be at least 2: the first is the start")
+    if options.files <= (least := SHARD_FILES * max(options.workers)):
+        parser.error(f"--files must be above {least}: so many start all workers")
     jobs = {"speed": speeds, "formats": formats, "memory": memory}
     with tempfile.TemporaryDirectory() as place:
         for part in PARTS:
