@@ -22,14 +22,16 @@ PAUSE = 1.0  # seconds between two looks at it
 class Board:
     """Shards go out by `take`; what becomes of them comes in by the other methods, which tell `on_event` too.
 
-    mine: the shards to do; one that another process has is waited for. theirs: shards that others are to do, for when those are through:
-    the ones that nobody has begun.
+    mine: the shards to do, which go out the largest first: with small ones at the end no worker is left alone for long. One that another
+    process has is waited for. theirs: shards that others are to do, for when those are through: the ones that nobody has begun.
     """
 
     def __init__(self, plan: Plan, mine: Iterable[int], on_event: OnEvent, theirs: Iterable[int] = ()) -> None:
         self.job, self.on_event = plan.job, on_event
         theirs = list(theirs)
-        self.waiting, self.theirs = deque([*mine, *theirs]), set(theirs)
+        sizes = {shard.index: shard.bytes for shard in plan.job.shards}
+        self.waiting = deque([*sorted(mine, key=lambda shard: -sizes[shard]), *theirs])
+        self.theirs = set(theirs)
         self.under_way: set[int] = set()
         self.reports: dict[int, ShardReport] = {}
         self.problems: dict[int, str] = {}

@@ -40,7 +40,7 @@ from solfa.tokenize_audio.work.job import (
 from solfa.tokenize_audio.work.sources import SourceItem
 
 PARTS = 64  # shards that the recordings which are new come to, about, where nobody says how large one is
-LEAST_ITEMS, LEAST_BYTES = 4, 32 << 20  # such a shard has one of them, if it is not the last
+LEAST_ITEMS, LEAST_BYTES = 4, 8 << 20  # such a shard has one of them, if it is not the last
 Facts = tuple[int, int, str]  # size, time, hash
 _OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
 
@@ -78,7 +78,7 @@ def plan(
 
     codec_name: what workers load the codec by, where it is not its own name. A shard is at most shard_items recordings, and ends with the
     one that brings it to shard_bytes. shard_items None: a 64th of the recordings that are new, and of their bytes, but at least 4 or
-    32 MiB, and at most 512 and shard_bytes; on a GPU 512. It hangs on the recordings, never on the number of workers. What was planned
+    8 MiB, and at most 512 and shard_bytes; on a GPU 512. It hangs on the recordings, never on the number of workers. What was planned
     before keeps its shard, whatever shard_items was then or is now.
 
     A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had.
@@ -233,7 +233,7 @@ def _usual(fresh: Sequence[SourceItem], sizes: Mapping[str, int], device: str, m
 
     One worker takes a shard, so there must be more shards than workers; but the number of workers must not be asked, or the store's bytes
     would hang on it. A shard costs 10 ms and three files beside its codes: 64 of them are less than a second, whatever they hold. The
-    least (32 MiB are three minutes of WAV, half an hour of MP3) is for stores to which a little is added often. A GPU's batches want many
+    least (8 MiB are a minute of FLAC, eight of MP3) is for stores to which a little is added often. A GPU's batches want many
     recordings; it may be asked for, because codes are another device's to the last bit anyway.
     """
     if not device.startswith("cpu"):

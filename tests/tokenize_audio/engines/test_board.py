@@ -1,5 +1,6 @@
 """The book of a run: what goes out, what comes back, when it is given up."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,19 @@ from solfa.tokenize_audio.work.report import Failure, ShardReport
 HEAD = StoreHead("tiny", "0" * 64, 8000, 1, 160, 4, 16)
 
 
-def plan(store: Path, shards: int) -> Plan:
-    job = Job(str(store), "tiny", HEAD, shards=tuple(ShardPlan(index, 2, 100) for index in range(shards)))
+def plan(store: Path, shards: int, sizes: Sequence[int] = (100, 100, 100, 100)) -> Plan:
+    job = Job(str(store), "tiny", HEAD, shards=tuple(ShardPlan(index, 2, sizes[index]) for index in range(shards)))
     return Plan(job, tuple(range(shards)), 2 * shards)
 
 
 def report(index: int, **fields: object) -> ShardReport:
     return ShardReport(index, 2, 100, 2.0, **fields)  # type: ignore[arg-type]
+
+
+def test_the_largest_shards_go_out_first(tmp_path: Path) -> None:
+    """Those of others last, in the order in which this rank is to look at them."""
+    book = Board(plan(tmp_path, 4, (10, 30, 20, 30)), [0, 1, 3], lambda event: None, theirs=[2])
+    assert [book.take() for _ in range(4)] == [1, 3, 0, 2]
 
 
 def test_each_shard_goes_out_once_and_is_summed_up(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_long_recordings_make_shards_of_fewer(tmp_path: Path, codec: Codec, monk
         monkeypatch.setattr(planning, "stamp_of", stamps.get)
         return cut(plan(some(len(sizes)), tmp_path / "store", codec, write=False, **more))
 
-    long = [40, 20, 20, 1, 1, 33]
+    long = [10, 5, 5, 1, 1, 9]
     assert shards(long) == [1, 2, 3]
     assert shards(long, shard_items=4) == [4, 2]
     assert shards(long, shard_bytes=MiB) == [1] * 6
