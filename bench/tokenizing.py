@@ -36,12 +36,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from solfa.tokenize_audio.work.plan import LEAST_ITEMS
+
 ROWS = Path(__file__).with_name("_tokenizing_rows.py")
 RATE = 44100
 FORMATS = ("store", "datasets", "parquet", "webdataset")
 PARTS = ("speed", "formats", "memory")
 EACH = 4  # files at most that a process a file is given: it is slow, and always the same
-SHARD_FILES = 4  # that `solfa tokenize` gives one worker at least
 LOOK = 0.1  # seconds between two looks at memory
 
 
@@ -155,7 +156,7 @@ def ways(options: argparse.Namespace) -> list[Way]:
     found.append(Way("a process a file", each(codec), 1, 1, EACH))
     for engine in options.engines:
         found += [
-            Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n), n, SHARD_FILES * n) for n in workers
+            Way(f"solfa tokenize, {engine} -j {n}", tokenized(codec, engine, n), n, LEAST_ITEMS * n) for n in workers
         ]
     return found
 
@@ -299,7 +300,7 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=3.0, help="of the long file")
     parser.add_argument("--only", nargs="+", default=list(PARTS), choices=PARTS)
     options = parser.parse_args()
-    if options.files <= (least := SHARD_FILES * max(options.workers)):
+    if options.files <= (least := LEAST_ITEMS * max(options.workers)):
         parser.error(f"--files must be above {least}: so many start all workers")
     jobs = {"speed": speeds, "formats": formats, "memory": memory}
     with tempfile.TemporaryDirectory() as place:

@@ -16,9 +16,14 @@ from solfa.tokenize_audio.work.report import Failure, ShardReport
 HEAD = StoreHead("tiny", "0" * 64, 8000, 1, 160, 4, 16)
 
 
-def plan(store: Path, shards: int, sizes: Sequence[int] = (100, 100, 100, 100)) -> Plan:
-    job = Job(str(store), "tiny", HEAD, shards=tuple(ShardPlan(index, 2, sizes[index]) for index in range(shards)))
-    return Plan(job, tuple(range(shards)), 2 * shards)
+def plan(store: Path, shards: int) -> Plan:
+    return sized(store, [100] * shards)
+
+
+def sized(store: Path, sizes: Sequence[int]) -> Plan:
+    """A shard of each of these sizes."""
+    job = Job(str(store), "tiny", HEAD, shards=tuple(ShardPlan(index, 2, size) for index, size in enumerate(sizes)))
+    return Plan(job, tuple(range(len(sizes))), 2 * len(sizes))
 
 
 def report(index: int, **fields: object) -> ShardReport:
@@ -27,7 +32,7 @@ def report(index: int, **fields: object) -> ShardReport:
 
 def test_the_largest_shards_go_out_first(tmp_path: Path) -> None:
     """Those of others last, in the order in which this rank is to look at them."""
-    book = Board(plan(tmp_path, 4, (10, 30, 20, 30)), [0, 1, 3], lambda event: None, theirs=[2])
+    book = Board(sized(tmp_path, [10, 30, 20, 30]), [0, 1, 3], lambda event: None, theirs=[2])
     assert [book.take() for _ in range(4)] == [1, 3, 0, 2]
 
 
