@@ -54,8 +54,8 @@ def transcription(
     offset (that, and the offset within 20 % of the length, at least 50 ms), velocity (as onset, and velocity within 0.1 after a
     straight-line fit), frame (pitches sounding each 10 ms), program and family (as onset, and the instrument), drums; exact is the share
     of frames without any error. Of a piece with nothing on either side there is no score; of one side empty it is 0. Then come a table of
-    every measure, as means over the pieces and, in the column pooled, as of one long piece, and one of frames. Numbers and conventions
-    are those of mir_eval and MT3; docs/transcription-measures.md defines them.
+    every measure, as means over the pieces and, in the column pooled, as of one long piece, one of what was found of each instrument
+    family, and one of frames. Numbers and conventions are those of mir_eval and MT3; docs/transcription-measures.md defines them.
 
     Example:
         solfa eval transcription truth.mid take.mid

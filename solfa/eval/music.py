@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solfa.eval.music_density import DensityModel, density_features, fit_density
-from solfa.eval.music_family import FamilyClassifier, family_of, fit_families, timbre
+from solfa.eval.music_family import FamilyClassifier, fit_families, timbre
 from solfa.eval.music_key import KeyProfiles, fit_profiles, pitch_classes
 from solfa.eval.music_rhythm import FRAMES, METRES, RhythmModel, envelopes, features_of_envelopes, fit_rhythm
 from solfa.eval.music_sound import Floats
 from solfa.score.density import DENSITIES, density_of, onset_rate
+from solfa.score.families import family_of
 from solfa.score.note import Note
 
 FEWEST = 16  # recordings to fit on

@@ -16,16 +16,8 @@ from solfa.audio.spectra import mel_spectrogram
 from solfa.eval.music_logit import softmax
 from solfa.eval.music_sound import RATE, Floats, prepared
 
-# General MIDI's families of eight programs.
-FAMILIES = ("piano", "chromatic percussion", "organ", "guitar", "bass", "strings", "ensemble", "brass", "reed", "pipe", "synth lead",
-            "synth pad", "synth effects", "ethnic", "percussive", "sound effects")  # fmt: skip
 MELS, COEFFICIENTS, HOP = 64, 20, 480
 FLOOR = -8.0  # of the log-mel values under the recording's loudest
-
-
-def family_of(program: int) -> str:
-    """The family of a General MIDI program (0 to 127)."""
-    return FAMILIES[program // 8]
 
 
 @dataclass(frozen=True)

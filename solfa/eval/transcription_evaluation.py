@@ -12,6 +12,7 @@ from solfa.eval.bootstrap import mean_estimate
 from solfa.eval.evaluation import Evaluation, Item, Measure
 from solfa.eval.note_matching import Rates
 from solfa.eval.transcription import NoteErrors, TranscriptionScores, summarize
+from solfa.score.families import FAMILIES
 from solfa.score.note import Note
 
 NAMES = ("C", "C#", "D", "Eb", "E", "F", "F#", "G", "G#", "A", "Bb", "B")
@@ -78,9 +79,13 @@ def transcription_evaluation(
     tables: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
     failed: Sequence[str] = (),
 ) -> Evaluation:
-    """Pieces as items, with two tables: every measure, as means and pooled, and frames by how many errors they may have; a third one of
-    missed and extra notes where the pieces have their errors; and after these `tables`."""
-    found: dict[str, Sequence[Mapping[str, Any]]] = {"every measure": _every_measure(pieces), "frames": _frames(pieces)}
+    """Pieces as items, with three tables: every measure, as means and pooled, what was found of each instrument family, and frames by how
+    many errors they may have; a fourth one of missed and extra notes where the pieces have their errors; and after these `tables`."""
+    found: dict[str, Sequence[Mapping[str, Any]]] = {
+        "every measure": _every_measure(pieces),
+        "families": _families(pieces),
+        "frames": _frames(pieces),
+    }
     if any(piece.errors is not None for piece in pieces):
         found["errors"] = [row for piece in pieces for row in _errors(piece)]
     items = [Item(piece.name, piece_values(piece.scores), piece.files) for piece in pieces]
@@ -103,6 +108,17 @@ def _every_measure(pieces: Sequence[ScoredPiece]) -> list[dict[str, Any]]:
         }
         for row in summarize([piece.scores for piece in pieces])
     ]  # fmt: skip
+
+
+def _families(pieces: Sequence[ScoredPiece]) -> list[dict[str, Any]]:
+    """Of all pieces as of one: of a family's notes the share that was found, and that found with a program of this family."""
+    rows = []
+    for family in FAMILIES:
+        of = [score for piece in pieces for score in piece.scores.families if score.family == family]
+        if notes := sum(score.reference for score in of):
+            found, named = (sum(counts) / notes for counts in zip(*((s.found, s.named) for s in of), strict=True))
+            rows.append({"family": family, "pieces": len(of), "notes": notes, "found": found, "named": named})
+    return rows
 
 
 def _frames(pieces: Sequence[ScoredPiece]) -> list[dict[str, Any]]:

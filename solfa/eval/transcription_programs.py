@@ -24,6 +24,7 @@ from solfa.eval.note_matching import (
     note_table,
     rates,
 )
+from solfa.score.families import FAMILIES
 from solfa.score.note import Note
 
 Granularity = Literal["flat", "midi_class", "full"]
@@ -52,6 +53,20 @@ class ProgramScore:
     onset: Rates
     drums: Rates
     all: Rates
+
+
+@dataclass(frozen=True)
+class FamilyScore:
+    """What was found of the reference's pitched notes of one family, by onset and pitch. MT3 has no such counts.
+
+    reference: how many there are. found: those among them that `NoteMeasures.onset` matched, whatever program they were given. named:
+        those that were found with a program of their family. Where two families play one note, and one was found, it is either's.
+    """
+
+    family: str
+    reference: int
+    found: int
+    named: int
 
 
 def program_scores(
@@ -83,6 +98,25 @@ def program_scores(
         both = rates(notes + strokes, drums.reference + len(wanted), drums.estimate + len(found))
         scores.append(ProgramScore(granularity, pitched, begun, drums, both))
     return tuple(scores)
+
+
+def family_scores(
+    reference: Sequence[Note] | NoteTable, estimate: Sequence[Note] | NoteTable, tolerances: Tolerances = MIREX
+) -> tuple[FamilyScore, ...]:
+    """What was found of each family that the reference has pitched notes of, in General MIDI's order; notes of no length are left out."""
+    wanted, found = (
+        table[(table.offset > table.onset) & ~table.is_drum] for table in map(note_table, (reference, estimate))
+    )
+    near = near_onsets(wanted, found, tolerances)
+    same = near[_same("midi_class", wanted.program[near.reference], found.program[near.estimate])]
+    counts = [
+        np.bincount(programs // _FAMILY["midi_class"], minlength=len(FAMILIES)).tolist()
+        for programs in (
+            wanted.program,
+            *(wanted.program[largest_matching(pairs).reference] for pairs in (near, same)),
+        )
+    ]
+    return tuple(FamilyScore(*row) for row in zip(FAMILIES, *counts, strict=True) if row[1])
 
 
 def _kits(drums: NoteTable, apart: bool) -> Ints:

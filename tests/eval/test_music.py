@@ -7,10 +7,11 @@ import pytest
 
 from solfa.eval.music import Facts, facts_of, fit_analyser, traces
 from solfa.eval.music_density import density_features, fit_density
-from solfa.eval.music_family import FAMILIES, family_of, fit_families, timbre
+from solfa.eval.music_family import fit_families, timbre
 from solfa.eval.music_key import MODES, default_profiles, fit_profiles, key, pitch_classes
 from solfa.eval.music_logit import fit_logit, softmax
 from solfa.eval.music_rhythm import FRAMES, METRES, default_model, envelopes, fit_rhythm, rhythm, rhythm_features
+from solfa.score.families import FAMILIES, family_of
 from solfa.score.note import Note
 
 RATE = 16000
