@@ -1,8 +1,6 @@
 """What is heard, pitch by pitch: the frame outputs, and the instrument of a note.
 
-A linear layer lays the encoder's vectors out as a map of pitches, [B, C, T, P]; the layers on it are the same for all pitches, so that what
-is learnt of one is known of all, as the harmonic layers of HPPNet (Wei et al., 2022, arXiv 2208.14339). There fixed intervals are heard
-together (octave, twelfth, ...); here every interval has a weight of its own, and training finds which matter.
+A linear layer lays the encoder's vectors out as a map of pitches, [B, C, T, P]; the layers on it are the same for all pitches.
 """
 
 from __future__ import annotations
@@ -15,34 +13,11 @@ from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.frames import TENSORS, FrameOutputs
 from solfa.transcription.front import INSTRUMENTS
 from solfa.transcription.harmonics import Harmonics
+from solfa.transcription.pitch_layer import PitchLayer
 
-KERNEL = 5  # frames that a layer on the map sees
 OF_DRUMS = ("onset", "velocity", "shift")  # they do not last
 NEVER = -20.0  # the logit of what drums do not do
 RARE = {"onset": -4.0, "frame": -3.0, "offset": -4.0}  # logits to begin with: notes are rare
-
-
-class PitchLayer(nn.Module):
-    """x + time(gelu(x + intervals(x))): each channel's pitches weighted by their interval, then a convolution in time over all channels."""
-
-    def __init__(self, channels: int, pitches: int) -> None:
-        super().__init__()
-        self.intervals = nn.Parameter(torch.empty(channels, 2 * pitches - 1))
-        nn.init.normal_(self.intervals, 0.0, pitches**-0.5)
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
-        self.time = nn.Conv2d(channels, channels, (KERNEL, 1), padding=(KERNEL // 2, 0))
-
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:  # [B, C, T, P]
-        y = F.gelu(x + x @ toeplitz(self.intervals) + self.bias.to(x.dtype))  # in bfloat16 all of the map is
-        y = y if mask is None else y * mask[:, None, :, None]
-        y = self.time(y.contiguous(memory_format=torch.channels_last))  # faster so, on a CPU twice as fast
-        return x + y.contiguous()
-
-
-def toeplitz(diagonals: Tensor) -> Tensor:
-    """[..., 2 P - 1] as matrices [..., P, P] whose row p, column q holds diagonal q - p + P - 1."""
-    pitches = (diagonals.shape[-1] + 1) // 2
-    return diagonals.unfold(-1, pitches, 1).flip(-2)
 
 
 class FrameHead(nn.Module):
@@ -70,9 +45,9 @@ class FrameHead(nn.Module):
             x = x + self.harmonics(source)
         for layer in self.layers:
             x = layer(x, mask)
-        found = dict(
-            zip(TENSORS, (self.outward(x) + self.bias[:, None]).unbind(1), strict=True)
-        )  # [B, T, pitches] each
+        # A convolution of one place as a product: the same sums, three times as fast on a CPU with its gradients.
+        outputs = (self.outward.weight.flatten(1) @ x.flatten(2)).unflatten(2, x.shape[2:]) + self.bias[:, None]
+        found = dict(zip(TENSORS, outputs.unbind(1), strict=True))  # [B, T, pitches] each
         if self.drums is not None:
             hits = self.drums(memory).unflatten(-1, (len(OF_DRUMS), -1))  # [B, T, 3, drums]
             for name, pitches in found.items():

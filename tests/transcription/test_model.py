@@ -14,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from solfa import checkpoint
 from solfa.transcription.frames import TENSORS, Columns, frame_notes
-from solfa.transcription.heads import PitchLayer, toeplitz
 from solfa.transcription.model import KIND, Heard, TokenTranscriber, TranscriberConfig, load_transcriber_model
+from solfa.transcription.pitch_layer import PitchLayer, toeplitz
 from solfa.transcription.vocabulary import mt3, solfa_events
 
 Make = Callable[..., TokenTranscriber]
@@ -276,6 +277,33 @@ def test_one_layer_is_the_same_for_all_pitches() -> None:
     torch.testing.assert_close(low[..., :-1], high[..., 1:], **CLOSE)
     table = toeplitz(torch.arange(7.0))
     assert table.shape == (4, 4) and all(table[p, q] == q - p + 3 for p in range(4) for q in range(4))
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 7), st.integers(1, 9), st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_a_layer_on_the_map_has_the_gradients_of_its_formula(
+    batch: int, channels: int, frames: int, pitches: int, padded: bool
+) -> None:
+    """Its backward pass is written by hand; autograd's, of the formula as it is read, is the judge (float64)."""
+    torch.manual_seed(batch * 1000 + channels * 100 + frames * 10 + pitches)
+    layer = PitchLayer(channels, pitches).double()
+    with torch.no_grad():
+        layer.bias.normal_()
+    mask = torch.arange(frames)[None] < torch.randint(1, frames + 1, (batch, 1)) if padded else None
+    x = torch.randn(batch, channels, frames, pitches, dtype=torch.float64, requires_grad=True)
+    wanted = torch.randn(batch, channels, frames, pitches, dtype=torch.float64)
+
+    def formula() -> Tensor:
+        y = F.gelu(x + x @ toeplitz(layer.intervals) + layer.bias)
+        return x + layer.time(y if mask is None else y * mask[:, None, :, None])
+
+    asked = [x, *layer.parameters()]
+    plain, ours = formula(), layer(x, mask)
+    torch.testing.assert_close(ours, plain)
+    for one, other in zip(
+        torch.autograd.grad(ours, asked, wanted), torch.autograd.grad(plain, asked, wanted), strict=True
+    ):
+        torch.testing.assert_close(one, other)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
