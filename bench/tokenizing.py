@@ -35,6 +35,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from _codec_rows import PRESETS, make_weights
 
 from solfa.tokenize_audio.work.plan import LEAST_ITEMS
 
@@ -176,7 +177,7 @@ def speeds(options: argparse.Namespace, folder: Path) -> None:
                 taken[way.name].append(pair)
     hours = sum(soundfile.info(path).duration for path in files) / 3600
     sound = f"{options.format} of {options.rate} Hz and {options.channels} channels"
-    print(f"{options.files} files, {hours:.2f} hours, {sound}; {options.codec}; {os.cpu_count()} cores")
+    print(f"{options.files} files, {hours:.2f} hours, {sound}; {Path(options.codec).name}; {os.cpu_count()} cores")
     print("x is seconds of sound a second")
     print(f"{'':28}{'start s':>9}{'files/s':>9}{'x':>9}{'to loop':>9}{'to codec':>10}", flush=True)
     loops: dict[int, Speed] = {}
@@ -292,7 +293,9 @@ def main() -> None:
     parser.add_argument("--rate", type=int, default=RATE, help="of the sound files")
     parser.add_argument("--channels", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--codec", default="solfa-24khz")
+    parser.add_argument(
+        "--codec", default="solfa-24khz", help=f"of {' and '.join(PRESETS)} weights are made, random ones"
+    )
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--engines", nargs="+", default=["local", "ray"], choices=["local", "ray"])
     parser.add_argument("--items", type=int, default=20000)
@@ -304,6 +307,9 @@ def main() -> None:
         parser.error(f"--files must be above {least}: so many start all workers")
     jobs = {"speed": speeds, "formats": formats, "memory": memory}
     with tempfile.TemporaryDirectory() as place:
+        if options.codec in PRESETS:
+            make_weights(options.codec, weights := Path(place) / options.codec)
+            options.codec = str(weights)
         for part in PARTS:
             if part in options.only:
                 jobs[part](options, Path(place))
