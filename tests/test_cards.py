@@ -40,7 +40,7 @@ def test_blocks_are_what_their_commands_print(folder: Path, capsys: pytest.Captu
     assert cards.main(["README.md"]) == 0
     line = [sys.executable, "-m", "solfa", *COMMAND.split()[1:]]
     printed = subprocess.run(line, env=os.environ, capture_output=True, text=True, check=True).stdout
-    _, summary, _, frames = printed.split("\n\n")
+    _, summary, _, _, frames = printed.split("\n\n")
     assert summary.startswith("measure ") and frames.startswith("frames:\n")
     assert card.read_text() == (
         f"# Card\n\n<!-- $ {COMMAND} -->\n\n```\n{printed}```\n\nText 0.5 `{COMMAND}`.\n\n"

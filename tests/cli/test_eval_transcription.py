@@ -69,8 +69,10 @@ def test_the_tables(tmp_path, capsys):
         "measure", "precision", "recall", "f1", "pieces", "pooled",
     ]  # fmt: skip
     assert blocks[2][2].split() == ["onset", "0.875", "0.875", "0.875", "1", "0.875", "7", "8", "8"]
-    assert [line.split()[0] for line in blocks[3][2:]] == ["0", "1", "2"]
-    listed = [line.split() for line in blocks[4][2:]]
+    assert blocks[3][0] == "families:" and blocks[3][1].split() == ["family", "pieces", "notes", "found", "named"]
+    assert [line.split() for line in blocks[3][2:]] == [["piano", "1", "8", "0.875", "0.875"]]
+    assert [line.split()[0] for line in blocks[4][2:]] == ["0", "1", "2"]
+    listed = [line.split() for line in blocks[5][2:]]
     assert [(row[1], row[2], row[5]) for row in listed] == [
         ("missed", "0", "drum"),
         ("extra", "0", "E2"),
