@@ -30,7 +30,7 @@ from solfa.eval.note_matching import (
     rates,
 )
 from solfa.eval.transcription_frames import RATE, FrameMeasures, frame_measures, mt3_frame_rates
-from solfa.eval.transcription_programs import FamilyScore, ProgramScore, family_scores, program_scores
+from solfa.eval.transcription_programs import ProgramScore, program_scores
 from solfa.score.note import Note
 
 Notes = Sequence[Note] | NoteTable
@@ -79,14 +79,13 @@ class SweepScore:
 @dataclass(frozen=True)
 class TranscriptionScores:
     """Every measure of one piece. `notes`, `frames`, `mt3_frames` and `sweep` are of pitched notes, drums left out as in MT3; `programs`
-    are of both, at the granularities flat, midi_class and full; `families` what was found of each instrument family."""
+    are of both, at the granularities flat, midi_class and full."""
 
     notes: NoteMeasures
     frames: FrameMeasures
     mt3_frames: Rates
     programs: tuple[ProgramScore, ...]
     sweep: tuple[SweepScore, ...]
-    families: tuple[FamilyScore, ...]
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,6 @@ def transcription_scores(
         mt3_frame_rates(*pitched),
         program_scores(wanted, found, tolerances),
         tolerance_sweep(*pitched, tolerances=tolerances),
-        family_scores(*pitched, tolerances),
     )
 
 

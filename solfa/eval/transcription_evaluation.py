@@ -114,10 +114,20 @@ def _families(pieces: Sequence[ScoredPiece]) -> list[dict[str, Any]]:
     """Of all pieces as of one: of a family's notes the share that was found, and that found with a program of this family."""
     rows = []
     for family in FAMILIES:
-        of = [score for piece in pieces for score in piece.scores.families if score.family == family]
-        if notes := sum(score.reference for score in of):
-            found, named = (sum(counts) / notes for counts in zip(*((s.found, s.named) for s in of), strict=True))
-            rows.append({"family": family, "pieces": len(of), "notes": notes, "found": found, "named": named})
+        found, named = (
+            [count for piece in pieces for count in piece.scores.programs[level].families if count.family == family]
+            for level in (0, 1)  # flat, midi_class
+        )
+        if notes := sum(count.reference for count in found):
+            shares = (sum(count.matched for count in counts) / notes for counts in (found, named))
+            rows.append(
+                {
+                    "family": family,
+                    "pieces": len(found),
+                    "notes": notes,
+                    **dict(zip(("found", "named"), shares, strict=True)),
+                }
+            )
     return rows
 
 

@@ -33,6 +33,15 @@ _FAMILY = {"flat": 128, "midi_class": 8, "full": 1}  # so many programs, from a 
 
 
 @dataclass(frozen=True)
+class FamilyCount:
+    """How many pitched notes of one instrument family a reference has, and how many of them were matched."""
+
+    family: str
+    reference: int
+    matched: int
+
+
+@dataclass(frozen=True)
 class ProgramScore:
     """Rates of notes whose program must be right, at one granularity.
 
@@ -40,6 +49,8 @@ class ProgramScore:
         8 floor(program / 8); full, the 128 programs.
     pitched: pitched notes by onset, offset, pitch and program.
     onset: pitched notes by onset, pitch and program, wherever they end. MT3 has no such measure.
+    families: the reference's side of `onset`, by the families that it has notes of, in General MIDI's order. Each granularity is matched by
+        itself: where two families play one note and one was found, it is either's, and not always the same one's.
     drums: drum notes by onset and key.
     all: both together. Every note weighs the same: the precision of each program weighs as many as notes were estimated with it, its
         recall as many as the reference has, which is MT3's weighting. Often called multi-instrument or multi F1.
@@ -53,20 +64,7 @@ class ProgramScore:
     onset: Rates
     drums: Rates
     all: Rates
-
-
-@dataclass(frozen=True)
-class FamilyScore:
-    """What was found of the reference's pitched notes of one family, by onset and pitch. MT3 has no such counts.
-
-    reference: how many there are. found: those among them that `NoteMeasures.onset` matched, whatever program they were given. named:
-        those that were found with a program of their family. Where two families play one note, and one was found, it is either's.
-    """
-
-    family: str
-    reference: int
-    found: int
-    named: int
+    families: tuple[FamilyCount, ...]
 
 
 def program_scores(
@@ -92,31 +90,21 @@ def program_scores(
     scores = []
     for granularity in GRANULARITIES:
         same = near[_same(granularity, wanted.program[near.reference], found.program[near.estimate])]
-        begun = rates(len(largest_matching(same)), len(wanted), len(found))
+        begun = largest_matching(same)
         notes = len(largest_matching(near_offsets(same, wanted, found, tolerances)))
         pitched = rates(notes, len(wanted), len(found))
         both = rates(notes + strokes, drums.reference + len(wanted), drums.estimate + len(found))
-        scores.append(ProgramScore(granularity, pitched, begun, drums, both))
+        onset = rates(len(begun), len(wanted), len(found))
+        families = _by_family(wanted.program, wanted.program[begun.reference])
+        scores.append(ProgramScore(granularity, pitched, onset, drums, both, families))
     return tuple(scores)
 
 
-def family_scores(
-    reference: Sequence[Note] | NoteTable, estimate: Sequence[Note] | NoteTable, tolerances: Tolerances = MIREX
-) -> tuple[FamilyScore, ...]:
-    """What was found of each family that the reference has pitched notes of, in General MIDI's order; notes of no length are left out."""
-    wanted, found = (
-        table[(table.offset > table.onset) & ~table.is_drum] for table in map(note_table, (reference, estimate))
-    )
-    near = near_onsets(wanted, found, tolerances)
-    same = near[_same("midi_class", wanted.program[near.reference], found.program[near.estimate])]
+def _by_family(programs: Ints, matched: Ints) -> tuple[FamilyCount, ...]:
     counts = [
-        np.bincount(programs // _FAMILY["midi_class"], minlength=len(FAMILIES)).tolist()
-        for programs in (
-            wanted.program,
-            *(wanted.program[largest_matching(pairs).reference] for pairs in (near, same)),
-        )
+        np.bincount(each // _FAMILY["midi_class"], minlength=len(FAMILIES)).tolist() for each in (programs, matched)
     ]
-    return tuple(FamilyScore(*row) for row in zip(FAMILIES, *counts, strict=True) if row[1])
+    return tuple(FamilyCount(*row) for row in zip(FAMILIES, *counts, strict=True) if row[1])
 
 
 def _kits(drums: NoteTable, apart: bool) -> Ints:

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 KERNEL = 5  # frames that a layer sees
-LAST = torch.channels_last  # how a convolution over all channels is faster, on a CPU twice as fast
 
 
 class PitchLayer(nn.Module):
@@ -41,7 +40,7 @@ def toeplitz(diagonals: Tensor) -> Tensor:
 
 
 class _Across(torch.autograd.Function):
-    """gelu(x + x @ matrices + bias), laid channels-last.
+    """gelu(x + x @ matrices + bias), laid channels-last, which in bfloat16 makes the convolution after it faster on a CPU.
 
     Its backward pass is written out because autograd's is slow on a CPU: the gradient comes back channels-last to where x is not, each
     elementwise step then walks through memory in strides, and the bias's is summed ten times slower than row by row.
@@ -51,7 +50,7 @@ class _Across(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, matrices: Tensor, bias: Tensor) -> Tensor:  # [B, C, T, P], [C, P, P], [C, 1, 1]
         bent = (x @ matrices).add_(x).add_(bias)
         ctx.save_for_backward(x, matrices, bent)
-        return F.gelu(bent).contiguous(memory_format=LAST)
+        return F.gelu(bent).contiguous(memory_format=torch.channels_last)
 
     @staticmethod
     @once_differentiable
@@ -72,4 +71,4 @@ class _Laid(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient.contiguous(memory_format=LAST)
+        return gradient.contiguous(memory_format=torch.channels_last)
