@@ -28,8 +28,8 @@ help:
 	@echo "make cards   the numbers in the models' cards, printed again (hours; needs the data below; CARDS=... for some)"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
-	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 37 with songs), in data/notes"
-	@echo "make notes-test    pieces to test it on: 63 real ones (30 minutes), in data/notes/corpus, and 48 for piano alone (10), in data/notes/pianos"
+	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 50 with songs), in data/notes"
+	@echo "make notes-test    pieces to test it on: 63 real ones (30 minutes), in data/notes/corpus, the same for a pianist, in data/notes/recital, and 48 composed ones for piano (10), in data/notes/pianos"
 	@echo "make lint | types | clean"
 
 demo: $(VENV)/.core
@@ -101,17 +101,21 @@ notes-data: $(VENV)/.core
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/valid --items 96 --seed 66 --seconds 10 14 --exclude-programs 112-113,115-127 $(NOTES)
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/test --items 96 --seed 67 --seconds 10 14 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2
 	@test -z "$(SONGS)" || $(BIN)/solfa synth -j $(JOBS) -o data/notes/songs --from $(SONGS) --items 900 --seed 68 --instruments vary --max-seconds 30 $(NOTES)
-	@for part in scores solos piano drums drills keys valid test $(if $(SONGS),songs); do \
+	@test -z "$(SONGS)" || $(BIN)/solfa synth -j $(JOBS) -o data/notes/performed --from $(SONGS) --items 900 --seed 70 --instruments pianist --programs 0-1 \
+		--max-seconds 60 $(NOTES)
+	@for part in scores solos piano drums drills keys valid test $(if $(SONGS),songs performed); do \
 		$(BIN)/solfa encode data/notes/$$part/audio -o data/notes/$$part/codes --coding packed -j $(JOBS) || exit 1; done
 
-# Real pieces that training never hears, from music21's corpus: instruments drawn for the parts, by the soundfont of the test set. No Lied is
-# among them: who trains on songs may have OpenScore's. FOLDER=ITEMS, the first ones by name.
+# Real pieces that training never hears, from music21's corpus: instruments drawn for the parts, and all parts by one pianist; by the soundfont
+# of the test set. No Lied is among them: who trains on songs may have OpenScore's. FOLDER=ITEMS, the first ones by name.
 CORPUS := bach=20 beethoven=8 mozart=8 haydn=7 monteverdi=5 schumann_clara=4 schumann_robert/opus41no1=4 trecento=3 cpebach=1 corelli=1 \
 	handel=1 joplin=1
 notes-test: $(VENV)/.test
 	@root=$$($(BIN)/python -c 'import music21; print(music21.common.getCorpusFilePath())') && for part in $(CORPUS); do \
 		$(BIN)/solfa synth -j $(JOBS) -o data/notes/corpus/$${part%=*} --from "$$root/$${part%=*}" --items $${part#*=} --seed 69 \
-			--instruments vary --max-seconds 30 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; done
+			--instruments vary --max-seconds 30 $(PITCHED) --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; \
+		$(BIN)/solfa synth -j $(JOBS) -o data/notes/recital/$${part%=*} --from "$$root/$${part%=*}" --items $${part#*=} --seed 71 \
+			--instruments pianist --programs 0-1 --max-seconds 30 --soundfont $(SF2)/TimGM6mb.sf2 || exit 1; done
 	$(BIN)/solfa synth -j $(JOBS) -o data/notes/pianos --items 48 --seed 69 --seconds 10 14 --programs 0-3 --textures $(PIANO) --soundfont $(SF2)/TimGM6mb.sf2
 
 clean:

@@ -22,7 +22,8 @@ from solfa.transcription.vocabulary import vocabulary
 
 HOME = "data/notes"
 PLACES = ("scores", "solos", "piano", "drums", "drills", "keys")
-SONGS = ("songs",) if Path(HOME, "songs").is_dir() else ()  # make notes-data SONGS=scores.zip; the shipped model's had them
+# With make notes-data SONGS=scores.zip; the shipped model's had them.
+SONGS = tuple(place for place in ("songs", "performed") if Path(HOME, place).is_dir())
 TRAIN = tuple(f"{HOME}/{place}/manifest.jsonl" for place in (*PLACES, *SONGS))
 VALID = (f"{HOME}/valid/manifest.jsonl",)
 # Onsets are what is asked for first; what sounds on under a pedal or in a room is often anyone's guess, and would outweigh them.

@@ -21,7 +21,7 @@ def synth(
     kind: Literal["scores", "drills", "sounds", "speech"] = "scores",
     seconds: tuple[float, float] | None = None,
     source: Annotated[str | None, Parameter(name="--from")] = None,
-    instruments: Literal["keep", "vary"] = "keep",
+    instruments: Literal["keep", "vary", "pianist"] = "keep",
     max_seconds: float | None = None,
     soundfont: Annotated[tuple[Path, ...], Parameter(negative=())] = (),
     renderer: Literal["auto", "fluidsynth", "tinysoundfont"] = "auto",
@@ -52,6 +52,7 @@ def synth(
         solfa synth -o heldout --items 50 --seed 2 --programs 6,11,22,d32
         solfa synth -o small --genres waltz,folk --textures solo,duo --programs 0,40,73 --balance --captions 4
         solfa synth -o songs --from midi/ --instruments vary --max-seconds 60
+        solfa synth -o pianist --from midi/ --instruments pianist --programs 0-1
         solfa synth -o sounds --items 200 --kind sounds
 
     Parameters
@@ -72,7 +73,8 @@ def synth(
     source
         A folder or a zip of MIDI and MusicXML files, one such file, or music21 for the corpus of that package.
     instruments
-        With --from: keep those of the score, or vary them by drawing others.
+        With --from: keep those of the score, vary them by drawing others, or have one pianist play them all, with rubato, dynamics
+        and pedal.
     max_seconds
         With --from: an excerpt, at most so long, from a place that is drawn.
     soundfont
@@ -153,14 +155,13 @@ def synth(
     from solfa.data.corpus import find_pieces, render_corpus
 
     pieces = find_pieces(source)[:items]
-    vary = instruments == "vary"
     with Bar("synth", len(pieces)) as bar:
         made = render_corpus(
             pieces,
             out,
             jobs,
             settings,
-            vary_instruments=vary,
+            instruments=instruments,
             max_seconds=max_seconds,
             overwrite=overwrite,
             on_item=_Tell(bar),

@@ -14,13 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal, get_args
 
 from solfa.data.collection import Done, Made, Summary, build
 from solfa.data.composer.caption import caption
 from solfa.data.composer.describe import describe
+from solfa.data.pianist import pianos, play_as_pianist
 from solfa.data.programs import restrict, vary
 from solfa.data.render import excerpt
+from solfa.data.soundfont import find_soundfont
 from solfa.data.synth import Settings, draw_renderer, rendered
 from solfa.score.midi import read_midi
 from solfa.score.musicxml.read import read_musicxml
@@ -29,6 +31,7 @@ from solfa.score.score import Score
 MIDI_SUFFIXES = (".mid", ".midi")
 XML_SUFFIXES = (".musicxml", ".mxl", ".xml")
 MUSIC21_SUFFIXES = (".krn", ".abc")  # what only music21 reads
+Instruments = Literal["keep", "vary", "pianist"]
 MAX_BYTES = 64 << 20  # of one score
 MAX_PIECES = 1_000_000
 
@@ -80,22 +83,34 @@ def render_corpus(
     jobs: int = 1,
     settings: Settings | None = None,
     *,
-    vary_instruments: bool = False,
+    instruments: Instruments = "keep",
     max_seconds: float | None = None,
     overwrite: bool = False,
     on_item: Callable[[Done[Piece]], None] = lambda done: None,
 ) -> Summary:
     """Renders scores into the folder `out`, as `synthesize` does; `source` is what `find_pieces` takes or gives.
 
-    Captions say what is in the score. `vary_instruments` draws others for the parts; `max_seconds` (at least 1) takes an excerpt
-    from a place that is drawn. A score that cannot be read is told to `on_item` and left out.
+    Captions say what is in the score. instruments: "keep" those of the score; "vary" draws others for the parts; "pianist" has one
+    pianist play them all, see `play_as_pianist`. `max_seconds` (at least 1) takes an excerpt from a place that is drawn. A score that
+    cannot be read is told to `on_item` and left out.
     """
+    if instruments not in get_args(Instruments):
+        raise ValueError(f"instruments {instruments!r}: legal are {', '.join(get_args(Instruments))}")
     if max_seconds is not None and not max_seconds >= 1:
         raise ValueError(f"max_seconds {max_seconds}: at least 1")
     settings = (settings or Settings()).resolved()
     pieces = find_pieces(source) if isinstance(source, str | os.PathLike) else list(source)
-    make = CorpusItem(settings, vary_instruments, max_seconds)
-    named = settings.to_dict() | {"kind": "corpus", "vary_instruments": vary_instruments, "max_seconds": max_seconds}
+    if instruments == "pianist":
+        for font in settings.soundfonts:
+            pianos(settings.presets.within(find_soundfont(font)))
+    make = CorpusItem(settings, instruments, max_seconds)
+    named = settings.to_dict() | {
+        "kind": "corpus",
+        "vary_instruments": instruments == "vary",
+        "max_seconds": max_seconds,
+    }
+    if instruments == "pianist":
+        named["pianist"] = True  # folders that were made before there was one stay valid
     del named["seconds"]
     return build(Path(out), pieces, _identity, make, named, jobs=jobs, overwrite=overwrite, on_item=on_item)
 
@@ -109,7 +124,7 @@ class CorpusItem:
     """The item of one score; what is drawn depends on the seed and the score's name alone."""
 
     settings: Settings
-    vary_instruments: bool
+    instruments: Instruments
     max_seconds: float | None
 
     def __call__(self, piece: Piece) -> Made:
@@ -120,8 +135,11 @@ class CorpusItem:
         score = read_piece(piece)
         if not score.notes:
             raise CorpusError("holds no notes")
-        score = _excerpt(score, self.max_seconds, rng)
-        score = (vary if self.vary_instruments else restrict)(score, presets, rng)
+        if self.instruments == "pianist":  # whose time is not the score's
+            score = _excerpt(play_as_pianist(score, presets, rng), self.max_seconds, rng)
+        else:
+            score = _excerpt(score, self.max_seconds, rng)
+            score = (vary if self.instruments == "vary" else restrict)(score, presets, rng)
         attributes = describe(score)
         text = caption(attributes, rng)
         attributes = {**attributes, "source": piece.name}

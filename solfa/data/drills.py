@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from solfa.data.composer.instruments import INSTRUMENTS
-from solfa.data.programs import Presets
+from solfa.data.programs import PIANOS, Presets
+from solfa.data.strokes import SHORTEST, apart
 from solfa.score.note import Note
 from solfa.score.score import Part, Pedal, Score
 
-PIANOS = frozenset(range(8))
 PEDALLED = PIANOS | frozenset((8, 10, 11, 14, 46))  # what rings: celesta, music box, vibraphone, bells, harp
 BEYOND = 4  # semitones that others may leave their comfortable range by
-SHORTEST = 0.03  # seconds between two strokes of a key, and of a note
 SECTION = (1.5, 6.0)  # seconds of one texture
 
 Stroke = tuple[float, float, int]  # onset, length, pitch
@@ -57,16 +56,17 @@ def _played(rng: random.Random, program: int, seconds: float) -> tuple[Note, ...
     low, high = instrument.low - BEYOND, instrument.high + BEYOND
     if program in PIANOS:
         low, high = 21, 108
-    strokes: list[tuple[float, float, int, int]] = []
+    strokes: list[Note] = []
     start = rng.uniform(0.0, 0.5)
     while start < seconds - SHORTEST:
         end = min(seconds, start + rng.uniform(*SECTION))
         centre, spread = rng.uniform(20, 115), rng.uniform(1, 22)
         for onset, length, pitch in _texture(rng, _section(rng, start, end, low, high)):
             loud = round(min(127, max(8, rng.gauss(centre, spread))))
-            strokes.append((onset, min(onset + length, seconds), pitch, loud))
+            end_of = max(min(onset + length, seconds), onset + SHORTEST)
+            strokes.append(Note(onset, end_of, pitch, loud, program))
         start = end + rng.choice((0.0, 0.0, rng.uniform(0.0, 1.0)))
-    return tuple(Note(on, off, pitch, loud, program) for on, off, pitch, loud in _apart(strokes))
+    return apart(strokes)
 
 
 def _section(rng: random.Random, start: float, end: float, low: int, high: int) -> _Section:
@@ -134,22 +134,6 @@ def _trill(rng: random.Random, section: _Section) -> Iterator[Stroke]:
 def _scattered(rng: random.Random, section: _Section) -> Iterator[Stroke]:
     for now in _times(rng, section, 0.8):
         yield now, math.exp(rng.uniform(math.log(0.05), math.log(3.0))), rng.randint(section.low, section.high)
-
-
-def _apart(strokes: list[tuple[float, float, int, int]]) -> list[tuple[float, float, int, int]]:
-    """In order, each key up before it is struck again: that is all that MIDI can say. Strokes that all but coincide are one."""
-    result: list[tuple[float, float, int, int]] = []
-    last: dict[int, int] = {}
-    for onset, offset, pitch, loud in sorted(strokes):
-        before = last.get(pitch)
-        if before is not None:
-            on, off, _, velocity = result[before]
-            if onset - on < SHORTEST:
-                continue
-            result[before] = (on, min(off, onset), pitch, velocity)
-        last[pitch] = len(result)
-        result.append((onset, max(offset, onset + SHORTEST), pitch, loud))
-    return result
 
 
 def _pressed(rng: random.Random, seconds: float) -> Iterator[tuple[float, float]]:

@@ -12,6 +12,7 @@ from solfa.score.score import Part, Pedal, Score
 
 ITEM = re.compile(r"(d?)(\d+)(?:-(\d+))?")
 EVERY = frozenset(range(128))
+PIANOS = frozenset(range(8))
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def test_excerpts_and_other_instruments_are_drawn(folder, tmp_path):
     for seed in range(4):
         out = tmp_path / f"out{seed}"
         settings = Settings(seed=seed, options=PLAIN, sample_rate=16000, programs="0-63")
-        render_corpus(pieces, out, 1, settings, vary_instruments=True, max_seconds=3)
+        render_corpus(pieces, out, 1, settings, instruments="vary", max_seconds=3)
         for entry in read_manifest(out / "manifest.jsonl"):
             score = read_midi(out / entry.notes)
             assert score.duration <= 3.001 and score.notes[0].onset < 0.01
@@ -74,6 +74,21 @@ def test_excerpts_and_other_instruments_are_drawn(folder, tmp_path):
     assert len(starts) > 1
     with pytest.raises(ValueError, match="max_seconds"):
         render_corpus(pieces, tmp_path / "none", max_seconds=0)
+
+
+def test_one_pianist_plays_all_parts(folder, tmp_path, capsys):
+    command = ["synth", "-o", str(tmp_path / "out"), "--from", str(folder / "deep"), "--instruments", "pianist"]
+    command += ["--programs", "0-1,40", "--max-seconds", "3", "--plain", "--sample-rate", "16000"]
+    assert run(command) == 0
+    (entry,) = read_manifest(tmp_path / "out/manifest.jsonl")
+    score = read_midi(tmp_path / "out" / entry.notes)
+    assert len(score.parts) == 1 and score.parts[0].program in (0, 1) and score.duration < 3.1
+    assert len({note.velocity for note in score.notes}) > 1, "the score's are all 90"
+    assert "piano" in entry.text.lower()
+    assert run([*command[:7], "--programs", "40"]) == 2
+    assert "none of the programs 0 to 7" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="keep, vary, pianist"):
+        render_corpus(folder, tmp_path / "none", 1, PLAINLY, instruments="organist")
 
 
 def test_the_command_renders_a_zip_and_fails_with_1_for_a_bad_member(folder, tmp_path, capsys):
