@@ -28,7 +28,7 @@ help:
 	@echo "make cards   the numbers in the models' cards, printed again (hours; needs the data below; CARDS=... for some)"
 	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
-	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 50 with songs), in data/notes"
+	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 52 with songs, 4 GB), in data/notes"
 	@echo "make notes-test    pieces to test it on: 63 real ones (30 minutes), in data/notes/corpus, the same for a pianist, in data/notes/recital, and 48 composed ones for piano (10), in data/notes/pianos"
 	@echo "make lint | types | clean"
 

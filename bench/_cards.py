@@ -43,6 +43,7 @@ MAKE = {
     "(its first lines make bp)",
     "data/notes/corpus": "make notes-test",
     "data/notes/pianos": "make notes-test",
+    "data/notes/recital": "make notes-test",
 }
 
 

@@ -37,7 +37,7 @@ import numpy as np
 import soundfile
 from _codec_rows import PRESETS, make_weights
 
-from solfa.tokenize_audio.work.plan import LEAST_ITEMS
+from solfa.tokenize_audio.work.cut import LEAST_ITEMS
 
 ROWS = Path(__file__).with_name("_tokenizing_rows.py")
 RATE = 44100

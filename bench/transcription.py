@@ -39,7 +39,7 @@ from solfa.score.note_lines import write_note_lines
 from solfa.transcription.registry import DEFAULT, list_transcribers
 
 PEER = Path(__file__).with_name("_basic_pitch_rows.py")
-SETS = ("test", "valid", "pianos", "corpus")
+SETS = ("test", "valid", "pianos", "recital", "corpus")
 TIMED = 8  # pieces of a set
 
 

@@ -78,7 +78,7 @@ def tokenize(
         ranks: how many there are.
     shard_items
         At most so many recordings a shard, of those that are new to the store; a shard is what one process takes. By default a 64th
-        of them, but 4 to 512 (on a GPU 512), and fewer where they are long.
+        of them, but 4 to 512 (on a GPU 512), and fewer where they are long and in the last shards.
     timeout
         Seconds that the reader of a file may be silent before the file counts as hung.
     retry

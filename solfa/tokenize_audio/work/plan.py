@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from solfa.tokenize_audio.store.format import (
 )
 from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.writer import sweep
+from solfa.tokenize_audio.work.cut import cut
 from solfa.tokenize_audio.work.decode_child import file_hash
 from solfa.tokenize_audio.work.job import (
     MEMORY,
     SHARD_BYTES,
-    SHARD_ITEMS,
     TIMEOUT,
     WORK,
     Job,
@@ -39,8 +39,6 @@ from solfa.tokenize_audio.work.job import (
 )
 from solfa.tokenize_audio.work.sources import SourceItem
 
-PARTS = 64  # shards that the recordings which are new come to, about, where nobody says how large one is
-LEAST_ITEMS, LEAST_BYTES = 4, 8 << 20  # such a shard has one of them, if it is not the last
 Facts = tuple[int, int, str]  # size, time, hash
 _OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
 
@@ -78,8 +76,8 @@ def plan(
 
     codec_name: what workers load the codec by, where it is not its own name. A shard is at most shard_items recordings, and ends with the
     one that brings it to shard_bytes. shard_items None: a 64th of the recordings that are new, and of their bytes, but at least 4 or
-    8 MiB, and at most 512 and shard_bytes; on a GPU 512. It hangs on the recordings, never on the number of workers. What was planned
-    before keeps its shard, whatever shard_items was then or is now.
+    8 MiB, and at most 512 and shard_bytes, and less at the end (see `cut`); on a GPU 512. It hangs on the recordings, never on the
+    number of workers. What was planned before keeps its shard, whatever shard_items was then or is now.
 
     A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had.
     retry: shards with inputs that were left out are made again. write: False only looks.
@@ -101,8 +99,7 @@ def plan(
     fresh = [item for item in sources if item.key not in placed]
     shards = {each.index: each.items for each in looked}
     sizes = {item.key: _size(item) for items in (*shards.values(), fresh) for item in items}
-    most = _usual(fresh, sizes, device, shard_bytes) if shard_items is None else (shard_items, shard_bytes)
-    shards |= dict(enumerate(_cut(fresh, sizes, *most), max(shards, default=-1) + 1))
+    shards |= dict(enumerate(cut(fresh, sizes, device, shard_items, shard_bytes), max(shards, default=-1) + 1))
     _say_encoders(job, looked)
     sized = tuple(
         ShardPlan(i, len(items), sum(sizes[item.key] for item in items)) for i, items in sorted(shards.items())
@@ -226,36 +223,6 @@ def _left_changed(item: SourceItem, left: dict[str, tuple[int, int] | None]) -> 
 
 def _said(item: SourceItem) -> tuple[object, ...]:
     return item.texts, item.attributes, item.notes, item.velocities, item.split, item.extra
-
-
-def _usual(fresh: Sequence[SourceItem], sizes: Mapping[str, int], device: str, most_bytes: int) -> tuple[int, int]:
-    """Recordings and bytes of a shard where nobody says how many.
-
-    One worker takes a shard, so there must be more shards than workers; but the number of workers must not be asked, or the store's bytes
-    would hang on it. A shard costs 10 ms and three files beside its codes: 64 of them are less than a second, whatever they hold. The
-    least (8 MiB are a minute of FLAC, eight of MP3) is for stores to which a little is added often. A GPU's batches want many
-    recordings; it may be asked for, because codes are another device's to the last bit anyway.
-    """
-    if not device.startswith("cpu"):
-        return SHARD_ITEMS, most_bytes
-    items, size = len(fresh), sum(sizes[item.key] for item in fresh)
-    most = min(SHARD_ITEMS, max(LEAST_ITEMS, -(-items // PARTS)))
-    return most, min(most_bytes, max(LEAST_BYTES, -(-size // PARTS)))
-
-
-def _cut(
-    items: Iterable[SourceItem], sizes: Mapping[str, int], most: int, most_bytes: int
-) -> Iterator[tuple[SourceItem, ...]]:
-    shard: list[SourceItem] = []
-    size = 0
-    for item in items:
-        shard.append(item)
-        size += sizes[item.key]
-        if len(shard) == most or size >= most_bytes:
-            yield tuple(shard)
-            shard, size = [], 0
-    if shard:
-        yield tuple(shard)
 
 
 def _size(item: SourceItem) -> int:

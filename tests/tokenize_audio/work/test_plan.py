@@ -22,6 +22,9 @@ def some(count: int, first: int = 0) -> list[SourceItem]:
     return [SourceItem(f"{i}.wav", f"in/{i}.wav", f"/none/{i}.wav") for i in range(first, first + count)]
 
 
+TAPER = [4, 4, 3, 3, 3, 2, 2, 2, 2] + [1] * 7  # of the last 36 recordings where 4 are a shard
+
+
 def cut(planned: Plan) -> list[int]:
     return [shard.items for shard in planned.job.shards]
 
@@ -33,11 +36,9 @@ def cut(planned: Plan) -> list[int]:
         (4, [4]),
         (6, [4, 2]),
         (60, [4] * 15),
-        (256, [4] * 64),
-        (257, [5] * 51 + [2]),
-        (4000, [63] * 63 + [31]),
-        (32_767, [512] * 63 + [511]),
-        (33_000, [512] * 64 + [232]),
+        (64, [4] * 16),
+        (72, [4] * 10 + TAPER),
+        (256, [4] * 56 + TAPER),
     ],
 )
 def test_a_small_corpus_is_several_shards(tmp_path: Path, codec: Codec, count: int, shards: list[int]) -> None:
@@ -45,12 +46,27 @@ def test_a_small_corpus_is_several_shards(tmp_path: Path, codec: Codec, count: i
     assert cut(found) == shards and found.todo == tuple(range(len(shards)))
 
 
+@pytest.mark.parametrize("count", [65, 257, 4000, 32_767, 33_000, 100_003])
+def test_shards_become_smaller_towards_the_end(tmp_path: Path, codec: Codec, count: int) -> None:
+    """Where workers end one after the other, the last shard is an eighth of the usual one: that is how long most of them wait."""
+    shards = cut(plan(some(count), tmp_path / "store", codec, write=False))
+    usual = min(512, max(4, -(-count // 64)))
+    assert sum(shards) == count and shards == sorted(shards, reverse=True) and shards[0] == usual
+    assert shards[-1] <= max(1, usual // 8)
+    assert shards.count(usual) > (count - 8 * usual) // usual - 1, "nothing but the end is cut smaller"
+    assert len(shards) <= -(-count // usual) + 17
+    left = count
+    for shard in shards:
+        assert shard <= max(-(-left // 8), usual // 8), "of what is left eight workers have as much each"
+        left -= shard
+
+
 def test_who_says_how_large_a_shard_is_gets_it(tmp_path: Path, codec: Codec) -> None:
     assert cut(plan(some(60), tmp_path / "store", codec, shard_items=1, write=False)) == [1] * 60
     assert cut(plan(some(60), tmp_path / "store", codec, shard_items=25, write=False)) == [25, 25, 10]
     assert cut(plan(some(60), tmp_path / "store", codec, shard_items=10_000, write=False)) == [60]
     # A GPU encodes many recordings at once.
-    assert cut(plan(some(60), tmp_path / "store", codec, device="cuda", write=False)) == [60]
+    assert cut(plan(some(600), tmp_path / "store", codec, device="cuda", write=False)) == [512, 88]
     with pytest.raises(ValueError, match="a shard of 0 items"):
         plan(some(60), tmp_path / "store", codec, shard_items=0, write=False)
 
@@ -67,7 +83,8 @@ def test_long_recordings_make_shards_of_fewer(tmp_path: Path, codec: Codec, monk
     assert shards(long, shard_items=4) == [4, 2]
     assert shards(long, shard_bytes=MiB) == [1] * 6
     # A 64th of the bytes is 939 MiB, however few recordings have most of them.
-    assert shards([4000] * 12 + [512] * 8 + [1] * 8000) == [1] * 12 + [2] * 4 + [126] * 63 + [62]
+    mixed = shards([4000] * 12 + [512] * 8 + [1] * 8000)
+    assert mixed[:76] == [1] * 12 + [2] * 4 + [126] * 56 + [118, 104, 91, 79] and mixed[-1] < 16
     assert shards([5000] * 200) == [1] * 200
 
 
@@ -95,6 +112,6 @@ def test_what_was_planned_stays_planned(
 
 def test_what_is_added_is_cut_by_itself(tmp_path: Path, codec: Codec) -> None:
     """A little that comes to a large store has as many shards as it would have alone."""
-    assert cut(plan(some(640), tmp_path / "store", codec)) == [10] * 64
+    first = cut(plan(some(640), tmp_path / "store", codec))
     added = plan(some(680), tmp_path / "store", codec)
-    assert cut(added) == [10] * 64 + [4] * 10 and added.new == 40
+    assert cut(added) == [*first, *[4] * 10] and added.new == 40
