@@ -8,7 +8,7 @@ from solfa.tokenize_audio.work.job import SHARD_ITEMS
 from solfa.tokenize_audio.work.sources import SourceItem
 
 PARTS = 64  # shards that recordings come to, about, where nobody says how large one is
-LEAST_ITEMS, LEAST_BYTES = 4, 8 << 20  # such a shard has one of them, if it is not among the last
+LEAST_ITEMS, LEAST_BYTES = 4, 32 << 20  # such a shard has one of them, if it is not among the last
 LAST = 8  # so many shards' worth of recordings at the end are cut smaller and smaller, down to an eighth of a shard
 
 
@@ -16,16 +16,18 @@ def cut(
     items: Sequence[SourceItem], sizes: Mapping[str, int], device: str, most: int | None, most_bytes: int
 ) -> Iterator[tuple[SourceItem, ...]]:
     """Shards of at most `most` recordings that end with the one that brings them to most_bytes; None: see `_usual` and `_tapered`."""
-    tapering = most is None and len(items) > PARTS and device.startswith("cpu")
+    tapering = most is None and device.startswith("cpu")
     if most is None:
         most, most_bytes = _usual(items, sizes, device, most_bytes)
     start = 0
     while start < len(items):
-        here = _tapered(len(items) - start, most) if tapering else most
+        enough = _tapered(len(items) - start, most) if tapering else most
         end, size = start, 0
-        while end < len(items) and end - start < here and size < most_bytes:
+        while end < len(items) and end - start < most and size < most_bytes:
             size += sizes[items[end].key]
             end += 1
+            if end - start >= enough and size >= LEAST_BYTES // LAST:
+                break
         yield tuple(items[start:end])
         start = end
 
@@ -34,9 +36,9 @@ def _usual(items: Sequence[SourceItem], sizes: Mapping[str, int], device: str, m
     """Recordings and bytes of a shard where nobody says how many.
 
     One worker takes a shard, so there must be more shards than workers; but the number of workers must not be asked, or the store's bytes
-    would hang on it. A shard costs 10 ms and three files beside its codes: 64 of them are less than a second, whatever they hold. The
-    least (8 MiB are a minute of FLAC, eight of MP3) is for stores to which a little is added often. A GPU's batches want many
-    recordings; it may be asked for, because codes are another device's to the last bit anyway.
+    would hang on it. A shard costs 10 ms, three files beside its codes, and the wait for its first sound, which no shard before it could
+    have decoded ahead: 30 ms, more on busy cores. The least, 32 MiB, is three minutes of a WAV, a second and a half of `solfa-24khz`. A
+    GPU's batches want many recordings; it may be asked for, because codes are another device's to the last bit anyway.
     """
     if not device.startswith("cpu"):
         return SHARD_ITEMS, most_bytes
@@ -46,6 +48,8 @@ def _usual(items: Sequence[SourceItem], sizes: Mapping[str, int], device: str, m
 
 
 def _tapered(left: int, usual: int) -> int:
-    """How many of the recordings that are left a shard takes: as usual, or an eighth of what is left, so that no worker waits long for
-    another's last shard (guided self-scheduling; Polychronopoulos and Kuck, 1987)."""
+    """How many of the recordings that are left are enough for a shard of 4 MiB: as many as usual, or an eighth of what is left.
+
+    So no worker waits long for another's last shard (guided self-scheduling; Polychronopoulos and Kuck, 1987).
+    """
     return min(usual, max(usual // LAST, -(-left // LAST)))

@@ -76,7 +76,7 @@ def plan(
 
     codec_name: what workers load the codec by, where it is not its own name. A shard is at most shard_items recordings, and ends with the
     one that brings it to shard_bytes. shard_items None: a 64th of the recordings that are new, and of their bytes, but at least 4 or
-    8 MiB, and at most 512 and shard_bytes, and less at the end (see `cut`); on a GPU 512. It hangs on the recordings, never on the
+    32 MiB, and at most 512 and shard_bytes, and less at the end (see `cut`); on a GPU 512. It hangs on the recordings, never on the
     number of workers. What was planned before keeps its shard, whatever shard_items was then or is now.
 
     A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,6 @@ def some(count: int, first: int = 0) -> list[SourceItem]:
     return [SourceItem(f"{i}.wav", f"in/{i}.wav", f"/none/{i}.wav") for i in range(first, first + count)]
 
 
-TAPER = [4, 4, 3, 3, 3, 2, 2, 2, 2] + [1] * 7  # of the last 36 recordings where 4 are a shard
-
-
 def cut(planned: Plan) -> list[int]:
     return [shard.items for shard in planned.job.shards]
 
@@ -36,9 +34,11 @@ def cut(planned: Plan) -> list[int]:
         (4, [4]),
         (6, [4, 2]),
         (60, [4] * 15),
-        (64, [4] * 16),
-        (72, [4] * 10 + TAPER),
-        (256, [4] * 56 + TAPER),
+        (256, [4] * 64),
+        (257, [5] * 51 + [2]),
+        (4000, [63] * 63 + [31]),
+        (32_767, [512] * 63 + [511]),
+        (33_000, [512] * 64 + [232]),
     ],
 )
 def test_a_small_corpus_is_several_shards(tmp_path: Path, codec: Codec, count: int, shards: list[int]) -> None:
@@ -46,19 +46,36 @@ def test_a_small_corpus_is_several_shards(tmp_path: Path, codec: Codec, count: i
     assert cut(found) == shards and found.todo == tuple(range(len(shards)))
 
 
-@pytest.mark.parametrize("count", [65, 257, 4000, 32_767, 33_000, 100_003])
-def test_shards_become_smaller_towards_the_end(tmp_path: Path, codec: Codec, count: int) -> None:
+@pytest.fixture
+def shards(tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Recordings of each shard, of recordings of so many MiB."""
+
+    def planned(sizes: list[int], **more: int) -> list[int]:
+        stamps = {item.path: (size * MiB, 0) for item, size in zip(some(len(sizes)), sizes, strict=True)}
+        monkeypatch.setattr(planning, "stamp_of", stamps.get)
+        return cut(plan(some(len(sizes)), tmp_path / "store", codec, write=False, **more))
+
+    return planned
+
+
+@pytest.mark.parametrize("count", [20, 65, 257, 4000, 32_767, 33_000, 100_003])
+def test_shards_become_smaller_towards_the_end(shards: Callable[..., list[int]], count: int) -> None:
     """Where workers end one after the other, the last shard is an eighth of the usual one: that is how long most of them wait."""
-    shards = cut(plan(some(count), tmp_path / "store", codec, write=False))
+    found = shards([5] * count, shard_bytes=1 << 50)
     usual = min(512, max(4, -(-count // 64)))
-    assert sum(shards) == count and shards == sorted(shards, reverse=True) and shards[0] == usual
-    assert shards[-1] <= max(1, usual // 8)
-    assert shards.count(usual) > (count - 8 * usual) // usual - 1, "nothing but the end is cut smaller"
-    assert len(shards) <= -(-count // usual) + 17
+    assert sum(found) == count and found == sorted(found, reverse=True) and found[0] == min(usual, -(-count // 8))
+    assert found[-1] <= max(1, usual // 8)
+    assert found.count(usual) > (count - 8 * usual) // usual - 1, "nothing but the end is cut smaller"
+    assert len(found) <= -(-count // usual) + 17
     left = count
-    for shard in shards:
+    for shard in found:
         assert shard <= max(-(-left // 8), usual // 8), "of what is left eight workers have as much each"
         left -= shard
+
+
+def test_short_recordings_are_not_shards_of_their_own(shards: Callable[..., list[int]]) -> None:
+    assert shards([1] * 12) == [4, 4, 4]
+    assert shards([2] * 12) == [2] * 6
 
 
 def test_who_says_how_large_a_shard_is_gets_it(tmp_path: Path, codec: Codec) -> None:
@@ -71,17 +88,12 @@ def test_who_says_how_large_a_shard_is_gets_it(tmp_path: Path, codec: Codec) -> 
         plan(some(60), tmp_path / "store", codec, shard_items=0, write=False)
 
 
-def test_long_recordings_make_shards_of_fewer(tmp_path: Path, codec: Codec, monkeypatch: pytest.MonkeyPatch) -> None:
-    def shards(sizes: list[int], **more: int) -> list[int]:
-        """sizes: MiB."""
-        stamps = {item.path: (size * MiB, 0) for item, size in zip(some(len(sizes)), sizes, strict=True)}
-        monkeypatch.setattr(planning, "stamp_of", stamps.get)
-        return cut(plan(some(len(sizes)), tmp_path / "store", codec, write=False, **more))
-
-    long = [10, 5, 5, 1, 1, 9]
-    assert shards(long) == [1, 2, 3]
+def test_long_recordings_make_shards_of_fewer(shards: Callable[..., list[int]]) -> None:
+    long = [40, 20, 20, 1, 1, 30]
+    assert shards(long) == [1, 1, 1, 3]
     assert shards(long, shard_items=4) == [4, 2]
     assert shards(long, shard_bytes=MiB) == [1] * 6
+    assert shards([15, 15, 15] * 10)[:3] == [3, 3, 3], "32 MiB, not 4 recordings"
     # A 64th of the bytes is 939 MiB, however few recordings have most of them.
     mixed = shards([4000] * 12 + [512] * 8 + [1] * 8000)
     assert mixed[:76] == [1] * 12 + [2] * 4 + [126] * 56 + [118, 104, 91, 79] and mixed[-1] < 16
@@ -112,6 +124,6 @@ def test_what_was_planned_stays_planned(
 
 def test_what_is_added_is_cut_by_itself(tmp_path: Path, codec: Codec) -> None:
     """A little that comes to a large store has as many shards as it would have alone."""
-    first = cut(plan(some(640), tmp_path / "store", codec))
+    assert cut(plan(some(640), tmp_path / "store", codec)) == [10] * 64
     added = plan(some(680), tmp_path / "store", codec)
-    assert cut(added) == [*first, *[4] * 10] and added.new == 40
+    assert cut(added) == [10] * 64 + [4] * 10 and added.new == 40
