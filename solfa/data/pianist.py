@@ -21,7 +21,7 @@ from solfa.score.score import Part, Pedal, Score, TempoChange
 LOWEST, HIGHEST = 21, 108
 TOGETHER = 0.02  # seconds of the score within which strokes are one chord
 PACES = (0.6, 2.5)  # of the score's tempo
-BREADTH = 12  # semitones: how far under the melody, or over the bass, a doubling lies
+OCTAVE = 12  # semitones between a key and its doubling
 
 Curve = Callable[[float], float]
 
@@ -99,7 +99,7 @@ def _drawn_style(rng: random.Random) -> _Style:
         rolled=rng.choice((0.0, 0.02, 0.15)),
         touch=rng.uniform(0.5, 1.1),
         pedal=rng.choices(("none", "harmony", "long", "fitful"), (2, 4, 2, 2))[0],
-        doubled=(rng.choices((0, -BREADTH, BREADTH), (6, 2, 1))[0], rng.choices((0, -BREADTH), (5, 4))[0]),
+        doubled=(rng.choices((0, -OCTAVE, OCTAVE), (6, 2, 1))[0], rng.choices((0, -OCTAVE), (5, 4))[0]),
     )
 
 
