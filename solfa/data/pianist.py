@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
+from solfa.data.composer.instruments import fold
 from solfa.data.programs import PIANOS, Presets
 from solfa.data.strokes import SHORTEST, apart
 from solfa.score.note import Note
 from solfa.score.score import Part, Pedal, Score, TempoChange
 
-LOWEST, HIGHEST = 21, 108
 TOGETHER = 0.02  # seconds of the score within which strokes are one chord
 PACES = (0.6, 2.5)  # of the score's tempo
 OCTAVE = 12  # semitones between a key and its doubling
@@ -57,10 +57,11 @@ def play_as_pianist(score: Score, presets: Presets, rng: random.Random) -> Score
     """One part of all pitched parts, on a piano of those that may sound, played anew; drums are left out.
 
     Onsets, lengths and loudnesses are drawn anew, and tempo, metres and keys go with them. Keys that two parts strike together are struck
-    once; what no piano has is moved by octaves. Raises ValueError where no piano (programs 0 to 7) may sound, or nothing is left to play.
+    once; what the piano does not have is moved by octaves. Raises ValueError where no piano (programs 0 to 7) may sound, or nothing is
+    left to play.
     """
     program, style = rng.choice(pianos(presets)), _drawn_style(rng)
-    strokes = _strokes(score, style)
+    strokes = _strokes(score, style, program)
     if not strokes:
         raise ValueError("holds no notes for a pianist")
     end = max(stroke.offset for stroke in strokes)
@@ -103,7 +104,7 @@ def _drawn_style(rng: random.Random) -> _Style:
     )
 
 
-def _strokes(score: Score, style: _Style) -> list[_Stroke]:
+def _strokes(score: Score, style: _Style, program: int) -> list[_Stroke]:
     """All keys in order, each once a chord. What nothing higher sounds with is the melody, what nothing lower sounds with the bass."""
     notes = sorted(note for part in score.parts if not part.is_drum for note in part.notes)
     result: list[_Stroke] = []
@@ -112,7 +113,7 @@ def _strokes(score: Score, style: _Style) -> list[_Stroke]:
         now = chord[0].onset
         keys: dict[int, float] = {}  # when each ends
         for note in chord:
-            pitch = _on_keyboard(note.pitch)
+            pitch = fold(note.pitch, program)
             keys[pitch] = max(note.offset, keys.get(pitch, now))
         sounding = [each for each in sounding if each[0] > now + TOGETHER]
         sounding += [(offset, pitch) for pitch, offset in keys.items()]
@@ -122,7 +123,7 @@ def _strokes(score: Score, style: _Style) -> list[_Stroke]:
             voice = "melody" if pitch == high else "bass" if pitch == low else "inner"
             more = {"melody": style.doubled[0], "bass": style.doubled[1], "inner": 0}[voice]
             struck.append(_Stroke(now, offset, pitch, voice))
-            if more and LOWEST <= pitch + more <= HIGHEST and pitch + more not in keys:
+            if more and pitch + more not in keys and fold(pitch + more, program) == pitch + more:
                 struck.append(_Stroke(now, offset, pitch + more, voice))
         result += sorted(struck, key=lambda stroke: stroke.pitch)
     return result
@@ -138,14 +139,6 @@ def _chords(notes: Sequence[Note]) -> Iterator[list[Note]]:
         chord.append(note)
     if chord:
         yield chord
-
-
-def _on_keyboard(pitch: int) -> int:
-    while pitch < LOWEST:
-        pitch += 12
-    while pitch > HIGHEST:
-        pitch -= 12
-    return pitch
 
 
 def _wave(rng: random.Random, shortest: float, longest: float, seconds: float) -> Curve:

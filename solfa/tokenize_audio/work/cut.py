@@ -37,8 +37,8 @@ def _usual(items: Sequence[SourceItem], sizes: Mapping[str, int], device: str, m
 
     One worker takes a shard, so there must be more shards than workers; but the number of workers must not be asked, or the store's bytes
     would hang on it. A shard costs 10 ms, three files beside its codes, and the wait for its first sound, which no shard before it could
-    have decoded ahead: 30 ms, more on busy cores. The least, 32 MiB, is three minutes of a WAV, a second and a half of `solfa-24khz`. A
-    GPU's batches want many recordings; it may be asked for, because codes are another device's to the last bit anyway.
+    have decoded ahead: 50 ms, twice that on busy cores. The least, 32 MiB, is three minutes of a WAV, a second and a half of
+    `solfa-24khz`. A GPU's batches want many recordings; it may be asked for, because codes are another device's to the last bit anyway.
     """
     if not device.startswith("cpu"):
         return SHARD_ITEMS, most_bytes
