@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -73,8 +74,16 @@ def check_replaceable(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{os.fspath(path)} is not a regular file: no file can take its place")
 
 
+def check_local(path: str | os.PathLike[str]) -> None:
+    """ValueError for an address such as s3://bucket/store: a folder of that name would be made here."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", os.fspath(path)):
+        raise ValueError(f"{os.fspath(path)}: what is written goes to files of this machine; copy it there afterwards")
+
+
 def check_new_folder(path: str | os.PathLike[str]) -> None:
-    """ValueError where something that is no empty folder bears the name of a folder that is to be made, or a device is mounted there."""
+    """ValueError where something that is no empty folder bears the name of a folder that is to be made, or a device is mounted there, and
+    for an address."""
+    check_local(path)
     if os.path.ismount(path):
         raise ValueError(
             f"{os.fspath(path)}: another device is mounted there, and names do not go across; name a folder in it"

@@ -130,8 +130,8 @@ class _Decode:
 
     def _range(self, length: int, rate: int) -> tuple[int, int]:
         """The samples to play, of a recording of so many."""
-        first = round(self.start * rate)
-        last = length if self.end is None else min(length, round(self.end * rate))
+        first = round(min(self.start * rate, length))  # before it is rounded: infinity has no integer
+        last = length if self.end is None else round(min(self.end * rate, length))
         if not first < last:
             raise ValueError(f"holds {length / rate:.2f} s, nothing at {self.start:.2f} s")
         return first, last

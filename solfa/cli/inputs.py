@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.cli.report import UsageError
+from solfa.data.tables import SUFFIXES
 
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf")
+AUDIO_SUFFIXES = SUFFIXES
 TOKEN_SUFFIXES = (".solfa",)
 OTHER_SUFFIXES = (".ecdc", ".dac")  # code files of EnCodec's and DAC's own packages
 

@@ -88,6 +88,7 @@ def tokenize(
     dry_run
         Say what would be done, and write nothing.
     """
+    from solfa.files import check_local
     from solfa.tokenize_audio.engines.ranks import find_rank
     from solfa.tokenize_audio.work.sources import find_sources
 
@@ -97,6 +98,7 @@ def tokenize(
     found = load.checked_codec(codec, "cpu", codebooks)
     try:
         seat = find_rank(rank, world) if engine == "ranks" else (0, 1)
+        check_local(out)
         items = find_sources(["@/dev/stdin" if source == "@-" else source for source in sources])
     except ValueError as error:
         raise UsageError(str(error)) from error

@@ -9,10 +9,11 @@ Paths are relative to the manifest's folder. `notes` is a MIDI path, or the note
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from solfa.files import WholeFile
 from solfa.score.note import Note
@@ -93,7 +94,11 @@ KNOWN = frozenset(KNOWN_ORDER)
 
 def read_manifest(path: str | os.PathLike[str]) -> list[Entry]:
     """The entries of a manifest, in order. Raises ManifestError, naming the line, for what is no entry and for an id twice."""
-    entries: list[Entry] = []
+    return [entry for _, entry in read_rows(path)]
+
+
+def read_rows(path: str | os.PathLike[str]) -> Iterator[tuple[dict[str, Any], Entry]]:
+    """As `read_manifest`, each entry beside the fields of its line."""
     lines: dict[str, int] = {}
     for number, data in read_lines(path):
         try:
@@ -103,8 +108,7 @@ def read_manifest(path: str | os.PathLike[str]) -> list[Entry]:
         if entry.id in lines:
             raise ManifestError(f"{path}, line {number}: the id {entry.id!r} is that of line {lines[entry.id]} too")
         lines[entry.id] = number
-        entries.append(entry)
-    return entries
+        yield data, entry
 
 
 def write_manifest(path: str | os.PathLike[str], entries: Iterable[Entry]) -> None:
@@ -124,7 +128,7 @@ def write_manifest(path: str | os.PathLike[str], entries: Iterable[Entry]) -> No
 def read_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
     """(line number from 1, value) of every line that is not blank. Raises ManifestError for what is not JSON in UTF-8."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             number = 0
             while line := file.readline(MAX_LINE + 1):
                 number += 1
@@ -151,13 +155,18 @@ def json_line(value: Any) -> str:
 
 def _parse(line: str, path: str | os.PathLike[str], number: int) -> Any:
     try:
-        return json.loads(line, parse_constant=_refuse)
+        return json.loads(line, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}, line {number}: not JSON ({error})") from error
 
 
-def _refuse(name: str) -> None:
+def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
 
 
 def _numbers(note: Note) -> list[Any]:

@@ -15,9 +15,26 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from solfa.data.manifest import NAME, ManifestError, read_lines, read_manifest
+from solfa.data.manifest import NAME, Entry, ManifestError, read_lines, read_rows
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".mp3", ".aif", ".aiff", ".w64", ".rf64", ".au", ".caf")
+SUFFIXES = (
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+)
+OTHER_SOUND = (
+    ".m4a",
+    ".mp4",
+    ".aac",
+    ".wma",
+    ".webm",
+    ".mka",
+    ".mkv",
+    ".mov",
+    ".ape",
+    ".wv",
+    ".ac3",
+    ".amr",
+)  # not read
 TABLES = (
     NAME,
     "metadata.jsonl",
@@ -38,11 +55,14 @@ def table_in(folder: Path) -> Path | None:
     return next((folder / name for name in TABLES if (folder / name).is_file()), None)
 
 
-def rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Where each row of a table (.csv, .tsv) or manifest (.jsonl) stands, and its fields. Raises ValueError for what is none."""
+def rows(path: Path, filled: bool = True) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Where each row of a table (.csv, .tsv) or manifest (.jsonl) stands, and its fields. Raises ValueError for what is none.
+
+    filled: a row of manifest.jsonl that names no split is of train.
+    """
     if path.name == NAME:
-        for entry in read_manifest(path):
-            yield f"{path}, {entry.id}", {**entry.extra, **entry.to_dict(), "split": entry.split}
+        for row, entry in read_rows(path):
+            yield f"{path}, {entry.id}", {**row, "split": entry.split} if filled else row
     elif path.suffix.lower() == ".jsonl":
         for number, row in read_lines(path):
             if not isinstance(row, dict):
@@ -50,6 +70,11 @@ def rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
             yield f"{path}, line {number}", row
     else:
         yield from _table_rows(path)
+
+
+def is_entry(row: Mapping[str, Any], table: Path) -> bool:
+    """Whether a row is one as in manifest.jsonl: its id names the recording, and what is not known of its fields is no attribute."""
+    return {"id", "audio"} <= row.keys() and table.suffix.lower() == ".jsonl"
 
 
 def audio_of(where: str, row: Mapping[str, Any]) -> str:
@@ -76,10 +101,27 @@ def attributes_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {**others, **(nested if isinstance(nested, Mapping) else {})}
 
 
+def said_in(entry: Entry) -> dict[str, Any]:
+    """What an entry says of its recording: texts, attributes, velocities, and as extra all that has no place of its own."""
+    facts = {"seconds": entry.seconds, "soundfont": entry.soundfont, "renderer": entry.renderer}
+    others = {name: value for name, value in entry.extra.items() if name not in (*CAPTIONS, *LISTS, "velocities")}
+    return {
+        "texts": (*texts_of({"text": entry.text}), *texts_of(entry.extra)),
+        "attributes": dict(entry.attributes),
+        "velocities": velocities_of(entry.extra),
+        "extra": {**{name: value for name, value in facts.items() if value is not None}, **others},
+    }
+
+
 def split_of(fields: Mapping[str, Any]) -> str:
     """The split that fields name, in small letters; "" where they name none."""
     split = fields.get("split")
     return split.strip().lower() if isinstance(split, str) else ""
+
+
+def velocities_of(fields: Mapping[str, Any]) -> bool:
+    """Whether the velocities of a recording's notes are known."""
+    return fields.get("velocities") not in (False, "false", "no")
 
 
 def sidecars(path: Path) -> tuple[tuple[str, ...], dict[str, Any]]:

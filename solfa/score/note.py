@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+
+LAST = sys.float_info.max
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -22,8 +25,8 @@ class Note:
     is_drum: bool = False
 
     def __post_init__(self) -> None:
-        # Chained comparisons are false for NaN and the upper bound shuts out infinity.
-        if not 0.0 <= self.onset <= self.offset < float("inf"):
+        # Chained comparisons are false for NaN and the upper bound shuts out infinity, and integers that no float holds.
+        if not 0.0 <= self.onset <= self.offset <= LAST:
             raise ValueError(f"note from {self.onset} to {self.offset} s: it needs 0 <= onset <= offset, both finite")
         if not 0 <= self.pitch <= 127:
             raise ValueError(f"pitch {self.pitch}: legal are 0 to 127")

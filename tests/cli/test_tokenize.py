@@ -93,6 +93,16 @@ def test_wrong_usage(tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.Ca
     assert not (corpus / ".work").exists()
 
 
+def test_an_address_is_no_place_to_write_to(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert run(["tokenize", str(corpus), "-o", "memory://x/y", "--codec", str(tiny), "-j", "1"]) == 2
+    assert "goes to files of this machine" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
 def test_a_store_of_another_codec_is_refused(
     tmp_path: Path, tiny: Path, other: Path, corpus: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -3,29 +3,31 @@
     {"key": "sub/take.wav", "text": "A calm waltz ...", "attributes": {"bpm": 90}, "notes": "take.mid", "split": "train"}
 
 Rows come from a manifest or other JSON lines (.jsonl) or a table (.csv, .tsv). `id`, or the name of the sound file, says which item a row
-is of; without either `key` does, which beside them is a key such as C major. Other fields are read as `solfa tokenize` reads them.
+is of, the first that is a key of the store; without either `key` does, which beside them is a key such as C major. Other fields are read
+as `solfa tokenize` reads them.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from solfa.data.manifest import Entry
-from solfa.data.tables import AUDIO, attributes_of, rows, split_of, texts_of
+from solfa.data.tables import AUDIO, attributes_of, is_entry, rows, said_in, split_of, texts_of, velocities_of
 from solfa.score.midi import read_midi
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import Meta, ShardManifest, notes_of, read_head, read_manifest
 from solfa.tokenize_audio.store.local_files import LocalFiles
-from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.meta_file import MetaFile, check_row
 from solfa.tokenize_audio.store.records import TokenStoreError
 from solfa.tokenize_audio.store.writer import remove_other_tables, rewrite_meta
 
-KEYS = ("id", *AUDIO, "key")  # fields that name the item, the first that is there
+KEYS = ("id", *AUDIO)  # fields that name the item
 SUFFIXES = (".jsonl", ".csv", ".tsv")
 _Row = tuple[str, Mapping[str, Any]]  # where it stands, its fields
 
@@ -34,7 +36,8 @@ _Row = tuple[str, Mapping[str, Any]]  # where it stands, its fields
 class Annotated:
     """What was done. matched: items that rows are of; changed: those whose metadata were others; shards: that were rewritten.
 
-    unmatched: keys of the table that no item has. problems: rows whose notes cannot be read, each a sentence; their items are as they were.
+    unmatched: keys of the table that no item has. problems: rows whose notes cannot be read, or that say what no store can hold, each a
+    sentence; their items are as they were.
     """
 
     matched: int
@@ -62,17 +65,18 @@ def annotate(
     """
     store, path = Path(folder), Path(table)
     read_head(store)
-    told = _read_table(path)
     manifests = LocalFiles(store).manifests()
+    there = [_keys(store, manifest) for manifest in manifests]
+    told = _read_table(path, set(chain.from_iterable(there)))
     remove_other_tables(store, *manifests)
-    found = [_matches(store, manifest, told) for manifest in manifests]
+    found = [[key for key in keys if key in told] for keys in there]
     matched = {key for keys in found for key in keys}
     if not matched:
         raise ValueError(f"{path}: none of its {len(told)} keys is in {store}; the first is {next(iter(told))!r}")
     problems: list[str] = []
     changed = shards = 0
     for done, (manifest, keys) in enumerate(zip(manifests, found, strict=True), 1):
-        new = _changes(store, manifest, {key: told[key] for key in keys}, path.parent, add_texts, problems)
+        new = _changes(store, manifest, {key: told[key] for key in keys}, path, add_texts, problems)
         if new:
             _rewrite(store, manifest, new)
             changed, shards = changed + len(new), shards + 1
@@ -80,16 +84,17 @@ def annotate(
     return Annotated(len(matched), changed, shards, tuple(key for key in told if key not in matched), tuple(problems))
 
 
-def _read_table(path: Path) -> dict[str, _Row]:
-    """The rows by key."""
+def _read_table(path: Path, known: Container[str]) -> dict[str, _Row]:
+    """The rows by key. known: the store's."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: it must be a manifest (.jsonl) or a table (.csv, .tsv)")
     told: dict[str, _Row] = {}
     try:
-        for where, row in rows(path):
-            key = next((row[name] for name in KEYS if row.get(name) not in (None, "")), None)
-            if not isinstance(key, str):
-                raise ValueError(f"{where}: no item is named; one of {', '.join(KEYS)} is needed, as text")
+        for where, row in rows(path, filled=False):
+            named = [row[name] for name in KEYS if row.get(name) not in (None, "")] or [row.get("key")]
+            if not isinstance(named[0], str) or not named[0]:
+                raise ValueError(f"{where}: no item is named; one of id, {', '.join(AUDIO)}, key is needed, as text")
+            key = next((name for name in named if isinstance(name, str) and name in known), named[0])
             if key in told:
                 raise ValueError(f"{where}: {key!r} is named in {told[key][0]} too")
             told[key] = (where, {name: value for name, value in row.items() if name != "key" or value != key})
@@ -100,12 +105,12 @@ def _read_table(path: Path) -> dict[str, _Row]:
     return told
 
 
-def _matches(store: Path, manifest: ShardManifest, told: Mapping[str, _Row]) -> list[str]:
-    return [key for key in MetaFile(store / manifest.meta.name, manifest.items).column("key") if key in told]
+def _keys(store: Path, manifest: ShardManifest) -> list[str]:
+    return list(MetaFile(store / manifest.meta.name, manifest.items).column("key"))
 
 
 def _changes(
-    store: Path, manifest: ShardManifest, told: Mapping[str, _Row], home: Path, add_texts: bool, problems: list[str]
+    store: Path, manifest: ShardManifest, told: Mapping[str, _Row], table: Path, add_texts: bool, problems: list[str]
 ) -> dict[str, Meta]:
     """The items of a shard that become others, by key."""
     new: dict[str, Meta] = {}
@@ -116,7 +121,8 @@ def _changes(
             continue
         where, row = told[meta.key]
         try:
-            found = _told(meta, row, home, add_texts)
+            found = _told(meta, row, table, add_texts)
+            check_row(found)
         except (ValueError, OSError) as error:
             problems.append(f"{where}: {getattr(error, 'strerror', None) or error}")
             continue
@@ -132,18 +138,24 @@ def _rewrite(store: Path, manifest: ShardManifest, new: Mapping[str, Meta]) -> N
     rewrite_meta(store, manifest.shard, (new.get(meta.key, meta) for meta in old))
 
 
-def _told(meta: Meta, row: Mapping[str, Any], home: Path, add_texts: bool) -> Meta:
+def _told(meta: Meta, row: Mapping[str, Any], table: Path, add_texts: bool) -> Meta:
     """An item with what a row says. Raises ValueError for what makes no sense, OSError for notes that are not there."""
     values: dict[str, Any] = {}
-    if texts := texts_of(row):
+    if is_entry(row, table):
+        said = said_in(Entry.from_dict(dict(row)))
+        texts, attributes = said["texts"], said["attributes"]
+        values["extra"] = {**meta.extra, **said["extra"]}
+    else:
+        texts, attributes = texts_of(row), attributes_of(row)
+    if texts:
         values["texts"] = tuple(dict.fromkeys((*meta.texts, *texts))) if add_texts else texts
-    if attributes := attributes_of(row):
+    if attributes:
         values["attributes"] = {**meta.attributes, **attributes}
     if split := split_of(row):
         values["split"] = split
     if row.get("notes") not in (None, ""):
-        values["notes"], values["pedals"] = _notes(row["notes"], home)
-        values["velocities"] = row.get("velocities") not in (False, "false", "no")
+        values["notes"], values["pedals"] = _notes(row["notes"], table.parent)
+        values["velocities"] = velocities_of(row)
     return replace(meta, **values)
 
 

@@ -10,8 +10,9 @@ datasets.load_dataset("folder")["train"][0]["codes"]      K lists of T integers
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,28 +29,31 @@ def write_hf(store: TokenStore, folder: Path, on_shard: Callable[[int, int], Non
     """A file a shard and split, and the card. The column `split` keeps the store's own word. Raises ValueError for too many splits."""
     (folder / "data").mkdir()
     first = 0
-    splits: set[str] = set()
+    names: dict[str, str] = {}  # of the splits
     for done, manifest in enumerate(store.manifests, 1):
         files: dict[str, ItemsWriter] = {}
         with ExitStack() as open_files:
             for item in range(first, first + manifest.items):
                 meta = store.meta(item)
-                split = split_name(meta.split)
+                said = meta.split.strip() or NO_SPLIT
+                if said not in names:
+                    if len(names) == _OPEN_SPLITS:
+                        raise ValueError(f"{store.path}: more than {_OPEN_SPLITS} splits, {said!r} is another")
+                    names[said] = split_name(said, names.values())
+                split = names[said]
                 if split not in files:
-                    if len(splits | {split}) > _OPEN_SPLITS:
-                        raise ValueError(f"{store.path}: more than {_OPEN_SPLITS} splits, {meta.split!r} is another")
-                    splits.add(split)
                     path = folder / "data" / f"{split}-{manifest.shard:05d}.parquet"
                     files[split] = open_files.enter_context(ItemsWriter(path, store.head, {}))
                 files[split].add(meta, store.codes(item))
         first += manifest.items
         on_shard(done, len(store.manifests))
-    (folder / "README.md").write_text(_card(store, sorted(splits)), encoding="utf-8")
+    (folder / "README.md").write_text(_card(store, sorted(names.values())), encoding="utf-8")
 
 
-def split_name(split: str) -> str:
-    """A split's name as datasets takes it: letters, digits and underscores."""
-    return re.sub(r"[^A-Za-z0-9_]+", "_", split.strip()) or NO_SPLIT
+def split_name(split: str, taken: Collection[str] = ()) -> str:
+    """A split's name as datasets takes it: letters, digits and underscores, with a number where another split has that name."""
+    name = re.sub(r"\W+", "_", split)
+    return next(each for each in chain([name], (f"{name}_{n}" for n in count(2))) if each not in taken)
 
 
 def _card(store: TokenStore, splits: list[str]) -> str:

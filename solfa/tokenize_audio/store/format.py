@@ -29,6 +29,7 @@ from solfa.tokenize_audio.store.place import HEAD_NAME
 from solfa.tokenize_audio.store.records import (
     TokenStoreError,
     check_bytes,
+    is_line,
     is_text,
     json_object,
     parsed,
@@ -152,9 +153,11 @@ class Quarantined:
     reason: str
 
     def __post_init__(self) -> None:
-        if not all(is_text(text) for text in (self.key, self.source, self.reason)) or len(self.reason) > MAX_REASON:
+        check_key(self.key)
+        if not is_line(self.source) or not is_line(self.reason) or len(self.reason) > MAX_REASON:
             raise ValueError(
-                f"quarantined {short_text(self.key)}: key, source and reason must be text, the reason at most {MAX_REASON} letters"
+                f"quarantined {short_text(self.key)}: source and reason must be text without control characters, the reason at most "
+                f"{MAX_REASON} letters"
             )
 
 

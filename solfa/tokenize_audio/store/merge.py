@@ -33,7 +33,7 @@ def merge(
     on_shard: Callable[[int, int], None] = lambda done, of: None,
 ) -> Merged:
     """Make a store of all shards of several, in their order, numbered anew. Codes and tables are copied byte for byte, and checked by
-    their hashes; `out` appears whole or not at all.
+    their hashes; `out` appears whole or not at all. An input that one store left out and another one has is not left out any more.
 
     Raises TokenStoreError where the stores are of other codecs, weights or shapes, where a key is in two of them (naming both), and for
     damage; ValueError without stores, and where `out` is there already. Warns where encoders differ.
@@ -52,10 +52,12 @@ def merge(
 
     def fill(temporary: Path) -> None:
         write_head(temporary, opened[0].head)
-        number = 0
+        number, known = 0, {key for store in opened for key in store.keys}
         for store in opened:
             for manifest in store.manifests:
-                _copy(store, manifest, temporary, number)
+                left = tuple(each for each in manifest.quarantined if each.key not in known)
+                known.update(each.key for each in left)  # once, if several stores left it out
+                _copy(store, replace(manifest, quarantined=left), temporary, number)
                 number += 1
                 on_shard(number, total)
 

@@ -7,17 +7,18 @@ as in a manifest, or null. pyarrow is imported where a file is touched.
 from __future__ import annotations
 
 import json
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import Meta, TokenStoreError
 from solfa.tokenize_audio.store.pages import check_group
-from solfa.tokenize_audio.store.records import check_regular
+from solfa.tokenize_audio.store.records import check_depth, check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -69,15 +70,10 @@ class MetaWriter:
         )
 
     def add(self, meta: Meta) -> None:
-        """Raises TokenStoreError for what JSON cannot hold and for a row that is too long."""
+        """Raises TokenStoreError for what no row can hold, see `check_row`."""
         row = _row(meta)
-        letters = sum(len(value) for value in row if isinstance(value, str))
-        if letters > MAX_ROW_LETTERS:
-            raise TokenStoreError(
-                f"item {meta.key!r}: texts, attributes and notes are {letters} letters; at most {MAX_ROW_LETTERS}"
-            )
         self._rows.append(row)
-        self._letters += letters
+        self._letters += _letters(row)
         if len(self._rows) >= GROUP_ROWS or self._letters >= GROUP_LETTERS:
             self._flush()
 
@@ -103,6 +99,11 @@ class MetaWriter:
             ]
             self._writer.write_table(pa.table(columns, schema=schema), row_group_size=len(self._rows))
         self._rows, self._letters = [], 0
+
+
+def check_row(meta: Meta) -> None:
+    """TokenStoreError for an item that has what JSON cannot hold, or too much for a row."""
+    _row(meta)
 
 
 class MetaFile:
@@ -208,13 +209,23 @@ def _row(meta: Meta) -> tuple[Any, ...]:
     values["pedals"] = [[float(p.onset), float(p.offset), p.part] for p in meta.pedals]
     for name in _JSON:
         values[name] = _text(values[name], f"item {meta.key!r}: {name}")
-    return tuple(values.values())
+    row = tuple(values.values())
+    if (letters := _letters(row)) > MAX_ROW_LETTERS:
+        raise TokenStoreError(
+            f"item {meta.key!r}: texts, attributes and notes are {letters} letters; at most {MAX_ROW_LETTERS}"
+        )
+    return row
+
+
+def _letters(row: tuple[Any, ...]) -> int:
+    return sum(len(value) for value in row if isinstance(value, str))
 
 
 def _text(value: Any, what: str) -> str:
     if isinstance(value, Mapping):
         value = dict(value)
     try:
+        check_depth(value)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
@@ -226,7 +237,8 @@ def _meta(row: dict[str, Any]) -> Meta:
     if sum(len(row[name]) for name in _JSON) > MAX_ROW_LETTERS:
         raise ValueError(f"longer than {MAX_ROW_LETTERS} letters")
     for name in _JSON:
-        row[name] = json.loads(row[name], parse_constant=_refuse)
+        row[name] = json.loads(row[name], parse_constant=_refuse, parse_float=_finite)
+        check_depth(row[name])
     for name, kind in (("texts", list), ("attributes", dict), ("pedals", list), ("extra", dict)):
         if not isinstance(row[name], kind):
             raise ValueError(f"{name} must be a {'list' if kind is list else 'JSON object'}")
@@ -240,8 +252,13 @@ def _meta(row: dict[str, Any]) -> Meta:
     return Meta(**row)
 
 
-def _refuse(name: str) -> None:
+def _refuse(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _refuse(text)
 
 
 def _numbers(row: Any, kinds: tuple[type, ...]) -> list[Any]:

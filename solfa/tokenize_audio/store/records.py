@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from solfa.codecs.header_fields import short_text
 
 VERSION = 1
 CHECK = "xxh3"
+MAX_DEPTH = 64
 
 
 class TokenStoreError(ValueError):
@@ -88,6 +89,24 @@ def check_bytes(data: bytes, expected: bytes) -> None:
         raise ValueError("damaged: its bytes are not those that its values are written as")
 
 
+def check_depth(value: Any) -> None:
+    """ValueError for lists and objects in one another deeper than `MAX_DEPTH`: who reads them goes down by calls."""
+    layer, depth = [value], 0
+    while layer := [each for held in layer if isinstance(held, dict | list | tuple) for each in _held(held)]:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH} lists and objects")
+
+
+def _held(value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
 def is_text(value: Any) -> bool:
     """Whether a value is text that UTF-8 can hold."""
     return isinstance(value, str) and not re.search("[\ud800-\udfff]", value)
+
+
+def is_line(value: Any) -> bool:
+    """Whether a value is text without control characters, which a terminal can be shown."""
+    return is_text(value) and not re.search("[\0-\x1f\x7f-\x9f]", value)

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.store.meta_file import check_row
 from solfa.tokenize_audio.work.attempts import Attempts
 from solfa.tokenize_audio.work.decode import BadSound, Decoder, DecoderDied, Sound, SourceStamp
+from solfa.tokenize_audio.work.describe import meta_of
 from solfa.tokenize_audio.work.job import Job, stamp_of
 from solfa.tokenize_audio.work.report import Step
 from solfa.tokenize_audio.work.sources import SourceItem
@@ -67,7 +69,7 @@ class ShardWork:
         Raises OSError where the disk says so and MemoryError; what is wrong with a file goes to the spool.
         """
         with self._decoding() as decoder:
-            for item in ahead(decoder, self.with_notes(items)):
+            for item in ahead(decoder, self.described(items)):
                 while self._tried(decoder, item):
                     pass
 
@@ -83,19 +85,19 @@ class ShardWork:
             self._kept.close()  # who knows what it was asked for
             raise
 
-    def with_notes(self, items: Sequence[SourceItem]) -> Iterator[SourceItem]:
-        """The items whose notes can be read, or that have none; the others are refused."""
+    def described(self, items: Sequence[SourceItem]) -> Iterator[SourceItem]:
+        """The items of which the store can hold what is said; the others are refused."""
         for item in items:
             try:
-                item.read_notes()
+                check_row(meta_of(item))
             except ValueError as error:
-                self.refuse(item, f"its notes cannot be read ({str(error).removeprefix(f'{item.notes}: ')})")
+                self.refuse(item, str(error))
                 continue
             yield item
 
     def refuse(self, item: SourceItem, reason: str) -> None:
         """Leave a file out."""
-        plain = " ".join(reason.split())[:LONGEST_REASON].encode("utf-8", "backslashreplace").decode()
+        plain = plain_reason(reason)
         stamp = stamp_of(item.path)
         self.spool.refuse(item.key, plain, None if stamp is None else SourceStamp(*stamp, ""))
         self.step(item, 0.0, done=True, reason=plain)
@@ -180,6 +182,12 @@ def ahead(decoder: Decoder, items: Iterator[SourceItem]) -> Iterator[SourceItem]
         waiting = item
     if waiting is not None:
         yield waiting
+
+
+def plain_reason(text: str) -> str:
+    """A reason as a manifest holds it: a line that a terminal can be shown."""
+    line = " ".join(text.split())[:LONGEST_REASON]
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
 
 
 def reason_of(error: Exception, codec: Codec) -> str:

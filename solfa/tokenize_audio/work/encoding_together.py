@@ -106,7 +106,7 @@ class _Feed:
         self._work = work
         self.long: list[SourceItem] = []
         count = min(MOST_DECODERS, os.cpu_count() or 1, len(items))
-        good = list(work.with_notes(items))
+        good = list(work.described(items))
         self._queue: Queue[Ready | BaseException | None] = Queue(2 * count)
         self._stop = threading.Event()
         self._running = count

@@ -9,7 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.codecs.codec import Codec
+from solfa.files import check_local
 from solfa.tokenize_audio.store.format import (
+    Meta,
     ShardManifest,
     StoreHead,
     TokenStoreError,
@@ -22,6 +24,7 @@ from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.writer import sweep
 from solfa.tokenize_audio.work.cut import cut
 from solfa.tokenize_audio.work.decode_child import file_hash
+from solfa.tokenize_audio.work.describe import meta_of
 from solfa.tokenize_audio.work.job import (
     MEMORY,
     SHARD_BYTES,
@@ -83,8 +86,9 @@ def plan(
     retry: shards with inputs that were left out are made again. write: False only looks.
 
     Raises ValueError (TokenStoreError) where the store is of another codec, other weights, or other codebooks, naming both, where the
-    folder is something else, and for numbers out of range.
+    folder is something else, where a source would take the place of another file that is still there, and for numbers out of range.
     """
+    check_local(store)
     if (shard_items is not None and shard_items < 1) or shard_bytes < 1:
         raise ValueError(f"a shard of {shard_items} items and {shard_bytes} bytes: at least 1 of each is needed")
     head = StoreHead.of_codec(codec, codebooks)
@@ -94,6 +98,7 @@ def plan(
     known = _check_store(Path(folder), head)
     given = {item.key: item for item in sources}
     old = dict(_assigned(folder)) if known else {}
+    _check_places(folder, old, given)
     looked = [_look(job, index, items, given, retry) for index, items in sorted(old.items())]
     placed = {item.key for items in old.values() for item in items}
     fresh = [item for item in sources if item.key not in placed]
@@ -171,6 +176,34 @@ def _assigned(folder: str) -> Iterator[tuple[int, tuple[SourceItem, ...]]]:
             yield number, tuple(SourceItem(key, source, os.path.abspath(source)) for key, source in pairs)
 
 
+def _check_places(store: str, old: dict[int, tuple[SourceItem, ...]], given: dict[str, SourceItem]) -> None:
+    """ValueError where a key is that of one file in the store, and of another one now: which of two is meant, nobody can know.
+
+    A corpus that was moved or copied is no such case: its files are gone from where they were, or of the same content.
+    """
+    clashes = []
+    for item in (item for items in old.values() for item in items):
+        now = given.get(item.key, item)
+        if now.path != item.path and _differ(item.path, now.path):
+            clashes.append(f"{item.key!r} is {item.path} in the store, and {now.path} now")
+    if clashes:
+        more = f" (and so are {len(clashes) - 1} more)" if len(clashes) > 1 else ""
+        raise TokenStoreError(
+            f"{store}: {clashes[0]}, another file{more}: name the folder above both, give them ids in a manifest, or name another store"
+        )
+
+
+def _differ(path: str, other: str) -> bool:
+    """Whether two files are there and are not the same."""
+    mine, theirs = stamp_of(path), stamp_of(other)
+    if mine is None or theirs is None or mine == theirs:
+        return False
+    try:
+        return not os.path.samefile(path, other) and (mine[0] != theirs[0] or file_hash(path) != file_hash(other))
+    except OSError:
+        return False  # one that cannot be read will say so when it is decoded
+
+
 def _look(job: Job, index: int, items: tuple[SourceItem, ...], given: dict[str, SourceItem], retry: bool) -> _Looked:
     now = tuple(given.get(item.key, item) for item in items)
     if not is_done(job.store, index):
@@ -189,7 +222,8 @@ def _look(job: Job, index: int, items: tuple[SourceItem, ...], given: dict[str, 
     if changed or retried:
         return _Looked(index, now, changed, retried=retried, fingerprint=manifest.fingerprint)
     # What is in the store is described as it was: the list of the shard stays too, so that it is said again.
-    retold = sum(a != b for a, b in zip(map(_said, items), map(_said, now), strict=True))
+    other = [there for item, there in zip(items, now, strict=True) if _said(item) != _said(there)]
+    retold = len(other) - _kept(job.store, manifest, other)
     moved = tuple(replace(item, path=there.path) for item, there in zip(items, now, strict=True))
     return _Looked(index, moved, retold=retold, fingerprint=manifest.fingerprint)
 
@@ -219,6 +253,30 @@ def _changed(item: SourceItem, facts: Facts) -> bool:
 
 def _left_changed(item: SourceItem, left: dict[str, tuple[int, int] | None]) -> bool:
     return item.key in left and stamp_of(item.path) != left[item.key]
+
+
+def _kept(store: str, manifest: ShardManifest, items: list[SourceItem]) -> int:
+    """How many of these items are described in the store as they are now: it was told since (`store.annotate`)."""
+    if not items:
+        return 0
+    metas = {meta.key: meta for meta in MetaFile(Path(store) / manifest.meta.name, manifest.items).metas()}
+    return sum(_holds(metas.get(item.key), item) for item in items)
+
+
+def _holds(meta: Meta | None, item: SourceItem) -> bool:
+    """Whether what a source says of an item is what the store says. What it leaves out may be there besides."""
+    try:
+        now = meta_of(item)
+    except ValueError:
+        return False
+    return (
+        meta is not None
+        and (not now.texts or now.texts == meta.texts)
+        and {**meta.attributes, **now.attributes} == meta.attributes
+        and (not now.split or now.split == meta.split)
+        and (now.notes is None or (now.notes, now.pedals, now.velocities) == (meta.notes, meta.pedals, meta.velocities))
+        and {**meta.extra, **now.extra} == meta.extra
+    )
 
 
 def _said(item: SourceItem) -> tuple[object, ...]:

@@ -23,11 +23,12 @@ from solfa.tokenize_audio.store.format import (
     shard_paths,
     write_manifest,
 )
-from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.meta_file import MetaFile, check_row
 from solfa.tokenize_audio.store.writer import write_shard
 from solfa.tokenize_audio.work.attempts import MAX_DEATHS, Attempts
-from solfa.tokenize_audio.work.decode import Decoder, SourceStamp
-from solfa.tokenize_audio.work.encoding import Progress, ShardWork
+from solfa.tokenize_audio.work.decode import Decoder
+from solfa.tokenize_audio.work.describe import meta_of
+from solfa.tokenize_audio.work.encoding import Progress, ShardWork, plain_reason
 from solfa.tokenize_audio.work.encoding_together import encode_together
 from solfa.tokenize_audio.work.job import (
     Job,
@@ -173,12 +174,24 @@ def _try_suspects(work: ShardWork, suspects: list[SourceItem]) -> None:
 
 
 def _write(job: Job, index: int, items: Sequence[SourceItem], spool: Spool) -> ShardManifest:
-    refused = [item for item in items if spool.records[item.key].reason is not None]
-    left = {item.key: _stamp(spool.records[item.key]) for item in refused}
-    write_left(job.store, index, left)
-    quarantined = [Quarantined(item.key, item.source, spool.records[item.key].reason or "") for item in refused]
     told = _annotated(job, index)
-    return write_shard(job.store, index, job.head, _rows(items, spool, told), quarantined, job.fingerprint)
+    while True:
+        refused = [item for item in items if spool.records[item.key].reason is not None]
+        left = {item.key: _stamp(spool.records[item.key]) for item in refused}
+        write_left(job.store, index, left)
+        quarantined = [Quarantined(item.key, item.source, spool.records[item.key].reason or "") for item in refused]
+        try:
+            return write_shard(job.store, index, job.head, _rows(items, spool, told), quarantined, job.fingerprint)
+        except _Undescribed as error:  # its notes were removed since it was encoded
+            spool.refuse(error.key, plain_reason(str(error)), spool.records[error.key].source)
+
+
+class _Undescribed(Exception):
+    """What is said of an item cannot be kept."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(reason)
+        self.key = key
 
 
 def _stamp(record: Record) -> tuple[int, int] | None:
@@ -190,28 +203,12 @@ def _rows(items: Sequence[SourceItem], spool: Spool, told: Mapping[str, Meta]) -
     for item in items:
         record = spool.records[item.key]
         if record.source is not None and record.reason is None:
-            yield _meta(item, record, record.source, told.get(item.key)), spool.codes(record)
-
-
-def _meta(item: SourceItem, record: Record, source: SourceStamp, told: Meta | None) -> Meta:
-    said = item if told is None else told
-    notes, pedals = item.read_notes() if told is None else (told.notes, told.pedals)
-    return Meta(
-        key=item.key,
-        samples=record.samples,
-        seconds=record.seconds,
-        source=item.source,
-        source_bytes=source.bytes,
-        source_stamp=source.time,
-        source_hash=source.hash,
-        texts=said.texts,
-        attributes=said.attributes,
-        notes=notes,
-        pedals=pedals,
-        velocities=said.velocities,
-        split=said.split,
-        extra=said.extra,
-    )
+            try:
+                meta = meta_of(item, record, told.get(item.key))
+                check_row(meta)
+            except ValueError as error:
+                raise _Undescribed(item.key, str(error)) from error
+            yield meta, spool.codes(record)
 
 
 def _annotated(job: Job, index: int) -> dict[str, Meta]:

@@ -6,24 +6,28 @@ lists it is the path as it was written, where that is relative and stays below i
 
 from __future__ import annotations
 
+import codecs
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from solfa.data.manifest import NAME, Entry, read_manifest
+from solfa.data.manifest import Entry
 from solfa.data.tables import (
-    CAPTIONS,
-    LISTS,
+    OTHER_SOUND,
     SUFFIXES,
     attributes_of,
     audio_of,
+    is_entry,
     rows,
+    said_in,
     sidecars,
     split_of,
     table_in,
     texts_of,
+    velocities_of,
 )
 from solfa.files import exhaustion
 from solfa.score.midi import MidiError, read_midi
@@ -37,7 +41,8 @@ TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv")
 @dataclass(frozen=True)
 class SourceItem:
     """One recording. key: in the store. source: the file as it was named; path: where it is, absolute. notes: a MIDI file, absolute, or
-    rows of [onset, offset, pitch, velocity, program, is_drum]; velocities: whether theirs are known. extra: other fields of its row."""
+    rows of [onset, offset, pitch, velocity, program, is_drum]; velocities: whether theirs are known. extra: other fields of its row.
+    fault: why it is to be left out, where that is known before its sound is read."""
 
     key: str
     source: str
@@ -48,6 +53,7 @@ class SourceItem:
     velocities: bool = True
     split: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
+    fault: str = ""
 
     def read_notes(self) -> tuple[tuple[Note, ...] | None, tuple[Pedal, ...]]:
         """Notes and pedals; None where there are none to know. Raises ValueError for bad notes, OSError where no file can be read."""
@@ -69,21 +75,43 @@ def find_sources(arguments: Sequence[str | os.PathLike[str]]) -> list[SourceItem
     An argument is a folder (searched through, hidden files left out; a table in it, see `solfa.data.tables`, says what there is), a sound
     file, `@list.txt` with one of these a line, a manifest (.jsonl) or a table (.csv, .tsv). What is said of a recording, in its row or in
     files of its name beside it (.txt, .json), comes with it. A file that is named and not there is an item all the same: it ends as a
-    failure of its own, beside the others.
+    failure of its own, beside the others; so does one whose files beside it cannot be read. A recording that is named again, in another
+    row too, is one item: with the captions of all, and of the rest what is said first. Warns of what looks like sound in a folder and is
+    left out: of formats that are not read, and behind links to folders.
 
-    Raises ValueError where nothing is named, a folder holds no sound, a table or list cannot be read, or two items have one key.
+    Raises ValueError where nothing is named, a folder holds no sound or cannot be read, a table or list cannot be read, two recordings
+    have one key, or one has two splits.
     """
     if not arguments:
         raise ValueError("nothing to tokenize: name a folder, sound files, @list.txt, or a manifest")
     found: dict[str, SourceItem] = {}
     for item in _all(os.fspath(argument) for argument in arguments):
         other = found.setdefault(item.key, item)
-        if other is not item and other.path != item.path:
-            raise ValueError(
-                f"{other.path} and {item.path} would both be {item.key!r} in the store: name the folder above them, or give them ids "
-                "in a manifest"
-            )
+        if other is not item:
+            found[item.key] = _united(other, item)
     return list(found.values())
+
+
+def _united(first: SourceItem, second: SourceItem) -> SourceItem:
+    """A recording that was named twice."""
+    if first.path != second.path:
+        raise ValueError(
+            f"{first.path} and {second.path} would both be {first.key!r} in the store: name the folder above them, or give them ids "
+            "in a manifest"
+        )
+    if first.split and second.split and first.split != second.split:
+        raise ValueError(f"{first.path}: it is named twice, once for {first.split} and once for {second.split}")
+    told = first if first.notes is not None else second
+    return replace(
+        first,
+        texts=tuple(dict.fromkeys((*first.texts, *second.texts))),
+        attributes={**second.attributes, **first.attributes},
+        notes=told.notes,
+        velocities=told.velocities,
+        split=first.split or second.split,
+        extra={**second.extra, **first.extra},
+        fault=first.fault or second.fault,
+    )
 
 
 def safe_key(name: str) -> str:
@@ -126,7 +154,7 @@ def _in_list(path: Path) -> Iterator[SourceItem]:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: cannot read this list ({error.strerror})") from error
-    lines = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
+    lines = [os.fsdecode(line) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
     if not lines:
         raise ValueError(f"{path}: this list is empty")
     for line in lines:
@@ -139,10 +167,15 @@ def _named(path: Path) -> str:
 
 
 def _in_folder(folder: Path) -> Iterator[SourceItem]:
-    found = []
-    for parent, folders, files in os.walk(folder):
+    found, links, others = [], [], []
+    for parent, folders, files in os.walk(folder, onerror=_unreadable):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, name) for name in files if not name.startswith(".") and name.lower().endswith(SUFFIXES)]
+        links += [path for name in folders if (path := Path(parent, name)).is_symlink()]
+        shown = [Path(parent, name) for name in files if not name.startswith(".")]
+        found += [path for path in shown if path.name.lower().endswith(SUFFIXES)]
+        others += [path for path in shown if path.name.lower().endswith(OTHER_SOUND)]
+    _warn_of(links, "behind a link to another folder, which is not searched: name that folder too")
+    _warn_of(others, "of a format that is not read: ffmpeg makes WAV of it")
     if not found:
         raise ValueError(f"{folder}: no sound file in it; their names end in {', '.join(SUFFIXES)}")
     # Part by part, as `train.recordings` sorts them: from a folder and from its store, training draws the same.
@@ -150,8 +183,21 @@ def _in_folder(folder: Path) -> Iterator[SourceItem]:
         yield _beside(_item(str(path.relative_to(folder)), path))
 
 
+def _unreadable(error: OSError) -> None:
+    raise ValueError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
+
+
+def _warn_of(paths: Sequence[Path], what: str) -> None:
+    if paths:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        warnings.warn(f"{min(paths)}{more}: left out, {what}", stacklevel=2)
+
+
 def _item(name: str, path: Path) -> SourceItem:
-    key = safe_key(name)
+    try:
+        key = safe_key(name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
     source = "".join(map(_escaped, str(path)))
     return SourceItem(key, source, os.path.abspath(path))
 
@@ -164,6 +210,8 @@ def _beside(item: SourceItem) -> SourceItem:
         if exhaustion(error):
             raise
         return item  # a name too long for another suffix, a link that leads in a circle: nothing stands beside it
+    except ValueError as error:
+        return replace(item, fault=str(error))
     told = _told(fields)
     return replace(item, **{**told, "texts": (*lines, *told["texts"])}) if lines or fields else item
 
@@ -174,10 +222,6 @@ def _told(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _in_table(path: Path) -> Iterator[SourceItem]:
-    if path.name == NAME:
-        for entry in read_manifest(path):
-            yield _of_entry(entry, path)
-        return
     try:
         found = list(rows(path))
     except OSError as error:
@@ -186,35 +230,28 @@ def _in_table(path: Path) -> Iterator[SourceItem]:
         raise ValueError(f"{path}: it names no sound file")
     for where, row in found:
         name = audio_of(where, row)
-        if {"id", "audio"} <= row.keys() and path.suffix.lower() == ".jsonl":
-            try:
-                yield _of_entry(Entry.from_dict(dict(row)), path)
-            except ValueError as error:
-                raise ValueError(f"{where}: {error}") from error
-        else:
-            item = _item(_named(Path(name)), path.parent / name)
-            yield replace(item, source=item.source, **_told(row))
+        try:
+            yield _of_entry(Entry.from_dict(dict(row)), path) if is_entry(row, path) else _of_row(name, row, path)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+
+
+def _of_row(name: str, row: Mapping[str, Any], table: Path) -> SourceItem:
+    item = replace(_item(_named(Path(name)), table.parent / name), **_told(row))
+    if row.get("notes") in (None, ""):
+        return item
+    entry = Entry.from_dict({"id": item.key, "audio": name, "notes": row["notes"]})
+    return replace(item, notes=_notes(entry, table), velocities=velocities_of(row))
 
 
 def _of_entry(entry: Entry, manifest: Path) -> SourceItem:
     """An entry of a manifest; its paths are relative to the manifest's folder."""
     item = _item(entry.id, manifest.parent / entry.audio)
-    facts = {"seconds": entry.seconds, "soundfont": entry.soundfont, "renderer": entry.renderer}
-    extra = {**{name: value for name, value in facts.items() if value is not None}, **entry.extra}
-    velocities = extra.pop("velocities", True) is not False
-    notes: Any = entry.notes
-    if isinstance(notes, str):
-        notes = os.path.abspath(manifest.parent / notes)
-    elif notes is not None:
-        notes = tuple((n.onset, n.offset, n.pitch, n.velocity, n.program, n.is_drum) for n in notes)
-    texts = (*texts_of({"text": entry.text}), *texts_of(extra))
-    extra = {name: value for name, value in extra.items() if name not in (*CAPTIONS, *LISTS)}
-    return replace(
-        item,
-        texts=texts,
-        attributes=dict(entry.attributes),
-        notes=notes,
-        velocities=velocities,
-        split=entry.split,
-        extra=extra,
-    )
+    return replace(item, **said_in(entry), notes=_notes(entry, manifest), split=entry.split)
+
+
+def _notes(entry: Entry, manifest: Path) -> str | tuple[tuple[Any, ...], ...] | None:
+    """As an item has them."""
+    if entry.notes is None or isinstance(entry.notes, str):
+        return entry.notes and os.path.abspath(manifest.parent / entry.notes)
+    return tuple((n.onset, n.offset, n.pitch, n.velocity, n.program, n.is_drum) for n in entry.notes)

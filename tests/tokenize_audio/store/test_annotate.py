@@ -66,6 +66,35 @@ def test_captions_can_be_added_and_tables_be_csv(make_store: Make, tmp_path: Pat
     assert meta.texts == ("a 0/0", "Übung ♪", "a, third") and meta.attributes["bpm"] == 120.5 and meta.split == "train"
 
 
+def test_a_manifest_says_of_a_store_what_it_says_to_tokenize(make_store: Make, tmp_path: Path) -> None:
+    """What a row does not name stays, the split too; fields that are not known are no attributes; either name of an item is one."""
+    make_store([[30, 6]])
+    folder = tmp_path / "store"
+    before = TokenStore(folder).meta(0)
+    assert before.split == "train"
+    annotate(folder, table(tmp_path / "t.jsonl", {"key": "0/0", "split": "test"}))
+    manifest = table(
+        tmp_path / "manifest.jsonl", {"id": "0/0", "audio": "x.wav", "seconds": 2.5, "mine": 1, "text": "t"}
+    )
+    annotate(folder, manifest)
+    meta = TokenStore(folder).meta(0)
+    assert (meta.split, meta.texts, meta.attributes) == ("test", ("t",), before.attributes)
+    assert meta.extra == {**before.extra, "seconds": 2.5, "mine": 1}
+    (tmp_path / "t.csv").write_text("id,file_name,caption\nx1,0/1,by its file\n0/0,x.wav,by its id\n")
+    assert annotate(folder, tmp_path / "t.csv").unmatched == ()
+    assert [meta.texts for meta in TokenStore(folder).metas()] == [("by its id",), ("by its file",)]
+
+
+def test_what_no_store_can_hold_is_a_problem_of_its_row(make_store: Make, tmp_path: Path) -> None:
+    make_store([[30, 6]])
+    folder, rows = tmp_path / "store", [{"id": "0/0", "text": "\ud800"}, {"id": "0/1", "text": "good"}]
+    found = annotate(folder, table(tmp_path / "t.jsonl", *rows))
+    assert found.changed == 1 and "line 1: item '0/0'" in found.problems[0]
+    (tmp_path / "t.jsonl").write_text('{"id": "0/0", "bpm": 1e999}\n')
+    with pytest.raises(ValueError, match=r"line 1: not JSON .1e999 is no number"):
+        annotate(folder, tmp_path / "t.jsonl")
+
+
 def test_bad_tables_change_nothing(make_store: Make, tmp_path: Path) -> None:
     make_store([[30], [4]])
     folder = tmp_path / "store"

@@ -114,7 +114,7 @@ def test_huggingface_reads_the_splits(store: Path, tmp_path: Path, monkeypatch: 
     assert set(read) == {"train", "valid", "Hold_out_"} and sorted(rows) == sorted(opened.keys)
     for i, key in enumerate(opened.keys):
         split, row = rows[key]
-        assert split == split_name(opened.meta(i).split)
+        assert split == split_name(opened.meta(i).split or "train")
         _check_row(row, opened, i)
     # As it comes from other places of the library: plain files, streamed, and saved to disk.
     names = [str(path) for path in sorted((tmp_path / "hf" / "data").glob("train-*"))]
@@ -132,6 +132,12 @@ def _check_row(row: dict[str, Any], opened: TokenStore, item: int) -> None:
     assert json.loads(row["attributes"]) == meta.attributes
     notes = None if row["notes"] is None else [tuple(note[name] for name in columns.NOTE) for note in row["notes"]]
     assert notes == (None if meta.notes is None else [tuple(getattr(n, f) for f in columns.NOTE) for n in meta.notes])
+
+
+def test_splits_keep_apart() -> None:
+    """datasets knows letters of any script, digits and underscores."""
+    assert split_name("训练") == "训练" and split_name("a-b") == "a_b"
+    assert split_name("a b", ["a_b", "a_b_2"]) == "a_b_3"
 
 
 def test_webdataset_reads_the_tars(store: Path, tmp_path: Path) -> None:

@@ -32,9 +32,11 @@ from solfa.tokenize_audio.store.format import (
     write_head,
     write_manifest,
 )
+from solfa.tokenize_audio.work.sources import safe_key
 
 HEAD = StoreHead("tiny_codec", "ab" * 32, 24000, 1, 320, 4, 1024)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+LINE = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="."), max_size=20)
 
 
 def manifest(index: int = 3, **changes: object) -> ShardManifest:
@@ -53,14 +55,25 @@ def test_a_head_comes_back(tmp_path: Path) -> None:
 
 
 @settings(max_examples=25)
-@given(TEXT, TEXT, TEXT.map(lambda text: text * 20), st.integers(0, 1 << 24), st.integers(0, 1 << 40))
+@given(LINE, TEXT, LINE.map(lambda text: text * 20), st.integers(0, 1 << 24), st.integers(0, 1 << 40))
 def test_a_manifest_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, key: str, fingerprint: str, reason: str, items: int, frames: int
+    tmp_path_factory: pytest.TempPathFactory, source: str, fingerprint: str, reason: str, items: int, frames: int
 ) -> None:
     folder = tmp_path_factory.mktemp("store")
-    made = manifest(items=items, frames=frames, fingerprint=fingerprint, quarantined=(Quarantined(key, key, reason),))
+    key = safe_key(f"a/{source}")
+    made = manifest(
+        items=items, frames=frames, fingerprint=fingerprint, quarantined=(Quarantined(key, source, reason),)
+    )
     write_manifest(folder, made)
     assert read_manifest(folder, 3) == made
+
+
+@pytest.mark.parametrize(
+    "fields", [("a\nb", "a", "cut"), ("../a", "a", "cut"), ("a", "\x1b]0;b\x07", "cut"), ("a", "a", "\x9b2J")]
+)
+def test_what_was_left_out_can_be_shown_on_a_terminal(fields: tuple[str, str, str]) -> None:
+    with pytest.raises(ValueError, match=r"key|control characters"):
+        Quarantined(*fields)
 
 
 @pytest.mark.parametrize("name", ["store.json", "00003.json"])

@@ -8,7 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from solfa.tokenize_audio.store.format import Meta, Quarantined, StoreHead, TokenStoreError, write_head
+from solfa.tokenize_audio.store.format import (
+    Meta,
+    Quarantined,
+    StoreHead,
+    TokenStoreError,
+    read_manifest,
+    write_head,
+    write_manifest,
+)
 from solfa.tokenize_audio.store.merge import merge
 from solfa.tokenize_audio.store.store import TokenStore
 from solfa.tokenize_audio.store.verify import verify
@@ -25,7 +33,7 @@ def build(tmp_path: Path, head: StoreHead, make_item: Callable[..., tuple[Meta, 
         write_head(tmp_path / name, other)
         for index, keys in enumerate(shards):
             items = [make_item(key, 5 + len(key), other) for key in keys]
-            write_shard(tmp_path / name, index, other, items, [Quarantined(f"bad{index}", "x", "cut")], encoder)
+            write_shard(tmp_path / name, index, other, items, [Quarantined(f"bad {name} {index}", "x", "cut")], encoder)
         return tmp_path / name
 
     return make
@@ -47,6 +55,26 @@ def test_all_items_in_their_order(build: Build, tmp_path: Path) -> None:
     assert out.meta(3).texts == ("new",)
     assert [len(shard.quarantined) for shard in out.manifests] == [1, 1, 1, 1]
     assert (tmp_path / "out" / "00002.codes.safetensors").read_bytes() == (b / "00000.codes.safetensors").read_bytes()
+
+
+def test_it_is_written_to_folders_of_this_machine(
+    build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stores = [build("a", [["1"]]), build("b", [["2"]])]
+    monkeypatch.chdir(tmp_path)
+    for place in ("memory://x/y", Path("s3://bucket/store")):
+        with pytest.raises(ValueError, match="goes to files of this machine"):
+            merge(stores, place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_what_another_store_has_was_not_left_out(build: Build, tmp_path: Path) -> None:
+    a, b, c = build("a", [["1"]]), build("b", [["bad a 0"]]), build("c", [["2"]])
+    write_manifest(c, replace(read_manifest(c, 0), quarantined=(Quarantined("bad b 0", "y", "cut"),)))
+    merge([a, b, c], tmp_path / "out")
+    left = [[each.key for each in shard.quarantined] for shard in TokenStore(tmp_path / "out").manifests]
+    assert left == [[], ["bad b 0"], []]
+    assert verify(tmp_path / "out").problems == ()
 
 
 @pytest.mark.parametrize(

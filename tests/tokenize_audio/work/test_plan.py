@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.store.annotate import annotate
 from solfa.tokenize_audio.work import plan as planning
 from solfa.tokenize_audio.work.job import Job
 from solfa.tokenize_audio.work.plan import Plan, plan
@@ -120,6 +122,23 @@ def test_what_was_planned_stays_planned(
     added = plan(more, store, codec, codec_folder)
     assert cut(added) == [4, 2, 4, 4, 1] and added.todo == (2, 3, 4) and added.new == 9
     assert Job.load(store) == added.job == plan(more, store, codec, codec_folder).job
+
+
+def test_what_a_store_was_told_since_is_no_news(corpus: Path, tmp_path: Path, codec: Codec, planned: Callable) -> None:
+    """`solfa tokenize` names the recordings that are described otherwise now: until the store knows it, however it came to."""
+    store = tmp_path / "store"
+    job = planned(corpus, store).job
+    encode_shard(job, 0, codec)
+    (corpus / "a1.txt").write_text("a new caption")
+    (corpus / "a3.json").write_text('{"bpm": 90}')
+    assert planned(corpus, store).retold == 2
+    rows = [{"id": "a1.wav", "text": "a new caption"}, {"id": "a3.wav", "bpm": 90}, {"id": "b/b1.ogg", "text": "more"}]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:1]))
+    annotate(store, tmp_path / "t.jsonl")
+    assert planned(corpus, store).retold == 1
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    annotate(store, tmp_path / "t.jsonl")
+    assert planned(corpus, store).retold == 0
 
 
 def test_what_is_added_is_cut_by_itself(tmp_path: Path, codec: Codec) -> None:

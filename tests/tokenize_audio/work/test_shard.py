@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -134,6 +136,70 @@ def test_notes_and_texts_come_along(tmp_path, codec: Codec, planned, corpus):
     )
     assert one.notes == notes == two.notes and one.seconds == pytest.approx(1.3)
     assert one.source == str(corpus / "a1.wav") and one.source_bytes == (corpus / "a1.wav").stat().st_size
+
+
+def test_what_no_store_can_hold_is_left_out_alone(corpus, tmp_path, codec: Codec, planned, codes_of):
+    """Nothing that is said of one recording stops the others, whether it is found before its sound is encoded or after."""
+    (corpus / "a1.json").write_text('{"bpm": NaN}')
+    (corpus / "a2.txt").write_bytes(b"\xff")
+    (corpus / "a3.json").write_text(json.dumps({"text": "\ud800"}))
+    deep = '{"a": ' + "[" * 80 + "]" * 80 + "}"
+    (corpus / "b" / "b1.json").write_text(deep)
+    job = planned(corpus, tmp_path / "store").job
+    report = encode_shard(job, 0, codec)
+    reasons = {entry.key: entry.reason for entry in report.quarantined}
+    assert sorted(reasons) == ["a1.wav", "a2.flac", "a3.wav", "b/b1.ogg"]
+    assert "not what JSON can hold" in reasons["a1.wav"] and "not text in UTF-8" in reasons["a2.flac"]
+    assert "text that UTF-8 can hold" in reasons["a3.wav"] and "nested deeper" in reasons["b/b1.ogg"]
+    assert sorted(codes_of(job)) == ["b/b2.wav", "b/b3.flac"]
+    (corpus / "a1.json").write_text('{"bpm": 90}')
+    again = planned(corpus, tmp_path / "store", retry=True)
+    assert len(encode_shard(again.job, 0, codec).quarantined) == 3
+
+
+def test_notes_that_are_gone_when_a_shard_is_written(corpus, tmp_path, codec: Codec, planned, codes_of, store_bytes):
+    from solfa.score.midi import write_midi
+    from solfa.score.note import Note
+    from solfa.score.score import score_of_notes
+
+    write_midi(score_of_notes([Note(0.0, 0.5, 60)]), corpus / "x.mid")
+    names = ("a1.wav", "a2.flac", "a3.wav")
+    rows = [{"id": name, "audio": name, **({"notes": "x.mid"} if name == "a1.wav" else {})} for name in names]
+    (corpus / "manifest.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    job = planned(corpus, tmp_path / "store").job
+
+    def stop(step: Step) -> None:
+        if step.key == "a2.flac" and step.done:
+            (corpus / "x.mid").unlink()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_shard(job, 0, codec, stop)
+    (failure,) = encode_shard(job, 0, codec).quarantined
+    assert failure.key == "a1.wav" and failure.reason.startswith("its notes cannot be read")
+    assert sorted(codes_of(job)) == ["a2.flac", "a3.wav"]
+
+
+def test_a_file_of_the_same_name_takes_no_place(corpus, tmp_path, codec: Codec, planned, store_bytes):
+    """Two folders may hold an 01.wav each: which one a key stands for is not to change unseen. A corpus may move."""
+    store = tmp_path / "store"
+    job = planned(corpus, store).job
+    other = tmp_path / "other"
+    other.mkdir()
+    soundfile.write(other / "a1.wav", np.zeros(900), 8000)
+    for done in (False, True):
+        with pytest.raises(ValueError, match=f"'a1.wav' is {corpus}/a1.wav in the store, and {other}/a1.wav now"):
+            planned(other, store)
+        if not done:
+            encode_shard(job, 0, codec)
+    before = store_bytes(store)
+    moved = tmp_path / "moved"
+    shutil.copytree(corpus, moved)
+    assert planned(moved, store).todo == ()  # of the same content
+    shutil.rmtree(corpus)
+    soundfile.write(moved / "a1.wav", np.zeros(900), 8000)
+    assert planned(moved, store).changed == ("a1.wav",)
+    assert store_bytes(store) == before
 
 
 def test_a_source_that_changed(corpus, tmp_path, codec: Codec, planned, codes_of, store_bytes):

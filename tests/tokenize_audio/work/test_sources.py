@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import warnings
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,80 @@ def test_what_is_said(folder: Path) -> None:
     (only,) = find_sources([folder])
     assert (only.key, only.texts, only.attributes) == ("b/2.wav", ("a riff",), {"genre": "rock"})
     assert only.path == str(folder / "b/2.wav")
+
+
+def test_a_recording_in_several_rows_is_one_item(folder: Path) -> None:
+    """As tables of several captions a recording have it. A split may not be left to chance."""
+    rows = "file,caption,bpm,split\na.wav,one,90,\nb.wav,x,,\na.wav,two,95,test\n"
+    (folder / "t.csv").write_text(rows)
+    first, second = find_sources([folder / "t.csv"])
+    assert (first.texts, first.attributes, first.split) == (("one", "two"), {"bpm": "90"}, "test")
+    assert second.texts == ("x",)
+    (folder / "t.csv").write_text(rows + "a.wav,three,,train\n")
+    with pytest.raises(ValueError, match="once for test and once for train"):
+        find_sources([folder / "t.csv"])
+    (folder / "a.txt").write_text("beside it")
+    (folder / "t.jsonl").write_text('{"audio": "a.flac", "text": "in a row"}\n')
+    assert find_sources([folder, folder / "t.jsonl"])[0].texts == ("beside it", "in a row")
+
+
+def test_a_row_without_an_id_has_its_notes(folder: Path) -> None:
+    (folder / "t.jsonl").write_text(
+        '{"audio": "a.flac", "notes": [[0, 1, 60, 80, 0, false]], "velocities": false}\n{"file": "b.mp3", "notes": "notes.mid"}\n'
+    )
+    one, two = find_sources([folder / "t.jsonl"])
+    assert (one.notes, one.velocities) == (((0, 1, 60, 80, 0, False),), False)
+    assert (two.notes, two.velocities) == (str(folder / "notes.mid"), True)
+    (folder / "t.jsonl").write_text('{"audio": "a.flac", "notes": [[0, 1, 260, 80, 0, false]]}\n')
+    with pytest.raises(ValueError, match="line 1: pitch 260"):
+        find_sources([folder / "t.jsonl"])
+
+
+def test_bad_files_beside_a_recording_are_its_own_trouble(folder: Path) -> None:
+    (folder / "a.txt").write_bytes("Übung".encode("latin-1"))
+    (folder / "b.json").write_text("[1]")
+    faults = {item.key: item.fault for item in find_sources([folder])}
+    assert "a.txt: not text in UTF-8" in faults.pop("a.flac") and "b.json: a JSON object is needed" in faults.pop(
+        "b.mp3"
+    )
+    assert not any(faults.values()) and len(faults) == 2
+
+
+def test_what_a_folder_leaves_out_is_said(folder: Path, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        find_sources([folder])
+    for name in ("x.m4a", "y.WMA", "z.opus", "z.wave"):
+        (folder / name).touch()
+    (folder / "link").symlink_to(folder / "b")
+    with pytest.warns(UserWarning, match="left out") as told:
+        found = keys(folder)
+    assert found == ["a.flac", "b/10.WAV", "b/2.wav", "b.mp3", "z.opus", "z.wave"]
+    links, others = (str(each.message) for each in told)
+    assert f"{folder}/link: left out" in links and f"{folder}/x.m4a and 1 more: left out" in others
+
+
+def test_a_folder_that_cannot_be_read_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scan = os.scandir
+
+    def locked(place: str) -> object:
+        if str(place).endswith("/b"):
+            raise PermissionError(errno.EACCES, "Permission denied", place)
+        return scan(place)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(ValueError, match=r"in/b: this folder cannot be read \(Permission denied\)"):
+        find_sources([folder])
+
+
+def test_marks_of_other_systems_are_no_names(folder: Path) -> None:
+    (folder / "t.jsonl").write_text('{"audio": "a.flac"}\n', encoding="utf-8-sig")
+    assert keys(folder / "t.jsonl") == ["a.flac"]
+    (folder / "list.txt").write_text(f"{folder / 'a.flac'}\n", encoding="utf-8-sig")
+    assert keys(f"@{folder}/list.txt") == ["a.flac"]
+    (folder / "manifest.jsonl").write_text("")
+    with pytest.raises(ValueError, match="it names no sound file"):
+        find_sources([folder])
 
 
 def test_a_manifest(folder: Path) -> None:
