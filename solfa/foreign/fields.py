@@ -105,8 +105,9 @@ class Fields:
 def resolved(document: Mapping[str, Any], sections: Collection[str] | None = None) -> dict[str, Any]:
     """An OmegaConf document, or some of its sections, with references, "${a.b}", replaced by what they name.
 
-    Raises ValueError for one that names nothing.
+    What several references name is there once, however many they are. Raises ValueError for one that names nothing, or itself.
     """
+    known: dict[str, Any] = {}  # by reference: followed anew each time, few letters could name more than any memory holds
 
     def follow(value: Any, depth: int) -> Any:
         if isinstance(value, Mapping):
@@ -114,11 +115,13 @@ def resolved(document: Mapping[str, Any], sections: Collection[str] | None = Non
         found = re.fullmatch(r"\$\{([\w.]+)\}", value) if isinstance(value, str) else None
         if found is None:
             return value
-        target: Any = document
-        for part in found[1].split("."):
-            target = target.get(part) if isinstance(target, Mapping) else None
-        if target is None or depth > 8:
-            raise ValueError(f"{value} in the configuration names nothing that is there")
-        return follow(target, depth + 1)
+        if value not in known:
+            target: Any = document
+            for part in found[1].split("."):
+                target = target.get(part) if isinstance(target, Mapping) else None
+            if target is None or depth > 8:
+                raise ValueError(f"{value} in the configuration names nothing that is there")
+            known[value] = follow(target, depth + 1)
+        return known[value]
 
     return {key: follow(item, 0) for key, item in document.items() if sections is None or key in sections}

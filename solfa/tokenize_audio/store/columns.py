@@ -7,7 +7,7 @@ item to item, are text in JSON. Every column but notes (null where they are not 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ import numpy as np
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import Meta, StoreHead
+from solfa.tokenize_audio.store.meta_file import MAX_ROW_LETTERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,6 +26,8 @@ NOTE = tuple(field.name for field in fields(Note))
 PEDAL = tuple(field.name for field in fields(Pedal))
 META = tuple(field.name for field in fields(Meta))
 _JSON = ("attributes", "extra")
+_LISTS = ("texts", "notes", "pedals")
+MOST = MAX_ROW_LETTERS // 20  # of a row's notes: a store's tables hold no more of them
 _TYPES = {
     "samples": "int64",
     "seconds": "float64",
@@ -68,12 +71,18 @@ def table(head: StoreHead, metas: Sequence[Meta], codes: Sequence[np.ndarray]) -
     return pa.table(arrays, schema=form)
 
 
-def rows(found: pa.Table, head: StoreHead) -> list[tuple[Meta, np.ndarray]]:
-    """The items of a table of that schema. Raises ValueError where one makes no sense."""
+def rows(found: pa.Table, head: StoreHead) -> Iterator[tuple[Meta, np.ndarray]]:
+    """The items of a table of that schema, one after another: as objects, notes take ten times the room that they have in the table.
+    Raises ValueError where one makes no sense."""
     chunk = found.combine_chunks()
     codes = _unnested(chunk.column("codes").combine_chunks(), head)
-    metas = [_meta(row) for row in chunk.drop_columns(["codes"]).to_pylist()]
-    return list(zip(metas, codes, strict=True))
+    rest = chunk.drop_columns(["codes"])
+    for number, each in enumerate(codes):
+        row = rest.slice(number, 1)
+        for name in _LISTS:
+            if (length := len(row.column(name).combine_chunks().flatten())) > MOST:
+                raise ValueError(f"{length} {name} in a row: at most {MOST}")
+        yield _meta(row.to_pylist()[0]), each
 
 
 def plain(meta: Meta) -> dict[str, Any]:

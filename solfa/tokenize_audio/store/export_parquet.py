@@ -203,10 +203,9 @@ class ItemsFile:
                 check_group(self._file.read_at, self._size, group, list(range(group.num_columns)), flat=False)
                 found = self._parquet.read_row_group(number, use_threads=False)
                 found.validate(full=True)
-                items = rows(found, self.head)
+                yield from rows(found, self.head)
             except (pa.ArrowException, OSError, ValueError, TypeError, RecursionError) as error:
                 raise self._error(error) from None
-            yield from items
 
     def _error(self, error: BaseException) -> TokenStoreError:
         return TokenStoreError(f"{self._path}: {' '.join(str(error).split())[:300]}")

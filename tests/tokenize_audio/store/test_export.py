@@ -92,6 +92,17 @@ def test_bad_parquet_is_refused(store: Path, tmp_path: Path) -> None:
         from_parquet(tmp_path / "parquet", store)
 
 
+def test_a_row_of_too_many_notes_is_refused_before_it_is_unfolded(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(store, tmp_path / "parquet")
+    most = max(len(meta.notes or ()) for meta in TokenStore(store).metas())
+    assert most > 1
+    monkeypatch.setattr(columns, "MOST", most - 1)
+    with pytest.raises(TokenStoreError, match=f"{most} notes in a row: at most {most - 1}"):
+        from_parquet(tmp_path / "parquet", tmp_path / "back")
+
+
 def test_files_of_two_stores_do_not_mix(store: Path, tmp_path: Path, make_item: Item) -> None:
     head = replace(TokenStore(store).head, codec="another")
     write_head(tmp_path / "b", head)
