@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from solfa.data.tables import SUFFIXES, audio_of, rows, sidecars, table_in
+from solfa.data.tables import (
+    CAPTIONS,
+    LISTS,
+    SUFFIXES,
+    audio_of,
+    is_entry,
+    rows,
+    sidecars,
+    split_of,
+    table_in,
+    texts_of,
+)
 from solfa.train.captions import Said, said_of
 
 HELD_OUT = ("valid", "validation", "val", "dev", "test")
@@ -47,7 +59,8 @@ def find_recordings(place: str | Path, instruments: bool = False) -> list[Record
     """The recordings of a folder (searched through; its table is read where it has one), a table (.csv, .tsv) or a manifest (.jsonl).
 
     In a folder without a table every sound file counts, and its sidecars `.txt` and `.json` say what is said of it. Paths in a table are
-    relative to it. Codes in a folder `codes` beside a manifest, as `solfa encode` names them, are taken as they are.
+    relative to it, and rows of one sound file are one recording, as for `solfa tokenize`. Codes in a folder `codes` beside a manifest, as
+    `solfa encode` names them, are taken as they are.
     Raises ValueError where there is no such place, nothing in it, or a table or sidecar cannot be read.
     """
     place = Path(place)
@@ -90,15 +103,34 @@ def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:
     return [path if often[path.stem] == 1 and path.is_file() else None for path in paths]
 
 
+def _united(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
+    """The rows of a table, those of one recording as one: the captions of all, of the rest what is said first."""
+    found: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+    for where, row in rows(path):
+        recording = (str(row["id"]) if is_entry(row, path) else "", audio_of(where, row))
+        first_where, first = found.setdefault(recording, (where, row))
+        if first is row:
+            continue
+        if split_of(first) and split_of(row) and split_of(first) != split_of(row):
+            raise ValueError(
+                f"{where}: {recording[1]} is of {split_of(row)} here, and of {split_of(first)} in {first_where}"
+            )
+        texts = list(dict.fromkeys((*texts_of(first), *texts_of(row))))
+        rest = {name: value for name, value in first.items() if value not in (None, "")}
+        plain = {name: value for name, value in {**row, **rest}.items() if name not in (*CAPTIONS, *LISTS)}
+        found[recording] = (first_where, {**plain, "texts": texts})
+    return list(found.values())
+
+
 def _in_table(path: Path, instruments: bool) -> list[Recording]:
-    found = list(rows(path))
+    found = _united(path)
     audio = [audio_of(where, row) for where, row in found]
     codes = codes_beside(path.parent, audio) if path.suffix == ".jsonl" else [None] * len(audio)
     return [
         Recording(
             path.parent / name,
             said_of(row, instruments),
-            split.strip().lower() if isinstance(split := row.get("split"), str) else "",
+            split_of(row),
             there,
         )
         for (_, row), name, there in zip(found, audio, codes, strict=True)

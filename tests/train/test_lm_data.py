@@ -13,6 +13,7 @@ from solfa.audio.io import Audio, read, write
 from solfa.codecs.codec import Codec
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenFile, write_tokens
+from solfa.tokenize_audio.work.sources import find_sources
 from solfa.train.captions import Said
 from solfa.train.code_cache import FOLDER, CodeCache
 from solfa.train.lm_data import Reading, read_data
@@ -72,6 +73,20 @@ def test_tables(folder: Path) -> None:
     assert said(find_recordings(folder / "some.jsonl")) == {"d.wav": Said(("x", "y"), {"genre": "pop"})}
     (folder / "metadata.csv").write_text("file_name,text\na.wav,one\n")
     assert said(find_recordings(folder)) == {"a.wav": Said(("one",))}, "a folder's own table says what is in it"
+
+
+def test_rows_of_one_recording_are_one(folder: Path) -> None:
+    """As for `solfa tokenize`: a folder and its store are drawn from alike."""
+    (folder / "some.csv").write_text(
+        "file,caption,bpm,split\na.wav,one,,\nd.wav,x,,\na.wav,two,90,test\na.wav,one,95,\n"
+    )
+    a, d = find_recordings(folder / "some.csv")
+    assert (a.said, a.split) == (Said(("one", "two"), {"bpm": "90"}), "test") and d.said == Said(("x",))
+    items = find_sources([folder / "some.csv"])
+    assert [(item.texts, item.split) for item in items] == [(each.said.texts, each.split) for each in (a, d)]
+    (folder / "some.csv").write_text("file,split\na.wav,train\na.wav,test\n")
+    with pytest.raises(ValueError, match=r"line 3: a\.wav is of test here, and of train in .*line 2"):
+        find_recordings(folder / "some.csv")
 
 
 @pytest.mark.parametrize(
