@@ -215,8 +215,13 @@ def _look(job: Job, index: int, items: tuple[SourceItem, ...], given: dict[str, 
     left = read_left(job.store, index)
     changed = tuple(
         item.key
-        for item in now
-        if item.key in given and (_changed(item, facts[item.key]) if item.key in facts else _left_changed(item, left))
+        for before, item in zip(items, now, strict=True)
+        if item.key in given
+        and (
+            _changed(item, facts[item.key])
+            if item.key in facts
+            else _left_changed(item, left) or before.fault != item.fault
+        )
     )
     retried = retry and bool(manifest.quarantined)
     if changed or retried:

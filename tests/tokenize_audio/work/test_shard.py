@@ -152,9 +152,14 @@ def test_what_no_store_can_hold_is_left_out_alone(corpus, tmp_path, codec: Codec
     assert "not what JSON can hold" in reasons["a1.wav"] and "not text in UTF-8" in reasons["a2.flac"]
     assert "text that UTF-8 can hold" in reasons["a3.wav"] and "nested deeper" in reasons["b/b1.ogg"]
     assert sorted(codes_of(job)) == ["b/b2.wav", "b/b3.flac"]
+    assert planned(corpus, tmp_path / "store").todo == ()
+    (corpus / "a2.txt").write_text("one that can be read")  # as its sound, were that repaired
+    again = planned(corpus, tmp_path / "store")
+    assert again.changed == ("a2.flac",)
+    assert len(encode_shard(again.job, 0, codec).quarantined) == 3
     (corpus / "a1.json").write_text('{"bpm": 90}')
     again = planned(corpus, tmp_path / "store", retry=True)
-    assert len(encode_shard(again.job, 0, codec).quarantined) == 3
+    assert len(encode_shard(again.job, 0, codec).quarantined) == 2
 
 
 def test_notes_that_are_gone_when_a_shard_is_written(corpus, tmp_path, codec: Codec, planned, codes_of, store_bytes):
