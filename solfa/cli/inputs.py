@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from solfa.cli.report import UsageError
-from solfa.data.tables import SUFFIXES
 
-AUDIO_SUFFIXES = SUFFIXES
+AUDIO_SUFFIXES = (  # those of `data.tables`, which the shell does not load
+    *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
+    *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
+)
 TOKEN_SUFFIXES = (".solfa",)
 OTHER_SUFFIXES = (".ecdc", ".dac")  # code files of EnCodec's and DAC's own packages
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from solfa.cli.inputs import expand, with_targets
+from solfa.cli.inputs import AUDIO_SUFFIXES, expand, with_targets
 from solfa.cli.report import UsageError
+from solfa.data.tables import SUFFIXES
 
 AUDIO = (".wav", ".flac")
 
@@ -25,6 +26,10 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(arguments: list[str]) -> list[tuple[str, str]]:
     return [(str(item.path), str(item.relative)) for item in expand(arguments, AUDIO) if not item.problem]
+
+
+def test_every_command_takes_the_same_files_for_sound() -> None:
+    assert AUDIO_SUFFIXES == SUFFIXES
 
 
 def test_a_folder_gives_the_sound_files_below_it_in_order(tree: Path) -> None:
