@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from solfa.score.abc.decorations import Signs
 from solfa.score.abc.error import AbcError
 from solfa.score.abc.source import Line
 
@@ -15,27 +16,25 @@ MAX_LENGTH = Fraction(4096)  # unit lengths that one note may have
 _LENGTH = r"\d*(?:/+\d*)?"
 _NOTE = re.compile(r"(\^\^|\^|=|__|_)?([A-Ga-g])([,']*)(" + _LENGTH + ")")
 # The first that matches counts. Groups are named after what they find.
-_TOKEN = re.compile(
-    "|".join(
-        (
-            r"(?P<field>\[[A-Za-z]:[^\]]*\])",
-            r"(?P<bar>:+\|+\]?:*|::+|\.?\|+\]?:*|\[\|+\]?:*)\s*(?P<numbers>(?:(?<=[|:\]])|\[)\d[\d,-]*)?",
-            r"(?P<ending>\[\d[\d,-]*)",
-            r"(?P<note>(?:\^\^|\^|=|__|_)?[A-Ga-g][,']*" + _LENGTH + ")",
-            r"(?P<rest>[zx]" + _LENGTH + ")",
-            r"(?P<bars_rest>[ZX]\d*)",
-            r"(?P<tuplet>\(\d+(?::\d*)?(?::\d*)?)",
-            r"(?P<overlay>\(&|&\)|&)",
-            r"(?P<tie>\.?-)",
-            r"(?P<slur>\.?[()])",
-            r"(?P<broken>>+|<+)",
-            r"(?P<chord_end>\]" + _LENGTH + ")",
-            r"(?P<chord>\[)",
-            r"(?P<grace>\{[^}]*\})",
-            r'(?P<text>"[^"]*")',
-            r"(?P<decoration>![^!\s|]*!)",
-            r"(?P<blank>[\s`\\$*;?@]+|!|y" + _LENGTH + "|[.~H-Wh-w])",
-        )
+_SYMBOLS = "|".join(
+    (
+        r"(?P<field>\[[A-Za-z]:[^\]]*\])",
+        r"(?P<bar>:+\|+\]?:*|::+|\.?\|+\]?:*|\[\|+\]?:*)\s*(?P<numbers>(?:(?<=[|:\]])|\[)\d[\d,-]*)?",
+        r"(?P<ending>\[\d[\d,-]*)",
+        r"(?P<note>(?:\^\^|\^|=|__|_)?[A-Ga-g][,']*" + _LENGTH + ")",
+        r"(?P<rest>[zx]" + _LENGTH + ")",
+        r"(?P<bars_rest>[ZX]\d*)",
+        r"(?P<tuplet>\(\d+(?::\d*)?(?::\d*)?)",
+        r"(?P<overlay>\(&|&\)|&)",
+        r"(?P<tie>\.?-)",
+        r"(?P<slur>\.?[()])",
+        r"(?P<broken>>+|<+)",
+        r"(?P<chord_end>\]" + _LENGTH + ")",
+        r"(?P<chord>\[)",
+        r"(?P<grace>\{[^}]*\})",
+        r'(?P<text>"[^"]*")',
+        r"(?P<decoration>DECORATION)",
+        r"(?P<blank>[\s`\\$*;?@]+|!|y" + _LENGTH + "|[.~H-Wh-w])",
     )
 )
 _WRONG = {
@@ -67,11 +66,19 @@ class Token:
         return AbcError(self.line, self.column, reason)
 
 
-def tokens(line: Line) -> Iterator[Token]:
-    """The symbols of a line of music but for blanks and what says nothing about notes. Raises AbcError at what is no symbol."""
+@lru_cache
+def _pattern(signs: Signs) -> re.Pattern[str]:
+    """What finds a symbol. A ! that stands alone, or always where it ends lines, is a blank."""
+    forms = [r"![^!\s|]*!"] * (not signs.breaks) + [r"\+[^+\s|]*\+"] * signs.plus
+    return re.compile(_SYMBOLS.replace("DECORATION", "|".join(forms)))
+
+
+def tokens(line: Line, signs: Callable[[], Signs] = Signs) -> Iterator[Token]:
+    """The symbols of a line of music but for blanks and what says nothing about notes; `signs` are asked for at each, since a field in
+    the line may change them. Raises AbcError at what is no symbol."""
     place = 0
     while place < len(line.text):
-        match = _TOKEN.match(line.text, place)
+        match = _pattern(signs()).match(line.text, place)
         if match is None or match.lastgroup is None:
             raise AbcError(line.number, line.column + place, _wrong(line.text, place))
         kind = "bar" if match["bar"] is not None else match.lastgroup
@@ -120,3 +127,24 @@ def _length(text: str) -> tuple[Fraction, str]:
     if length > MAX_LENGTH:
         return length, f"length {text!r}: legal are at most {MAX_LENGTH} unit lengths"
     return length, ""
+
+
+def is_double(text: str) -> bool:
+    """Whether a bar line is a double bar, which ends an ending and which a repeat may go back to. [|] is one that is not printed."""
+    bar = text.strip(":")
+    return bar != "[|]" and ("||" in bar or bar.startswith("[") or bar.endswith("]"))
+
+
+def ending_numbers(token: Token) -> tuple[int, ...]:
+    """The passes of "1", "1,3" or "1-3"."""
+    passes: list[int] = []
+    for part in token.numbers.strip(",-").split(","):
+        low, _, high = part.partition("-")
+        if not re.match(r"\d{1,2}\Z", low) or not re.match(r"(\d{1,2})?\Z", high):
+            raise AbcError(
+                token.line, token.column, f"ending {token.numbers[:20]!r}: legal are 1, 1,3 and 1-3 up to 99"
+            )
+        passes += range(int(low), int(high or low) + 1)
+    if not passes or min(passes) < 1:
+        raise AbcError(token.line, token.column, f"ending {token.numbers[:20]!r}: legal are 1, 1,3 and 1-3 up to 99")
+    return tuple(passes)

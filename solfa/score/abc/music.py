@@ -7,32 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from solfa.score.abc.error import AbcError
 from solfa.score.abc.fields import AbcMetre, VoiceSettings
 from solfa.score.abc.keys import ACCIDENTALS, AbcKey
-from solfa.score.abc.lexer import Token, length_of, note_parts
+from solfa.score.abc.lexer import Token, ending_numbers, is_double, length_of, note_parts
+from solfa.score.abc.limits import MAX_QUARTERS, Budget
 from solfa.score.sheet.keys import Spelled
 
-MAX_SOUNDS = 200_000
 MAX_CHORD = 128
-MAX_QUARTERS = 1 << 20
 MAX_DENOMINATOR = 1 << 40  # sums of fractions with ever new denominators would grow without end
 # The velocity of an accented note under each mark, as abc2midi plays it; 80 is the velocity of a symbol that nothing is said of.
 DYNAMICS = {"ppp": 30, "pp": 45, "p": 60, "mp": 75, "mf": 90, "f": 105, "ff": 120, "fff": 127}
 _TUPLETS = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}  # of the others, 3 in compound metres, else 2
-
-
-class Budget:
-    """How many notes and rests a tune may have yet; its voices share it."""
-
-    def __init__(self, most: int = MAX_SOUNDS) -> None:
-        self.most = self.left = most
-
-    def spend(self, count: int, line: int) -> None:
-        """Count notes and rests of a line. Raises AbcError where there are too many."""
-        self.left -= count
-        if self.left < 0:
-            raise AbcError(line, 0, f"with all repeats a tune of more than {self.most} notes and rests")
 
 
 @dataclass(frozen=True)
@@ -52,6 +37,7 @@ class Sound:
     notes: list[tuple[int, Fraction, bool]]
     velocity: int
     context: Context
+    settings: VoiceSettings
     line: int
 
     def stretch(self, factor: Fraction) -> None:
@@ -67,6 +53,7 @@ class Measure:
     layers: list[list[Sound]] = field(default_factory=lambda: [[]])
     opens: bool = False  # begins with |:
     closes: int = 0  # ends with :|, to be played so many times more
+    double: bool = False  # ends with a double bar: || |] [|
     ending: tuple[int, ...] = ()  # the passes that an ending beginning here is for
 
     @property
@@ -193,14 +180,14 @@ class VoiceReader:
 
     def _add(self, token: Token, duration: Fraction, notes: list[tuple[int, Fraction, bool]]) -> None:
         """One sound more, after what tuplets and > have to say of it."""
-        sound = Sound(duration, notes, self._velocity, self.context, token.line)
+        sound = Sound(duration, notes, self._velocity, self.context, self.settings, token.line)
         if self._left:
             sound.stretch(self._factor)
             self._left -= 1
         if self._owed is not None:
             sound.stretch(self._owed[1])
             self._owed = None
-        self._budget.spend(1 + len(notes), token.line)
+        self._budget.spend(len(notes), token.line)
         self._quarters += sound.duration
         if self._quarters > MAX_QUARTERS:
             raise token.error(f"a voice of more than {MAX_QUARTERS} quarter notes")
@@ -249,27 +236,34 @@ class VoiceReader:
 
     def _overlay(self, token: Token) -> None:
         if token.text == "&":
+            # Each & goes back by one bar line: where nothing stands before it in the bar, to bars that were read.
+            if not self._measure.layers[-1]:
+                raise token.error(
+                    "'&' before any note of the bar or of its layer: overlays of several bars are not supported: write & in each bar"
+                )
             self._measure.layers.append([])
         elif token.text == "(&":
             raise token.error("'(&': overlays of several bars are not supported: write & in each bar")
         self._last = None
 
     def _decoration(self, token: Token) -> None:
-        self._velocity = DYNAMICS.get(token.text.strip("!"), self._velocity)
+        self._velocity = DYNAMICS.get(token.text[1:-1], self._velocity)
 
     def _ending(self, token: Token) -> None:
         if not self._measure.empty:
             self._close(0)
-        self._measure.ending = _numbers(token)
+        self._measure.ending = ending_numbers(token)
 
     def _bar(self, token: Token) -> None:
         left, right = re.match(r":*", token.text).end(), len(token.text) - len(token.text.rstrip(":"))  # type: ignore[union-attr]
         if not token.text.strip(":"):  # "::" is ":|:", and ":::" plays both once more
             left = right = len(token.text) // 2
         self._close(left)
+        if self.measures and is_double(token.text):
+            self.measures[-1].double = True
         self._measure.opens = self._measure.opens or right > 0
         if token.numbers:
-            self._measure.ending = _numbers(token)
+            self._measure.ending = ending_numbers(token)
 
     def _close(self, repeats: int) -> None:
         """End the measure, if there is anything in it."""
@@ -285,18 +279,3 @@ class VoiceReader:
         if context.key != self.context.key:
             self._altered = {}
         self.context = context
-
-
-def _numbers(token: Token) -> tuple[int, ...]:
-    """The passes of "1", "1,3" or "1-3"."""
-    passes: list[int] = []
-    for part in token.numbers.strip(",-").split(","):
-        low, _, high = part.partition("-")
-        if not re.match(r"\d{1,2}\Z", low) or not re.match(r"(\d{1,2})?\Z", high):
-            raise AbcError(
-                token.line, token.column, f"ending {token.numbers[:20]!r}: legal are 1, 1,3 and 1-3 up to 99"
-            )
-        passes += range(int(low), int(high or low) + 1)
-    if not passes or min(passes) < 1:
-        raise AbcError(token.line, token.column, f"ending {token.numbers[:20]!r}: legal are 1, 1,3 and 1-3 up to 99")
-    return tuple(passes)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TypeVar
 
+from solfa.score.abc.decorations import SIGNS, STANDARD, Signs, left_out
 from solfa.score.abc.error import AbcError
 from solfa.score.abc.fields import (
     VoiceSettings,
@@ -21,13 +22,14 @@ from solfa.score.abc.fields import (
 )
 from solfa.score.abc.keys import parse_key, plain_key
 from solfa.score.abc.lexer import tokens
-from solfa.score.abc.music import Budget, Context, VoiceReader
+from solfa.score.abc.limits import MAX_VOICES, Budget
+from solfa.score.abc.music import Context, VoiceReader
+from solfa.score.abc.repeats import share_double_bars
 from solfa.score.abc.source import Line, find_tune, split_tunes
 from solfa.score.abc.text import unescaped
-from solfa.score.abc.timeline import Performance, metres, perform, symbols
-from solfa.score.sheet.notation import Key, Sheet, Tempo, Voice
+from solfa.score.abc.timeline import Performance, changes, metres, perform, voices
+from solfa.score.sheet.notation import Sheet
 
-MAX_VOICES = 256
 DEFAULT_TEMPO = 120.0
 _T = TypeVar("_T")
 
@@ -38,13 +40,16 @@ def read_abc(text: str, tune: int | None = None) -> Sheet:
     Kept: notes, chords, rests and ties in all voices (V:) with their names, clefs and, by %%MIDI program and channel, instruments; keys
     with modes and explicit accidentals, metres, unit lengths and tempi, in the header, on lines of their own and inline; accidentals
     until the bar line; tuplets, broken rhythm, rests of several bars, overlays (&), the octave of a clef; dynamics as velocities
-    (!ppp! 30 to !fff! 127, 80 where nothing is said). Repeats and endings are written out. Left out: grace notes, slurs, decorations,
-    chord symbols, lyrics and all text but the title.
+    (!ppp! 30 to !fff! 127, 80 where nothing is said). Repeats and endings are written out; a :| without its |: goes back to the last
+    double bar. I:linebreak and I:decoration say what ! and + mean. Left out: grace notes, slurs, decorations, chord symbols, lyrics and
+    all text but the title.
 
-    A voice whose notes overlap (overlays, chords of unequal notes) becomes several of one name that follow each other. The sheet has
+    A voice whose notes overlap (overlays, chords of unequal notes) becomes several of one name that follow each other: first what stands
+    before any &, then the overlays in order. So does a voice that another %%MIDI program comes in: one for each instrument. The sheet has
     one line of keys, metres and tempi: metres are those of the longest voice, of keys that differ at one time that of the first voice.
     A tempo without its note (Q:120) counts unit lengths, as the standard says; abc2midi counts quarters. A warning says so, and what
-    else is left out that changes what sounds: the order of parts (P: in the header), macros, %%MIDI transpose and drummap.
+    else is left out that changes what sounds, the order of parts (P: in the header), macros, %%MIDI transpose and drummap, and which
+    decorations are not of the standard.
 
     Raises AbcError (a ValueError) with line and column for what is not ABC 2.1, and for what is longer than a reader can hold.
     """
@@ -85,13 +90,17 @@ class _TuneReader:
         self._warned: set[str] = set()
         self._budget = Budget()
         self._reach = "pitch"
+        self._signs = Signs()
+        self._unknown: dict[str, int] = {}  # decorations, and the line of the first of each
 
     def push(self, line: Line) -> None:
         """Read a line. Raises AbcError."""
         if line.kind == "music":
             if self._header is not None:
                 raise AbcError(line.number, line.column, "music before the key: the header ends with a line K:")
-            for token in tokens(line):
+            for token in tokens(line, lambda: self._signs):
+                if token.kind == "decoration" and token.text[1:-1] not in STANDARD:
+                    self._unknown.setdefault(token.text, token.line)
                 if token.kind == "field":
                     name, text = token.text[1], token.text[3:-1].strip()
                     self._field(Line(token.line, token.column, "field", name, text))
@@ -110,23 +119,23 @@ class _TuneReader:
         """The sheet. Raises AbcError."""
         if self._header is not None:
             raise AbcError(self._start, 0, "a tune without a key: the header ends with a line K:, if only K:none")
+        if self._unknown:
+            self._warn(min(self._unknown.values()), left_out(self._unknown))
         played: list[tuple[VoiceReader, Performance]] = []
         budget = Budget()
         for reader in self._voices.values():
             reader.finish()
+        share_double_bars([reader.measures for reader in self._voices.values()])
+        for reader in self._voices.values():
             played.append((reader, perform(reader.measures, budget)))
-        voices = [
-            Voice(reader.settings.name, reader.settings.program, reader.settings.is_drum, reader.settings.clef, layer)
-            for reader, performance in played
-            for layer in symbols(performance.notes, self._start)
-        ]
+        made = [voice for reader, performance in played for voice in voices(performance, reader.settings, self._start)]
         assert self._base is not None
         longest = max((p for _, p in played), key=lambda p: p.end, default=Performance())
         bar_lengths, upbeat = metres(longest.segments)
         if not longest.segments and self._base[1].metre is not None:
             bar_lengths = (replace(bar_lengths[0], **vars(self._base[1].metre)),)
-        keys, tempi = _changes([p for _, p in played], self._base[1])
-        return Sheet(tuple(voices), bar_lengths, keys, tempi, upbeat, self._title)
+        keys, tempi = changes([p for _, p in played], self._base[1])
+        return Sheet(tuple(made), bar_lengths, keys, tempi, upbeat, self._title)
 
     def _head(self, header: _Header, line: Line) -> None:
         """A field of the header."""
@@ -143,13 +152,13 @@ class _TuneReader:
             self._current = self._voice_id(line)
             header.voices.setdefault(self._current, []).append(line)
         elif line.name == "P" and len(line.text) > 1:
-            self._warn(line, "the order of parts (P:) is not followed: they are read once, as written")
+            self._warn(line.number, "the order of parts (P:) is not followed: they are read once, as written")
         elif line.name == "I":
             self._directive(line)
         elif line.name == "K":
             self._begin(header, line)
         elif line.name == "m":
-            self._warn(line, "macros (m:) are not expanded")
+            self._warn(line.number, "macros (m:) are not expanded")
 
     def _begin(self, header: _Header, line: Line) -> None:
         """The first K:, with which the body begins."""
@@ -179,7 +188,7 @@ class _TuneReader:
         elif line.name == "I":
             self._directive(line)
         elif line.name == "m":
-            self._warn(line, "macros (m:) are not expanded")
+            self._warn(line.number, "macros (m:) are not expanded")
         elif line.name in "KMLQ":
             voice = self._voice(line)
             if line.name == "K":
@@ -204,6 +213,8 @@ class _TuneReader:
             )
         if words and words[0] == "propagate-accidentals":
             self._propagate(line, words[1:])
+        if words and words[0] in SIGNS:
+            self._signs = self._checked(line, lambda: SIGNS[words[0]](self._signs, words[1:]))
         if not words or words[0] != "MIDI":
             return
         if self._header is None:
@@ -236,13 +247,15 @@ class _TuneReader:
         words = line.text.replace("=", " ", 1).split()[1:]
         changed = self._checked(line, lambda: parse_midi(settings, words))
         if changed is None:
-            self._warn(line, f"%%MIDI {words[0]} is not followed")
+            self._warn(line.number, f"%%MIDI {words[0]} is not followed")
             return settings
         return changed
 
     def _tempo(self, line: Line, unit: Fraction, before: float) -> float:
         if re.match(r"\d+(\.\d+)?\Z", line.text):
-            self._warn(line, f"tempo {line.text[:20]} without its note: read as that many unit lengths (L:) a minute")
+            self._warn(
+                line.number, f"tempo {line.text[:20]} without its note: read as that many unit lengths (L:) a minute"
+            )
         return self._checked(line, lambda: parse_tempo(line.text, unit, before))
 
     def _voice(self, line: Line) -> VoiceReader:
@@ -279,35 +292,8 @@ class _TuneReader:
         except ValueError as error:
             raise AbcError(line.number, line.column, str(error)) from error
 
-    def _warn(self, line: Line, what: str) -> None:
+    def _warn(self, line: int, what: str) -> None:
         """Say once a tune what is not followed."""
         if what not in self._warned:
             self._warned.add(what)
-            warnings.warn(f"line {line.number}: {what}", stacklevel=2)
-
-
-def _changes(voices: list[Performance], base: Context) -> tuple[tuple[Key, ...], tuple[Tempo, ...]]:
-    """The keys and tempi of all voices on one line; of several at one time the first voice's that changes it."""
-    keys: dict[Fraction, tuple[int, str]] = {}
-    tempi: dict[Fraction, float] = {}
-    for voice in voices:
-        key, tempo = None, None
-        for onset, context in voice.contexts:
-            if (context.key.tonic, context.key.mode) != key:
-                key = (context.key.tonic, context.key.mode)
-                keys.setdefault(onset, key)
-            if context.tempo != tempo:
-                tempo = context.tempo
-                tempi.setdefault(onset, tempo)
-    keys.setdefault(Fraction(0), (base.key.tonic, base.key.mode))
-    tempi.setdefault(Fraction(0), base.tempo)
-    key_line = [Key(onset, *keys[onset]) for onset in sorted(keys)]
-    tempo_line = [Tempo(onset, tempi[onset]) for onset in sorted(tempi)]
-    return (
-        tuple(
-            k
-            for i, k in enumerate(key_line)
-            if not i or (k.tonic, k.mode) != (key_line[i - 1].tonic, key_line[i - 1].mode)
-        ),
-        tuple(t for i, t in enumerate(tempo_line) if not i or t.bpm != tempo_line[i - 1].bpm),
-    )
+            warnings.warn(f"line {line}: {what}", stacklevel=2)

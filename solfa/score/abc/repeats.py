@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from solfa.score.abc.music import Measure
 
@@ -23,10 +24,12 @@ class _Section:
 
 
 def playing_order(measures: Sequence[Measure]) -> Iterator[int]:
-    """Yield the numbers of the measures as they are played.
+    """Yield the numbers of the measures as they are played (ABC 2.1, sections 4.8 to 4.10).
 
-    A repeat goes back to the last |: or, where there is none, to the end of the last repeat or the beginning. An ending is played in
-    the passes that it names; each but the last goes back at its end, even where its :| was forgotten. Repeats do not nest.
+    A repeat goes back to its |: or, where it has none, to the latest of the beginning, the last double bar (|| |] [|) and the end of the
+    repeat before. An ending ends with :|, a double bar, |: or another ending. It is played in the passes that it names; each but the last
+    goes back at its end, even where its :| was forgotten. Repeats do not nest. A double bar right before an ending is no place to go
+    back to: nothing would lie between.
     """
     start = 0
     while start < len(measures):
@@ -46,11 +49,13 @@ def playing_order(measures: Sequence[Measure]) -> Iterator[int]:
 
 
 def _section(measures: Sequence[Measure], start: int) -> _Section:
-    """The section that begins at a measure. One without any repeat goes up to the next |: or to the end."""
+    """The section that begins at a measure. One without any repeat goes up to the next |: or the end, if it has no |: to a double bar."""
     body = start
     while body < len(measures) and not measures[body].ending and not (measures[body].opens and body > start):
         body += 1
         if measures[body - 1].closes:
+            break
+        if measures[body - 1].double and not measures[start].opens and not _ending_at(measures, body):
             break
     repeats = measures[body - 1].closes if body > start else 0
     if repeats or body == len(measures) or not measures[body].ending:
@@ -60,14 +65,32 @@ def _section(measures: Sequence[Measure], start: int) -> _Section:
     while place < len(measures) and measures[place].ending and not (measures[place].opens and place > body):
         first = place
         place += 1
-        while not measures[place - 1].closes and place < len(measures):
+        while not (measures[place - 1].closes or measures[place - 1].double) and place < len(measures):
             if measures[place].ending or measures[place].opens:
                 break
             place += 1
         endings.append((measures[first].ending, first, place))
-        if not measures[place - 1].closes and not (place < len(measures) and measures[place].ending):
-            break
     highest = max(max(passes) for passes, _, _ in endings)
     if highest == 1 and measures[endings[-1][2] - 1].closes:
         highest = 2
     return _Section(start, body, tuple(endings), place, highest)
+
+
+def _ending_at(measures: Sequence[Measure], place: int) -> bool:
+    return place < len(measures) and bool(measures[place].ending)
+
+
+def share_double_bars(voices: Sequence[Sequence[Measure]]) -> None:
+    """Where one voice has a double bar, those with a bar line at that time have one too: repeats go back to it in all of them at once."""
+    if len(voices) < 2 or not any(measure.double for voice in voices for measure in voice[:-1]):
+        return
+    ends = [list(accumulate(measure.length for measure in voice)) for voice in voices]
+    doubles = {
+        end
+        for voice, times in zip(voices, ends, strict=True)
+        for measure, end in zip(voice, times, strict=True)
+        if measure.double
+    }
+    for voice, times in zip(voices, ends, strict=True):
+        for measure, end in zip(voice, times, strict=True):
+            measure.double = end in doubles

@@ -11,6 +11,7 @@ from solfa.score.abc.error import AbcError
 MAX_CHARACTERS = 4_000_000
 MAX_LINES = 200_000
 MAX_FIELD = 10_000
+MAX_NUMBER = 999_999_999
 _FIELD = re.compile(r"[A-Za-z+]:(?![|:])")  # "c:|" is a note before a repeat, not a field
 _COMMENT = re.compile(r"(?<!\\)%")
 _LINE_END = re.compile(r"\r\n|\r|\n")

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from solfa.score.abc.error import AbcError
-from solfa.score.abc.fields import AbcMetre
-from solfa.score.abc.music import MAX_DENOMINATOR, MAX_QUARTERS, Budget, Context, Measure, Sound
+from solfa.score.abc.fields import AbcMetre, VoiceSettings
+from solfa.score.abc.limits import MAX_QUARTERS, Budget
+from solfa.score.abc.music import MAX_DENOMINATOR, Context, Measure, Sound
 from solfa.score.abc.repeats import playing_order
-from solfa.score.sheet.notation import BarLength, Symbol
+from solfa.score.sheet.notation import BarLength, Key, Symbol, Tempo, Voice
 
 MAX_LAYERS = 64
 _ZERO = Fraction(0)
@@ -25,6 +26,8 @@ class _Played:
     end: Fraction
     pitch: int
     velocity: int
+    layer: int  # of the measure where it begins: 0, or how many & stand before it
+    settings: VoiceSettings  # of the voice where it begins
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def perform(measures: Sequence[Measure], budget: Budget) -> Performance:
         for number, layer in enumerate(measure.layers):
             now = start
             for sound in layer:
-                budget.spend(1 + len(sound.notes), sound.line)
-                _sound(result, waiting, sound, now, number == 0)
+                budget.spend(len(sound.notes), sound.line)
+                _sound(result, waiting, sound, now, number)
                 now += sound.duration
             end = max(end, now)
         result.end = end
@@ -73,8 +76,8 @@ def perform(measures: Sequence[Measure], budget: Budget) -> Performance:
     return result
 
 
-def _sound(result: Performance, waiting: dict[int, list[_Played]], sound: Sound, now: Fraction, main: bool) -> None:
-    if main and (not result.contexts or result.contexts[-1][1] is not sound.context):
+def _sound(result: Performance, waiting: dict[int, list[_Played]], sound: Sound, now: Fraction, layer: int) -> None:
+    if layer == 0 and (not result.contexts or result.contexts[-1][1] is not sound.context):
         result.contexts.append((now, sound.context))
     held: list[_Played] = []
     for pitch, duration, tied in sound.notes:
@@ -82,7 +85,7 @@ def _sound(result: Performance, waiting: dict[int, list[_Played]], sound: Sound,
         if note is not None:
             note.end = now + duration
         else:
-            note = _Played(now, now + duration, pitch, sound.velocity)
+            note = _Played(now, now + duration, pitch, sound.velocity, layer, sound.settings)
             result.notes.append(note)
         if tied:
             held.append(note)
@@ -101,27 +104,51 @@ def _tied_on(waiting: dict[int, list[_Played]], pitch: int, now: Fraction, start
     return None
 
 
-def symbols(notes: Iterable[_Played], line: int) -> list[tuple[Symbol, ...]]:
-    """The notes as chords, in as many layers as it takes for none of a layer to overlap: one, but for overlaid voices, chords of
-    unequal notes, and chords of which only some notes are tied on. Raises AbcError for more than 64."""
-    chords: dict[tuple[Fraction, Fraction], tuple[set[int], int]] = {}
+def voices(performance: Performance, settings: VoiceSettings, line: int) -> list[Voice]:
+    """The voices of a sheet that a voice becomes: one for each instrument that it has in turn, in the order in which they are heard, and
+    of each as many layers as it takes for none to overlap. Without any note it is one, of the instrument that `settings` say. Raises
+    AbcError for more than 64 layers."""
+    heard: dict[tuple[int, bool], list[_Played]] = {}
+    for note in performance.notes:
+        heard.setdefault((note.settings.program, note.settings.is_drum), []).append(note)
+    if not heard:
+        heard[settings.program, settings.is_drum] = []
+    return [
+        Voice(settings.name, program, is_drum, settings.clef, layer)
+        for (program, is_drum), notes in heard.items()
+        for layer in _layers(notes, line)
+    ]
+
+
+@dataclass(slots=True)
+class _Layer:
+    """Symbols that follow one another, and where the last ends."""
+
+    end: Fraction = _ZERO
+    symbols: list[Symbol] = field(default_factory=list)
+
+
+def _layers(notes: Iterable[_Played], line: int) -> list[tuple[Symbol, ...]]:
+    """The notes as chords, in layers in which none overlap: first the layers of the measures (one, but for overlays), then what would
+    overlap within one, the shorter notes of chords of unequal notes and of those of which only some are tied on."""
+    chords: dict[tuple[Fraction, Fraction, int], tuple[set[int], int]] = {}
     for note in notes:
-        pitches, velocity = chords.setdefault((note.onset, note.end), (set(), note.velocity))
+        pitches, velocity = chords.setdefault((note.onset, note.end, note.layer), (set(), note.velocity))
         pitches.add(note.pitch)
-    layers: list[list[Symbol]] = []
-    ends: list[Fraction] = []
-    for onset, end in sorted(chords, key=lambda times: (times[0], -times[1])):
-        pitches, velocity = chords[onset, end]
-        symbol = Symbol(onset, end - onset, tuple(sorted(pitches)), velocity)
-        layer = next((index for index, busy in enumerate(ends) if busy <= onset), len(ends))
-        if layer == MAX_LAYERS:
+    written: dict[int, _Layer] = {}
+    more: list[_Layer] = []
+    for onset, end, number in sorted(chords, key=lambda chord: (chord[0], -chord[1], chord[2])):
+        pitches, velocity = chords[onset, end, number]
+        places = (written.setdefault(number, _Layer()), *more)
+        layer = next((layer for layer in places if layer.end <= onset), None)
+        if layer is None:
+            layer = _Layer()
+            more.append(layer)
+        if len(written) + len(more) > MAX_LAYERS:
             raise AbcError(line, 0, f"a voice of more than {MAX_LAYERS} lines that overlap")
-        if layer == len(ends):
-            layers.append([])
-            ends.append(end)
-        layers[layer].append(symbol)
-        ends[layer] = end
-    return [tuple(layer) for layer in layers] or [()]
+        layer.symbols.append(Symbol(onset, end - onset, tuple(sorted(pitches)), velocity))
+        layer.end = end
+    return [tuple(layer.symbols) for layer in (*(written[number] for number in sorted(written)), *more)] or [()]
 
 
 def metres(segments: Sequence[Segment]) -> tuple[tuple[BarLength, ...], Fraction]:
@@ -182,3 +209,30 @@ def _metre_of(length: Fraction, like: AbcMetre | None) -> AbcMetre | None:
         if count.denominator == 1 and 1 <= count <= 255:
             return AbcMetre(int(count), denominator)
     return None
+
+
+def changes(performances: Sequence[Performance], base: Context) -> tuple[tuple[Key, ...], tuple[Tempo, ...]]:
+    """The keys and tempi of all voices on one line; of several at one time the first voice's that changes it."""
+    keys: dict[Fraction, tuple[int, str]] = {}
+    tempi: dict[Fraction, float] = {}
+    for voice in performances:
+        key, tempo = None, None
+        for onset, context in voice.contexts:
+            if (context.key.tonic, context.key.mode) != key:
+                key = (context.key.tonic, context.key.mode)
+                keys.setdefault(onset, key)
+            if context.tempo != tempo:
+                tempo = context.tempo
+                tempi.setdefault(onset, tempo)
+    keys.setdefault(Fraction(0), (base.key.tonic, base.key.mode))
+    tempi.setdefault(Fraction(0), base.tempo)
+    key_line = [Key(onset, *keys[onset]) for onset in sorted(keys)]
+    tempo_line = [Tempo(onset, tempi[onset]) for onset in sorted(tempi)]
+    return (
+        tuple(
+            k
+            for i, k in enumerate(key_line)
+            if not i or (k.tonic, k.mode) != (key_line[i - 1].tonic, key_line[i - 1].mode)
+        ),
+        tuple(t for i, t in enumerate(tempo_line) if not i or t.bpm != tempo_line[i - 1].bpm),
+    )

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from solfa.score.abc.fields import MAX_TEMPO, MIN_TEMPO
 from solfa.score.abc.keys import ACCIDENTALS, key_field
+from solfa.score.abc.limits import bars_within, check_sheet, checked_text
 from solfa.score.abc.music import DYNAMICS
 from solfa.score.abc.text import escaped
 from solfa.score.sheet.bars import Bar, Piece, Tuplet, bars
@@ -35,20 +36,21 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
     so that they are read back to within 15, those below 16 as !ppp!. White space in the title and in names becomes single blanks. Keys
     and tempi from the end of the last bar on are left out, with a warning. abc2midi cuts a tempo to a whole number.
 
-    Raises ValueError for voices that no bars can be made of (see `bars`), for tempi outside 3.5 to 60,000,000 and pitches outside
-    0 to 127.
+    Raises ValueError for voices that no bars can be made of (see `bars`), for tempi outside 3.5 to 60,000,000, pitches outside 0 to 127,
+    and for more than `read_abc` takes: 256 voices, 200,000 notes and rests, 2 ** 20 quarter notes (see `limits`).
     """
     if number < 0 or bars_per_line < 1:
         raise ValueError(f"number {number} and bars_per_line {bars_per_line}: legal are 0 or more, and 1 or more")
+    check_sheet(len(sheet.voices), number)
     tempi, keys = tuple(tempo.onset for tempo in sheet.tempi[1:]), tuple(key.onset for key in sheet.keys[1:])
     # abc2midi takes tempi from the first voice only, keys from each voice for itself.
-    voices = [
-        list(bars(sheet, voice, (*keys, *tempi) if index == 0 else keys)) for index, voice in enumerate(sheet.voices)
-    ]
+    voices = bars_within(
+        bars(sheet, voice, (*keys, *tempi) if index == 0 else keys) for index, voice in enumerate(sheet.voices)
+    )
     unit = _unit([piece for voice in voices for bar in voice for piece in bar.pieces])
     rows = [list(_VoiceWriter(sheet, unit, index == 0).bars(voices[index])) for index in range(len(voices))]
     _say_what_is_left_out(sheet, voices)
-    return "\n".join([*_header(sheet, number, unit), *_body(sheet, rows, bars_per_line)]) + "\n"
+    return checked_text("\n".join([*_header(sheet, number, unit), *_body(sheet, rows, bars_per_line)]) + "\n")
 
 
 def _header(sheet: Sheet, number: int, unit: Fraction) -> Iterator[str]:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solfa.score.abc import AbcError, list_tunes, read_abc, write_abc
-from solfa.score.abc.music import MAX_SOUNDS, Budget
+from solfa.score.abc.limits import MAX_SOUNDS, Budget
 
 HEAD = "X:1\nT:x\nM:4/4\nL:1/8\nK:C\n"
 MUSIC = [
@@ -40,6 +40,8 @@ ODD = [
     "[K:Am]", "[M:3/4]", "[M:7/16]", "[L:1/16]", "[L:3/7]", "[Q:1/4=90]", "[V:2]", "[V:x]", "\n", "\n\n", "K:G\n", "\nM:C|\n", "\nM:none\n",
     "\nV:2 bass\n", "\n%%MIDI program 3\n", "\n%%MIDI channel 10\n", "\nw: la\n", "\nX:2\n", '\nQ:"Allegro"\n', "\nQ:120\n", "$", "y", "~",
     "#", "\\\n", "+", "%c\n", "1", "99999", "[K:", "é", "\x00", ":", "'", ",", "\nP:A\n", "\nI:propagate-accidentals not\n", "`", ".",
+    "||", "|]", "[|", "[|]", "||:", ":||", "|2", "&&", " & c4", "[I:MIDI program 40]", "[I:linebreak !]", "[I:decoration +]",
+    "!p!", "+f+", "!x!",
 ]  # fmt: skip
 
 
@@ -114,7 +116,7 @@ def test_any_field(name, text):
         ("C4096" * 600, "more than 1048576 quarter notes"),
         ("".join(f"C/{n} " for n in range(1001, 2001, 2)), "no common measure"),
         ("".join(f"V:{n}\nC\n" for n in range(300)), "more than 256 voices"),
-        ("".join(f"&C{n}" for n in range(1, 100)), "more than 64 lines that overlap"),
+        ("&".join(f"C{n}" for n in range(1, 100)), "more than 64 lines that overlap"),
         ("C" + "9" * 5000, "at most six digits"),
         ("C" + "," * 5000, "MIDI pitch"),
         ("Q:1/4=" + "9" * 5000, "tempo"),
@@ -136,6 +138,15 @@ def test_bombs(music, reason, monkeypatch):
         assert tracemalloc.get_traced_memory()[1] < 30e6
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("music", ["CzD2|", "[CE]zZ|", "|:Cz:|", "(3CDEz|"])
+def test_every_note_and_every_rest_counts_once(music, monkeypatch):
+    monkeypatch.setattr("solfa.score.abc.read.Budget", lambda: Budget(40))
+    names = {"CzD2|": 13, "[CE]zZ|": 10, "|:Cz:|": 10, "(3CDEz|": 10}
+    read_abc(HEAD + music * names[music])
+    with pytest.raises(AbcError, match="a tune of more than 40 notes and rests, repeats played out"):
+        read_abc(HEAD + music * (names[music] + 1))
 
 
 def test_the_limit_of_notes():

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from solfa.score.abc import AbcError, list_tunes, read_abc
+from solfa.score.abc import AbcError, list_tunes, read_abc, write_abc
 from solfa.score.sheet.notation import BarLength, Key, Tempo
 
 F = Fraction
@@ -163,6 +163,41 @@ def test_repeats_and_endings_are_written_out(music, order):
     assert "".join(names[pitch] for pitch in pitches(music)) == order
 
 
+@pytest.mark.parametrize(
+    ("music", "order"),
+    [
+        ("C | D || E | F :|", "CDEFEF"), ("C | D |] E | F :|", "CDEFEF"), ("C | D [| E | F :|", "CDEFEF"),
+        ("C | D |\n||E | F :|", "CDEFEF"), ("C | D [|] E | F :|", "CDEFCDEF"),
+        ("C | D .| E | F :|", "CDEFCDEF"), ("|: C | D || E | F :|", "CDEFCDEF"),
+        ("|: C :| D || E :|", "CCDEE"), ("C || D :| E :|", "CDDEE"), ("C || D |1 E :|2 F || C :|", "CDEDFCC"),
+        ("|: C |1 D :|2 E || F | C :|", "CDCEFCFC"), ("|: C |1 D :|2 E | F |] C :|", "CDCEFCC"), ("|: C |1 D [|2 E [| F |", "CDCEF"),
+        ("|: C |1 D || E | F :|", "CDEFEF"), ("C | D ||1 E :|2 F |]", "CDECDF"), ("|: C || D |1 E :|2 F |] C :|]", "CDECDFCC"),
+        ("C | D |]", "CD"), ("C | D |]\nE | F |]", "CDEF"),
+    ],
+)  # fmt: skip
+def test_double_bars_end_endings_and_repeats_go_back_to_them(music, order):
+    names = dict(zip((60, 62, 64, 65), "CDEF", strict=True))
+    assert "".join(names[pitch] for pitch in pitches(music)) == order
+
+
+def test_a_second_ending_ends_with_its_double_bar():
+    common = [67, 69, 71, 72, 74]
+    assert pitches("|:GABc|d4|1 B2A2:|2 B2G2||\ngfed|c4:|") == [
+        *common,
+        71,
+        69,
+        *common,
+        71,
+        67,
+        *[79, 77, 76, 74, 72] * 2,
+    ]
+
+
+def test_voices_repeat_together_where_only_one_has_the_double_bar():
+    tune = sheet("V:1\nC8|D8||E8|F8:|\nV:2\nC4C4|D8|E8|F8:|")
+    assert [[s.pitches[0] for s in v.symbols][-4:] for v in tune.voices] == [[64, 65, 64, 65]] * 2
+
+
 def test_an_upbeat_and_repeats_within_a_bar():
     tune = sheet("|: G | c2 d2 e2 f2 | g4 f3 :|: g | c8 | c6 z :|")
     assert tune.upbeat == F(1, 2)
@@ -206,16 +241,86 @@ def test_voices_names_clefs_and_instruments():
     assert [[s.pitches[0] for s in v.symbols] for v in tune.voices] == [[48, 50, 52], [36, 38], [48, 50]]
 
 
+def test_an_instrument_that_changes_holds_from_there_on():
+    """Of a note that is tied over the change too: here nothing is left for program 40."""
+    head = "V:1 name=Duo\n%%MIDI program 5\n"
+    tune = sheet(
+        "V:1\nCDEF G4-|\n%%MIDI program 40\nG4 z4|[I:MIDI program 5]A8 & C8|\nV:2\n%%MIDI channel 10\nC,,8|Z|\n",
+        more=head,
+    )
+    assert [(v.name, v.program, v.is_drum) for v in tune.voices] == [
+        ("Duo", 5, False), ("Duo", 5, False), ("", 0, True)
+    ]  # fmt: skip
+    tune = sheet("CDEF G4|\n%%MIDI program 40\nGABc z4|\n[I:MIDI channel 10]C,,8|\n%%MIDI program 9\n")
+    assert [(v.program, v.is_drum, [(s.onset, s.pitches[0]) for s in v.symbols]) for v in tune.voices] == [
+        (0, False, [(0, 60), (F(1, 2), 62), (1, 64), (F(3, 2), 65), (2, 67)]),
+        (40, False, [(4, 67), (F(9, 2), 69), (5, 71), (F(11, 2), 72)]),
+        (40, True, [(8, 36)]),
+    ]
+    assert read_abc(write_abc(tune)) == tune
+
+
 def test_overlays():
     tune = sheet("C4 E4 & G8 | C8 | c4-c4 & [EG]2 z6 |")
     assert [[(s.onset, s.duration, s.pitches) for s in v.symbols] for v in tune.voices] == [
-        [(0, 4, (67,)), (4, 4, (60,)), (8, 4, (72,))],
-        [(0, 2, (60,)), (2, 2, (64,)), (8, 1, (64, 67))],
+        [(0, 2, (60,)), (2, 2, (64,)), (4, 4, (60,)), (8, 4, (72,))],
+        [(0, 4, (67,)), (8, 1, (64, 67))],
     ]
+
+
+def test_the_first_layer_of_every_bar_is_the_first_voice():
+    tune = sheet("CDEF & G,4 | GABc & C4 & [E4G2] | [CE]4 & C4 | c4 |]", metre="2/4")
+    heard = [[(s.onset, s.duration, s.pitches) for s in v.symbols] for v in tune.voices]
+    first = [(F(n, 2), F(1, 2), (pitch,)) for n, pitch in enumerate((60, 62, 64, 65, 67, 69, 71, 72))]
+    assert heard == [
+        [*first, (4, 2, (60, 64)), (6, 2, (72,))],
+        [(0, 2, (55,)), (2, 2, (60,)), (4, 2, (60,))],
+        [(2, 2, (64,))],
+        [(2, 1, (67,))],
+    ]
+    assert read_abc(write_abc(tune)) == tune
 
 
 def test_dynamics_are_velocities():
     assert [s.velocity for s in sheet("C !p!C !trill!C !ff!C").voices[0].symbols] == [80, 60, 60, 120]
+
+
+@pytest.mark.parametrize(
+    "more", ["I:linebreak !\n", "%%linebreak <EOL> !\n", "I:decoration !\nI:linebreak !\nI:decoration +\n"]
+)
+def test_an_exclamation_mark_may_be_a_line_break(more):
+    assert pitches("GABc!dedB!c8|!", more=more) == [67, 69, 71, 72, 74, 76, 74, 71, 72]
+    assert [s.velocity for s in sheet("C!+p+C!f!+trill+C+ff+C", more=more).voices[0].symbols if s.pitches[0] == 60] == [
+        80,
+        60,
+        60,
+        120,
+    ]
+    assert pitches(f"G!p!A\n{more}!AB!A") == [67, 69, 69, 71, 69]  # from there on
+
+
+def test_a_plus_may_be_the_sign_of_decorations():
+    assert [s.velocity for s in sheet("C+p+C!f!C+trill+", more="I:decoration +\n").voices[0].symbols] == [80, 60, 105]
+    assert pitches("C!p!D", more="I:linebreak $\n") == [60, 62]
+    assert pitches("C!p!D", more="I:linebreak <none>\n") == [60, 62]
+    with pytest.raises(AbcError, match=r"line 8, column 1: '\+': chords are written"):
+        sheet("+p+C", more="I:decoration +\nI:decoration !\n")
+    for directive, legal in (
+        ("linebreak ;", "<EOL> [$] [*] ! <none>"),
+        ("linebreak", "<EOL>"),
+        ("decoration $", "! and [+]"),
+    ):
+        with pytest.raises(AbcError, match=rf"line 5, column \d: {directive.split()[0]}.*legal are {legal}"):
+            sheet("C", more=f"I:{directive}\n")
+
+
+def test_unknown_decorations_are_left_out_and_named_once():
+    with pytest.warns(UserWarning) as said:
+        assert pitches("GABc!dedB!c\nV:2\nG!dedB!A!zap!B!trill!c!>!d!+!e") == [67, 69, 71, 72, 72]
+    assert [str(warning.message) for warning in said] == [
+        "line 6: decorations that ABC does not have are left out: !dedB! (line 6), !zap! (line 8); if ! ends lines of print, "
+        "I:linebreak ! has to say so"
+    ]
 
 
 def test_what_is_not_notes_is_skipped():
@@ -257,6 +362,7 @@ def test_a_fragment_needs_no_number():
         ("V:1 clef=top", 6, 3, "clef"), ("%%MIDI program 128", 6, 3, "0 to 127"), ("Z0", 6, 1, "legal are rests"),
         ("^/C", 6, 1, "microtones"), ("C(&D", 6, 2, "overlays"), ("K:Gzap", 6, 3, "mode 'zap'"), ("[C[E]]", 6, 3, "in a chord"),
         ("|[0 C", 6, 1, "ending"),
+        ("C8|D8|\n&& E8|F8|", 7, 1, "'&' before"), ("C8 && E8|", 6, 5, "'&' before"), ("C8|& E8|", 6, 4, "'&' before"),
     ],
 )  # fmt: skip
 def test_errors_say_where(music, line, column, reason):

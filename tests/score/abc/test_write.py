@@ -1,11 +1,13 @@
 """What written ABC looks like."""
 
 import random
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 
 from solfa.score.abc import read_abc, write_abc
+from solfa.score.abc.limits import Budget
 from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice
 
 F = Fraction
@@ -135,6 +137,37 @@ def test_what_cannot_be_written(sheet, reason):
         write_abc(sheet)
     with pytest.raises(ValueError, match="bars_per_line 0"):
         write_abc(sheet, bars_per_line=0)
+
+
+def test_what_is_written_can_be_read(monkeypatch):
+    """At every limit of the reader a sheet is written and read; what is beyond is refused."""
+    monkeypatch.setattr("solfa.score.abc.limits.MAX_SOUNDS", 1000)
+    monkeypatch.setattr("solfa.score.abc.read.Budget", lambda: Budget(1000))
+    full = [(8 * n, 8, tuple(range(100))) for n in range(9)] + [(72, 4, tuple(range(99)))]  # and a rest in the last bar
+    most = Sheet((voice(*full),))
+    assert read_abc(write_abc(most)) == most
+    with pytest.raises(ValueError, match=r"more than 1000 notes and rests.*read_abc takes no more"):
+        write_abc(Sheet((voice(*full), voice((0, 1, (60,))))))
+    with pytest.raises(ValueError, match="more than 1000 notes and rests"):
+        write_abc(Sheet((voice((0, 10**12, (60,))),)))
+
+
+def test_voices_bars_and_characters_are_no_more_than_can_be_read(monkeypatch):
+    lines = tuple(voice((0, 8, (60,)), program=n % 128) for n in range(257))
+    assert read_abc(write_abc(Sheet(lines[:256]))) == Sheet(lines[:256])
+    with pytest.raises(ValueError, match=r"257 voices: .* at most 256"):
+        write_abc(Sheet(lines))
+    long = Sheet((voice((0, 600, (60,))),), metres=(BarLength(F(0), 255, 4),))
+    assert read_abc(write_abc(long)) == long
+    monkeypatch.setattr("solfa.score.abc.limits.MAX_QUARTERS", 300)
+    with pytest.raises(ValueError, match="more than 300 quarter notes"):
+        write_abc(long)
+    with pytest.raises(ValueError, match="number 10000000000: "):
+        write_abc(long, number=10**10)
+    monkeypatch.undo()
+    monkeypatch.setattr("solfa.score.abc.limits.MAX_CHARACTERS", 1000)
+    with pytest.raises(ValueError, match=r"ABC of \d{4} characters: legal are at most 1000"):
+        write_abc(replace(long, title="a" * 1000))
 
 
 def test_every_key_spells_every_pitch():
