@@ -1,6 +1,7 @@
 """`solfa transcribe`: recordings and their tokens to notes."""
 
 import time
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -260,16 +261,19 @@ class _Transcribe:
         }
 
     def __call__(self, item: Input) -> _Written:
+        from solfa.score.write import SheetWarning, written_remarks
+
         assert item.target is not None
         started = time.perf_counter()
         transcriber = _load(self.model, self.codec, self.trunk, self.device)
         found = transcriber(item.path, **self.wishes(transcriber.model.config.peaks))
-        sheet = found.save(item.target, self.sheet(item.path.stem))
+        with warnings.catch_warnings(action="ignore", category=SheetWarning):  # they are among the remarks
+            sheet = found.save(item.target, self.sheet(item.path.stem))
         faster = found.report.seconds / max(time.perf_counter() - started, 1e-9)
-        return _written(found, sheet, faster)
+        return _written(found, sheet, [*found.remarks, *written_remarks(item.target, sheet)], faster)
 
 
-def _written(found: "Transcription", sheet: "Quantised | None", faster: float) -> _Written:
+def _written(found: "Transcription", sheet: "Quantised | None", remarks: list[str], faster: float) -> _Written:
     report, account = found.report, found.report.account
     line = f"{report.seconds:.2f} s, {len(found)} notes"
     facts: dict[str, Any] = {
@@ -287,13 +291,9 @@ def _written(found: "Transcription", sheet: "Quantised | None", faster: float) -
         "dropped": {name: count for name, count in vars(account.dropped).items() if count},
     }
     if sheet is not None:
-        tempo, metre = sheet.sheet.tempi[0].bpm, sheet.sheet.metres[0]
+        tempo, first = sheet.sheet.tempi[0].bpm, sheet.sheet.metres[0]
+        metre = f"{first.numerator}/{first.denominator}"
         if len(found):
-            line += f", tempo {tempo:.4g} {sheet.tempo}, {metre.numerator}/{metre.denominator} {sheet.metre}"
-        facts |= {
-            "tempo": tempo,
-            "tempo_is": sheet.tempo,
-            "metre": f"{metre.numerator}/{metre.denominator}",
-            "metre_is": sheet.metre,
-        }
-    return _Written(f"{line}, {faster:.2g}x real time", found.remarks, {**facts, "remarks": found.remarks})
+            line += f", tempo {tempo:.4g} {sheet.tempo}, {metre} {sheet.metre}"
+        facts |= {"tempo": tempo, "tempo_is": sheet.tempo, "metre": metre, "metre_is": sheet.metre}
+    return _Written(f"{line}, {faster:.2g}x real time", remarks, {**facts, "remarks": remarks})

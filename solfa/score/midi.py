@@ -1,6 +1,8 @@
 """MIDI in and out. A score read and written again is the same score, to the tick.
 
-Policies. Notes of one part and pitch that overlap are paired first in, first out (the file format cannot say more).
+Policies. Notes of one part, channel and pitch that overlap are paired first in, first out (the file format cannot say more). A note that
+would so be paired wrongly, as it begins after another of its pitch and ends before it (two voices in unison), is written on a further
+track and channel of its part, and read as a part of the same name; strokes on drums are not, nor are notes when the channels are used up.
 A note shorter than a tick is written and read one tick long; one that is never released ends with its track. Every
 part is written on a channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), up to 128 ports.
 Parts without notes are written, but not read back.
@@ -11,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,7 @@ __all__ = ["MAX_SECONDS", "MidiError", "read_midi", "write_midi"]
 
 MAX_SECONDS = 24 * 3600.0
 MAX_PEDALS = 1 << 20  # a pedal counts for all parts of its channel, so a small file could ask for very many
+MAX_NESTED = 15  # further channels of a part, for notes within others of their pitch
 MAX_DELTA = 0x0FFFFFFF  # ticks; what a variable-length number of four bytes holds
 DRUM_CHANNEL = 9
 _MELODIC = [channel for channel in range(16) if channel != DRUM_CHANNEL]
@@ -199,11 +202,18 @@ def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:
     file.tracks.append(_conductor(score, clock))
     drums = ((port, DRUM_CHANNEL) for port in range(128))
     places = {True: drums, False: ((port, channel) for port in range(128) for channel in _MELODIC)}
+    free = max(0, 128 * len(_MELODIC) - sum(not part.is_drum for part in score.parts))
+    nested: list[tuple[int, Sequence[Note]]] = []
     for index, part in enumerate(score.parts):
         place = next(places[part.is_drum], None)
         if place is None:
             raise MidiError(f"{len(score.parts)} parts: a MIDI file holds at most 1920 melodic and 128 drum parts")
-        file.tracks.append(_track(score, index, place, clock))
+        layers = [part.notes] if part.is_drum else _layers(part.notes, clock, 1 + min(free, MAX_NESTED))
+        free -= len(layers) - 1
+        nested += [(index, notes) for notes in layers[1:]]
+        file.tracks.append(_track(score, index, layers[0], place, clock))
+    for (index, notes), place in zip(nested, places[False], strict=False):
+        file.tracks.append(_track(score, index, notes, place, clock))
     buffer = io.BytesIO()
     file.save(file=buffer)
     data = buffer.getvalue()
@@ -223,7 +233,30 @@ def _conductor(score: Score, clock: TempoMap) -> Any:
     return _deltas(sorted(events, key=lambda event: event[0]))
 
 
-def _track(score: Score, index: int, place: tuple[int, int], clock: TempoMap) -> Any:
+def _layers(notes: Sequence[Note], clock: TempoMap, most: int) -> list[list[Note]]:
+    """The notes of a part in as few layers as it takes for first in, first out to pair those of every layer; at most so many."""
+    layers: list[list[Note]] = [[]]
+    # Of each layer and pitch: the last onset, the latest end of what began before it, and the latest end of all.
+    seen: list[dict[int, tuple[int, int, int]]] = [{}]
+    for note in notes:
+        onset = clock.tick(note.onset)
+        offset = max(clock.tick(note.offset), onset + 1)
+        for number in range(most):
+            if number == len(layers):
+                layers.append([])
+                seen.append({})
+            last, earlier, latest = seen[number].get(note.pitch, (onset, 0, 0))
+            earlier = latest if last < onset else earlier
+            if earlier <= offset:
+                seen[number][note.pitch] = (onset, earlier, max(latest, offset))
+                layers[number].append(note)
+                break
+        else:
+            layers[0].append(note)  # no channel is left: paired as the format has it
+    return layers
+
+
+def _track(score: Score, index: int, notes: Sequence[Note], place: tuple[int, int], clock: TempoMap) -> Any:
     port, channel = place
     part = score.parts[index]
     head = [mido.MetaMessage("track_name", name=part.name)]
@@ -232,7 +265,7 @@ def _track(score: Score, index: int, place: tuple[int, int], clock: TempoMap) ->
     head.append(mido.Message("program_change", channel=channel, program=part.program))
     # On one tick: ends, then the pedal (up before down), then beginnings.
     events: list[tuple[int, int, Any]] = [(0, -1, message) for message in head]
-    for note in part.notes:
+    for note in notes:
         onset = clock.tick(note.onset)
         offset = max(clock.tick(note.offset), onset + 1)
         events.append((onset, 3, mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)))

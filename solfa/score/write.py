@@ -23,10 +23,16 @@ from solfa.score.roll import piano_roll
 from solfa.score.score import Score, score_of_notes
 from solfa.score.sheet.notation import Sheet, Voice, sheet_score
 
+
+class SheetWarning(UserWarning):
+    """A remark on a sheet (`Quantised.remarks`) that is written to a file."""
+
+
 Name = str | os.PathLike[str]
 
 ROLL = ".roll.svg"
 WRITTEN = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".svg", ROLL, ".json", ".jsonl")
+_PLAYED = (".mid", ".midi")  # written with the notes as they were played, also where a sheet gives their bars
 _USUAL = QuantiseOptions()
 READ = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".json", ".jsonl")
 
@@ -38,6 +44,11 @@ def note_suffix(path: Name, legal: tuple[str, ...] = WRITTEN) -> str:
     if not found:
         raise ValueError(f"{os.fspath(path)}: no file of notes has this ending: legal are {', '.join(legal)}")
     return max(found, key=len)
+
+
+def written_remarks(path: Name, found: Quantised | None) -> list[str]:
+    """What a reader of a file should know that `write_notes` has written from a sheet, a line each; it warns of the same."""
+    return [] if found is None or note_suffix(path) in _PLAYED else found.remarks
 
 
 def check_writable(path: Name) -> None:
@@ -71,8 +82,9 @@ def write_notes(
 
     ABC, MusicXML and the score are written from a sheet, which `quantise` makes with `options`: given tempo, metre, key. found: what it
     gave, where it was called already. Returns what it gave; None where no sheet was needed. A tempo that had to be assumed, because there
-    are too few notes to find one in, is warned of. Raises ValueError for an unknown ending and for what a format cannot hold, such as a
-    score of more than 24 hours; ImportError where verovio is missing; OSError where the disk says so.
+    are too few notes to find one in, is warned of, and so are notes that a sheet has no place for (SheetWarning). Raises ValueError for an
+    unknown ending and for what a format cannot hold, such as a score of more than 24 hours; ImportError where verovio is missing; OSError
+    where the disk says so.
     """
     check_writable(path)
     suffix = note_suffix(path)
@@ -84,7 +96,7 @@ def write_notes(
         names = {(part.is_drum, part.program): part.name for part in reversed(score.parts)}
         write_whole(path, piano_roll(score.notes, names=names))
         return None
-    if suffix in (".mid", ".midi"):
+    if suffix in _PLAYED:
         if score.duration > MAX_SECONDS:
             raise MidiError(
                 f"lasts {score.duration:.0f} s: the longest MIDI file written here is of {MAX_SECONDS:.0f} s"
@@ -96,9 +108,11 @@ def write_notes(
         found = quantise(score, options)
         if found.tempo == "assumed" and score.notes:
             warnings.warn(f"too few notes to find a tempo in: {found.sheet.tempi[0].bpm:g} is assumed", stacklevel=2)
-    if suffix in (".mid", ".midi"):
+    if suffix in _PLAYED:
         write_midi(performed_score(score, found), path)
         return found
+    for remark in written_remarks(path, found):
+        warnings.warn(remark, SheetWarning, stacklevel=2)
     sheet = _with_a_voice(found.sheet)
     if suffix == ".abc":
         write_whole(path, write_abc(sheet))

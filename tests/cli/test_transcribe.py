@@ -111,6 +111,17 @@ def test_json(run: Run) -> None:
     assert json.loads(out)[1]["remarks"] == ["no notes: the recording is silent"]
 
 
+def test_notes_that_the_sheet_has_no_place_for_are_said_once(run: Run) -> None:
+    said = re.compile(r"(\d+) of (\d+) notes fall on others of the same pitch at this tempo and are one with them")
+    code, out, err = run("take.wav", "-o", "a.abc", "--tempo", 5, "--json")
+    found = json.loads(out)
+    merged, notes = map(int, said.findall(err)[0])
+    assert code == 0 and len(said.findall(err)) == 1 and 0 < merged < notes == found["notes"]
+    assert [said.fullmatch(remark) is not None for remark in found["remarks"]] == [True]
+    code, out, err = run("take.wav", "-o", "a.mid", "--tempo", 5, "--json")  # as they were played
+    assert code == 0 and err == "" and json.loads(out)["remarks"] == []
+
+
 def test_in_processes_the_same(run: Run) -> None:
     Path("b.wav").write_bytes(Path("take.wav").read_bytes())
     assert run("take.wav", "b.wav", "-o", "one", "--format", "json")[0] == 0

@@ -108,9 +108,28 @@ def one_part(*notes, **fields):
 
 
 def test_equal_pitches_that_overlap_are_paired_first_in_first_out():
-    outer, inner = Note(0.0, 2.0, 60, 50), Note(0.5, 1.0, 60, 90)
-    again = read_midi(write_midi(one_part(outer, inner)))
-    assert again.notes == (Note(0.0, 1.0, 60, 50), Note(0.5, 2.0, 60, 90))
+    messages = [("note_on", 0, 50), ("note_on", 480, 90), ("note_off", 480, 0), ("note_off", 960, 0)]
+    track = mido.MidiTrack([mido.Message(kind, note=60, velocity=loud, time=time) for kind, time, loud in messages])
+    assert read_midi(saved([track])).notes == (Note(0.0, 1.0, 60, 50), Note(0.5, 2.0, 60, 90))
+
+
+def test_a_note_within_another_of_its_pitch_has_a_channel_of_its_own():
+    """Two voices in unison, of one part: each note keeps its length."""
+    notes = (Note(0.0, 2.0, 60, 50), Note(0.5, 1.5, 60, 90), Note(1.0, 1.25, 60, 70), Note(2.0, 3.0, 60, 60))
+    score = one_part(*notes, pedals=(Pedal(0.0, 1.0, 0),))
+    again = read_midi(write_midi(score))
+    assert again.notes == notes and [part.name for part in again.parts] == ["piano"] * 3
+    assert [pedal.part for pedal in again.pedals] == [0, 1, 2]
+    plain = one_part(Note(0.0, 2.0, 60), Note(0.5, 2.0, 60), Note(1.0, 3.0, 60), Note(1.0, 4.0, 60), Note(4.0, 5.0, 60))
+    assert read_midi(write_midi(plain)).parts == plain.parts  # first in, first out is right
+
+
+def test_notes_within_others_when_channels_are_used_up():
+    notes = tuple(Note(n * 0.5, 60.0 - n * 0.5, 60) for n in range(40))
+    again = read_midi(write_midi(one_part(*notes)))
+    assert len(again.notes) == 40 and len(again.parts) == 16
+    full = Score(tuple(Part(str(n), 0, False, notes[:2]) for n in range(1920)))
+    assert len(read_midi(write_midi(full)).parts) == 1920
 
 
 def test_zero_length_notes_are_one_tick_long():

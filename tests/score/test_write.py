@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -8,7 +9,7 @@ import pytest
 from solfa.score import KeySignature, Metre, Note, Part, Pedal, Score, TempoChange, write
 from solfa.score.midi import MidiError
 from solfa.score.quantising.quantise import QuantiseOptions, quantise
-from solfa.score.write import READ, WRITTEN, check_writable, note_suffix, read_notes, write_notes
+from solfa.score.write import READ, WRITTEN, SheetWarning, check_writable, note_suffix, read_notes, write_notes
 
 QUARTER = 0.625  # seconds, at 96
 
@@ -132,6 +133,23 @@ def test_too_few_notes_for_a_tempo_are_said(tmp_path):
     with pytest.warns(UserWarning, match="too few notes to find a tempo in: 120 is assumed"):
         found = write_notes([Note(0.0, 1.0, 60)], tmp_path / "a.mid")
     assert found.tempo == "assumed"
+
+
+def test_notes_that_a_sheet_has_no_place_for_are_said(tmp_path):
+    tremolo = [Note(n * 0.02, n * 0.02 + 0.02, 60) for n in range(29)]
+    options = QuantiseOptions(tempo=60.0, metre=(4, 4))
+    with pytest.warns(SheetWarning, match=r"^\d+ of 29 notes fall on others of the same pitch at this tempo") as caught:
+        found = write_notes(tremolo, tmp_path / "a.abc", options=options)
+    assert len(caught) == 1 and str(caught[0].message) == found.remarks[0]
+    assert int(found.remarks[0].split()[0]) == found.merged == 29 - len(read_notes(tmp_path / "a.abc").notes) > 0
+    with warnings.catch_warnings(action="error"):
+        assert len(read_notes_of(tremolo, tmp_path / "a.mid", options)) == 29  # as they were played: nothing is lost
+        write_notes(exact(tune()), tmp_path / "b.abc")
+
+
+def read_notes_of(notes, path, options):
+    write_notes(notes, path, options=options)
+    return read_notes(path).notes
 
 
 @pytest.mark.parametrize("suffix", [".mid", ".abc", ".musicxml"])

@@ -9,6 +9,7 @@ from fractions import Fraction
 from xml.etree.ElementTree import Element
 
 from solfa.score.musicxml.file import MAX_BYTES, MusicXmlError, read_tree
+from solfa.score.musicxml.measures import Measure, shown_metres
 from solfa.score.note import Note
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 from solfa.score.tempo import TempoMap, microseconds
@@ -83,6 +84,7 @@ def _read(data: bytes) -> Score:
     staves = {key: staff for key, staff in (_staff(element) for element in root.iterfind("part-list/score-part"))}
     rows = _rows(root)
     line = _Line()
+    measures: list[Measure] = []
     start = Fraction(0)
     for row in rows:
         longest = start
@@ -90,18 +92,10 @@ def _read(data: bytes) -> Score:
             staff = staves.setdefault(key, _Staff(name=key))
             staff.now = staff.chord_onset = start
             longest = max(longest, _measure(staff, measure, start, line))
-        if start == 0 and row and row[0][1].get("implicit") == "yes":
-            _upbeat(line, longest)
+        measures.append(Measure(start, longest, row[0][1].get("implicit") == "yes"))
         start = longest
+    line.metres = shown_metres(line.metres, measures)
     return _score(list(staves.values()), line, start)
-
-
-def _upbeat(line: _Line, length: Fraction) -> None:
-    """Where the first bar is not counted and shorter than its metre: a bar of its own length, and the metre begins after it."""
-    whole = length / 4
-    first = next((metre for metre in line.metres if metre[0] == 0), None)
-    if first is not None and 0 < whole < Fraction(first[1], first[2]) and whole.denominator in (1, 2, 4, 8, 16, 32, 64):
-        line.metres = {(Fraction(0), whole.numerator, whole.denominator): None, (length, *first[1:]): None}
 
 
 def _rows(root: Element) -> list[list[tuple[str, Element]]]:
@@ -295,8 +289,8 @@ def _sound(staff: _Staff, element: Element, line: _Line) -> None:
 
 
 def _set_tempo(staff: _Staff, bpm: Fraction, line: _Line) -> None:
-    if not 4 <= bpm <= 10000:
-        raise MusicXmlError(f"a tempo of {float(bpm)} quarter notes a minute: legal are 4 to 10000")
+    if not Fraction(7, 2) <= bpm <= 60_000_000:  # what a score may hold, so what our writer may have written
+        raise MusicXmlError(f"a tempo of {float(bpm)} quarter notes a minute: legal are 3.5 to 60,000,000")
     line.tempi.append((staff.now, float(bpm)))
 
 

@@ -75,6 +75,14 @@ class Quantised:
     error: float
     merged: int
 
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader of the sheet should know, a line each: that notes are not on it."""
+        if not self.merged:
+            return []
+        there = self.merged + sum(len(symbol.pitches) for voice in self.sheet.voices for symbol in voice.symbols)
+        return [f"{self.merged} of {there} notes fall on others of the same pitch at this tempo and are one with them"]
+
 
 def quantise(source: Score | Iterable[Note], options: QuantiseOptions | None = None) -> Quantised:
     """Write notes down: beats, metre, key, a grid for every beat, hands, voices and readable lengths.

@@ -12,8 +12,9 @@ import numpy as np
 from solfa.score.note import Note
 from solfa.score.quantising.grid import COMPOUND, DUPLE, TRIPLE, UNITS, Division, place
 from solfa.score.quantising.pulse import SPREAD, find_events
+from solfa.score.quantising.score_metres import bar_lengths
 from solfa.score.quantising.timing import Origin, Timing, count_bars, find_timing, written_tempi
-from solfa.score.score import Metre, Score
+from solfa.score.score import Score
 from solfa.score.sheet.notation import BarLength, Tempo
 from solfa.score.tempo import TempoMap, written_bpm
 
@@ -171,25 +172,4 @@ def _metres(
     if not score.metres:
         length, upbeat, origin = count_bars(notes, clock)
         return (length,), upbeat, origin
-    return *_bar_lengths(score.metres, clock), "given"
-
-
-def _bar_lengths(metres: Sequence[Metre], clock: TempoMap) -> tuple[tuple[BarLength, ...], Fraction]:
-    """A score's metres, each from a bar line on. A first bar that is alone in its metre and shorter than those after it is an upbeat."""
-    placed = {Fraction(clock.tick(m.time), clock.ticks_per_beat): m for m in metres}
-    changes = [BarLength(onset, m.numerator, m.denominator) for onset, m in sorted(placed.items())]
-    if changes[0].onset > 0:
-        changes.insert(0, BarLength(Fraction(0), 4, 4))  # what MIDI means where nothing is said
-    upbeat = Fraction(0)
-    if len(changes) > 1 and changes[1].onset == changes[0].quarters < changes[1].quarters:
-        upbeat = changes[0].quarters
-        changes = [BarLength(Fraction(0), changes[1].numerator, changes[1].denominator), *changes[2:]]
-    result = [changes[0]]
-    for change in changes[1:]:
-        last = result[-1]
-        from_ = last.onset + (upbeat if len(result) == 1 else 0)
-        bars = (change.onset - from_) / last.quarters
-        onset = from_ + max(1, round(bars)) * last.quarters  # a change within a bar is moved to the nearest bar line
-        if (change.numerator, change.denominator) != (last.numerator, last.denominator):
-            result.append(BarLength(onset, change.numerator, change.denominator))
-    return tuple(result), upbeat
+    return *bar_lengths(score.metres, clock), "given"

@@ -53,6 +53,15 @@ class BarLength:
         return Fraction(4 * self.numerator, self.denominator)
 
 
+def bar_of_length(onset: Fraction, length: Fraction, denominator: int) -> BarLength | None:
+    """A bar of so many quarter notes, counted in notes of `denominator` where that goes; None for a length that no metre has."""
+    for unit in (denominator, 4, 8, 16, 32, 64):
+        count = length * unit / 4
+        if count.denominator == 1 and 1 <= count <= 255:
+            return BarLength(onset, int(count), unit)
+    return None
+
+
 @dataclass(frozen=True, order=True)
 class Key:
     """From `onset` on: tonic (pitch class, 0 is C) and mode ("major" or "minor")."""
@@ -134,11 +143,9 @@ def sheet_score(sheet: Sheet) -> Score:
     metres = [Metre(seconds(m.onset), m.numerator, m.denominator) for m in sheet.metres]
     if sheet.upbeat:
         metres[0] = replace(metres[0], time=seconds(sheet.upbeat))
-        count, unit = (sheet.upbeat / 4).as_integer_ratio()
-        if (
-            unit <= 64 and unit & (unit - 1) == 0
-        ):  # any other length is no metre: before the first full bar none is said
-            metres.insert(0, Metre(0.0, count, unit))
+        own = bar_of_length(Fraction(0), sheet.upbeat, sheet.metres[0].denominator)
+        if own is not None:  # any other length is no metre: before the first full bar none is said
+            metres.insert(0, Metre(0.0, own.numerator, own.denominator))
     keys = tuple(KeySignature(seconds(key.onset), key.tonic, key.mode) for key in sheet.keys)
     return Score(tuple(parts), clock.tempi, tuple(metres), keys, ticks_per_beat=ticks)
 

@@ -1,6 +1,7 @@
 import io
 import tracemalloc
 import zipfile
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, settings
@@ -8,6 +9,8 @@ from hypothesis import strategies as st
 
 from solfa.score import KeySignature, Metre, Pedal
 from solfa.score.musicxml.read import MusicXmlError, read_musicxml
+from solfa.score.quantising.quantise import quantise
+from solfa.score.sheet.bars import bar_lines
 
 
 def listed(
@@ -29,6 +32,7 @@ def note(step="C", octave=4, duration=1, extra="", alter=None):
     return f"<note>{extra}<pitch><step>{step}</step>{change}<octave>{octave}</octave></pitch><duration>{duration}</duration></note>"
 
 
+TIME = "<attributes><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
 DIVISIONS = "<attributes><divisions>1</divisions></attributes>"
 
 
@@ -116,6 +120,56 @@ def test_parts_stay_together_where_one_leaves_a_bar_short():
     lower = "".join(f"<measure>{m}</measure>" for m in (DIVISIONS + note("G"), note("G", duration=4), note("A")))
     data = f'<score-partwise>{head}<part id="P1">{upper}</part><part id="P2">{lower}</part></score-partwise>'
     assert [n[0] for n in heard(data.encode())] == [0.0, 0.0, 2.0, 2.0, 4.0, 4.0]
+
+
+def measured(lengths, implicit=()):
+    """Measures of one note each, of so many sixteenths of a quarter, numbered from 0, in 4/4."""
+    head = DIVISIONS.replace(">1<", ">16<") + TIME
+    measures = [("" if index else head) + note(duration=length) for index, length in enumerate(lengths)]
+    data = document(measures)
+    for index in implicit:
+        data = data.replace(b'number="%d"' % index, b'number="%d" implicit="yes"' % index)
+    return data
+
+
+def shown(data):
+    """The metres that are read, and where the bars of the sheet end, both in sixteenths of a quarter."""
+    score = read_musicxml(data)
+    metres = [(round(metre.time * 32), metre.numerator, metre.denominator) for metre in score.metres]
+    return metres, [line.end * 16 for line in bar_lines(quantise(score).sheet)]
+
+
+@pytest.mark.parametrize(
+    ("lengths", "implicit", "metres", "ends"),
+    [
+        ([64, 32, 64, 64], (), [(0, 4, 4), (64, 2, 4), (96, 4, 4)], [64, 96, 160, 224]),
+        ([16, 64, 64], (), [(0, 1, 4), (16, 4, 4)], [16, 80, 144]),  # an upbeat, said or not
+        ([16, 64, 64], (0,), [(0, 1, 4), (16, 4, 4)], [16, 80, 144]),
+        ([16, 64, 48], (0,), [(0, 1, 4), (16, 4, 4)], [16, 80, 144]),  # the last may be short
+        ([64, 80, 64, 64], (), [(0, 4, 4), (64, 5, 4), (144, 4, 4)], [64, 144, 208, 272]),
+        ([64, 80], (), [(0, 4, 4), (64, 5, 4)], [64, 144]),
+        ([64, 48, 16, 64], (2,), [(0, 4, 4)], [64, 128, 192]),  # split by a repeat
+        ([64, 48, 16, 64], (), [(0, 4, 4), (64, 3, 4), (112, 1, 4), (128, 4, 4)], [64, 112, 128, 192]),
+        ([32, 32, 64], (), [(0, 2, 4), (64, 4, 4)], [32, 64, 128]),
+        ([64, 128, 64], (), [(0, 4, 4)], [64, 128, 192, 256]),
+    ],
+)
+def test_measures_that_do_not_fill_their_metre_shift_no_other(lengths, implicit, metres, ends):
+    assert shown(measured(lengths, implicit)) == (metres, ends)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 127).filter(lambda length: length != 64), min_size=1, max_size=12))
+def test_bar_lines_stay_where_a_file_has_them(lengths):
+    _, ends = shown(measured([*lengths, 64]))
+    assert ends == [sum(lengths[: n + 1]) for n in range(len(lengths))] + [sum(lengths) + 64]
+
+
+def test_an_upbeat_of_no_metre():
+    """A third of a quarter: there is no such metre, so none is said before the first full bar."""
+    data = document([DIVISIONS.replace(">1<", ">3<") + TIME + note(duration=1), note(duration=12)])
+    assert read_musicxml(data).metres == (Metre(1 / 6, 4, 4),)
+    assert quantise(read_musicxml(data)).sheet.upbeat == Fraction(1, 3)
 
 
 def test_a_tie_across_a_rest_is_two_notes():

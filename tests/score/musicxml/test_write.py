@@ -372,3 +372,9 @@ def test_the_lowest_and_the_highest_pitch_in_every_key():
     for tonic in range(12):
         sheet = Sheet((voice((0, 1, (12, 127))),), keys=(Key(Q(0), tonic, "major"),))
         assert [note.pitch for note in read_musicxml(write_musicxml(sheet)).notes] == [12, 127]
+
+
+@pytest.mark.parametrize("bpm", [3.6, 3.999, 10_001.0, 60_000_000.0])
+def test_the_slowest_and_the_fastest_tempo_are_read_back(bpm):
+    sheet = Sheet((voice((0, 1, 60)),), tempi=(Tempo(Q(0), bpm),))
+    assert read_musicxml(write_musicxml(sheet)).notes == sheet_score(sheet).notes

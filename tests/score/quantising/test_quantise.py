@@ -16,7 +16,7 @@ from solfa.score import KeySignature, Metre, Note, Part, Score, TempoChange
 from solfa.score.midi import read_midi, write_midi
 from solfa.score.quantising.performed import performed_score
 from solfa.score.quantising.quantise import QuantiseOptions, quantise
-from solfa.score.sheet.bars import bars
+from solfa.score.sheet.bars import bar_lines, bars
 from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice, sheet_score
 from solfa.score.tempo import TempoMap, microseconds, written_bpm
 
@@ -214,12 +214,54 @@ def test_a_day_is_the_longest():
         to_sheet([Note(0.0, 100_000.0, 60)])
 
 
-def test_metres_that_change_within_a_bar_wait_for_the_bar_line():
+def test_metres_in_bars_that_no_metre_is_as_long_as_begin_at_a_bar_line():
     notes = tuple(Note(n * 0.5, n * 0.5 + 0.5, 60) for n in range(16))
     metres = (Metre(0.0, 4, 4), Metre(2.6, 3, 4))
-    sheet = to_sheet(Score((Part("a", 0, False, notes),), (TempoChange(0.0, 120.0),), metres))
+    with pytest.warns(UserWarning, match="1 of 2 metres begin within bars that no metre is as long as"):
+        sheet = to_sheet(Score((Part("a", 0, False, notes),), (TempoChange(0.0, 120.0),), metres))
     assert sheet.metres == (BarLength(F(0), 4, 4), BarLength(F(4), 3, 4))
     assert len(list(bars(sheet, sheet.voices[0]))) == 5
+
+
+def counted(metres, quarters=16):
+    """A score of quarter notes, half a second each, under these metres at these quarters."""
+    notes = tuple(Note(n * 0.5, n * 0.5 + 0.5, 60) for n in range(quarters))
+    metres = tuple(Metre(float(onset) * 0.5, above, below) for onset, above, below in metres)
+    return Score((Part("a", 0, False, notes),), (TempoChange(0.0, 120.0),), metres)
+
+
+def ends(sheet):
+    return [line.end for line in bar_lines(sheet)]
+
+
+@pytest.mark.parametrize(
+    ("metres", "expected"),
+    [
+        ([(0, 4, 4), (1, 4, 4)], [1, 5, 9, 13, 17]),  # an upbeat, as sequencers write it
+        ([(0, 4, 4), (2, 3, 4)], [2, 5, 8, 11, 14, 17]),
+        ([(0, 4, 4), (3, 2, 4)], [3, 5, 7, 9, 11, 13, 15, 17]),
+        ([(0, 4, 4), (6, 4, 4), (9.5, 4, 4)], [4, 6, 9.5, 13.5, 17.5]),
+        ([(0, 4, 4), (1, 4, 4), (2, 3, 4)], [1, 2, 5, 8, 11, 14, 17]),
+        ([(F(1, 3), 4, 4)], [F(1, 3), F(13, 3), F(25, 3), F(37, 3), F(49, 3)]),  # no metre is so short
+        (
+            [(0, 4, 4), (4.002, 4, 4), (8.004, 3, 4), (11.006, 3, 4)],
+            [4, 8, 11, 14, 17],
+        ),  # beside the bar lines by a tick
+        ([(0, 4, 4), (8, 2, 4), (8.004, 3, 4)], [4, 8, 11, 14, 17]),
+        ([(0, 1, 4), (1, 4, 4), (13, 1, 4), (14, 4, 4)], [1, 5, 9, 13, 14, 18]),
+    ],
+)
+def test_a_bar_that_a_metre_cuts_short_is_a_short_bar(metres, expected):
+    assert ends(to_sheet(counted(metres))) == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 63), min_size=1, max_size=12))
+def test_bar_lines_stay_where_a_file_has_them(sixteenths):
+    """Metres that begin anew at every bar line: bars of 1/16 to 63/16 quarter notes in 4/4, in MIDI."""
+    places = [F(sum(sixteenths[:n]), 16) for n in range(len(sixteenths) + 1)]
+    score = read_midi(write_midi(counted([(place, 4, 4) for place in places], int(places[-1]) + 5)))
+    assert ends(to_sheet(score))[: len(sixteenths)] == places[1:]
 
 
 def test_parts_of_one_name_stay_apart():
@@ -265,6 +307,45 @@ def test_any_legal_metre_may_be_given(metre):
         sheet = quantise(notes, QuantiseOptions(metre=metre, tempo=tempo)).sheet
         assert (sheet.metres[0].numerator, sheet.metres[0].denominator) == metre
         assert sum(1 for _ in bars(sheet, sheet.voices[0])) >= 1
+
+
+def performance(seed, first, count=24):
+    """Notes about half a second apart, from `first` (seconds) on."""
+    rng = random.Random(seed)
+    onsets = [first + n * 0.5 + rng.uniform(-0.04, 0.04) for n in range(count)]
+    return [Note(max(on, 0.0), max(on, 0.0) + rng.uniform(0.1, 0.4), 50 + n) for n, on in enumerate(onsets)]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.one_of(st.just(5.0), st.floats(5.0, 70.0), st.floats(5.0, 1000.0)),
+    st.one_of(st.none(), st.tuples(st.integers(1, 32), st.sampled_from([1, 2, 4, 8, 16, 32]))),
+    st.floats(0.0, 80.0),
+    st.sampled_from([4, 24]),
+    st.integers(0, 99),
+)
+def test_any_legal_tempo_and_metre_make_a_midi_file_of_the_same_notes(tempo, metre, first, count, seed):
+    """To the millisecond, however slow."""
+    notes = performance(seed, first, count)
+    score = read_midi(write_midi(performed_score(notes, quantise(notes, QuantiseOptions(tempo=tempo, metre=metre)))))
+    assert len(score.notes) == len(notes)
+    for ours, played in zip(sorted(score.notes, key=lambda note: note.pitch), notes, strict=True):
+        assert (ours.onset, ours.offset) == pytest.approx((played.onset, played.offset), abs=1.01e-3)
+
+
+@pytest.mark.parametrize(("tempo", "metre"), [(5.0, (4, 4)), (1000.0, (32, 1)), (240.0, (32, 1)), (5.0, (1, 32))])
+@pytest.mark.parametrize("first", [0.03, 1.2, 4.3, 17.0, 64.1])
+def test_the_bar_before_the_first_is_legal_too(tempo, metre, first):
+    notes = performance(0, first)
+    quantised = quantise(notes, QuantiseOptions(tempo=tempo, metre=metre, start=first))
+    score = performed_score(notes, quantised)
+    assert all(change.bpm >= 3.57 for change in score.tempi) and score.metres[-1].numerator == metre[0]
+
+
+def test_the_grid_of_a_midi_file_is_finer_only_where_it_must_be():
+    notes = performance(0, 0.0)
+    grids = [performed_score(notes, quantise(notes, QuantiseOptions(tempo=bpm))).ticks_per_beat for bpm in (5, 120)]
+    assert 480 < grids[0] <= 32767 and grids[1] == 480
 
 
 @pytest.fixture(scope="module")
