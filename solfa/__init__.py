@@ -42,6 +42,9 @@ _HOMES = {
 }
 
 
+__all__ = list(_HOMES)  # found by `__getattr__`
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'solfa' has no attribute {name!r}")

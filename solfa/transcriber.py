@@ -22,6 +22,7 @@ from solfa.audio.sinc import make_resampler
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.fits import check_fits
 from solfa.codecs.played import played
+from solfa.codecs.silence import codes_of_silence
 from solfa.codecs.stream import EncodeStream
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.token_format import MAGIC
@@ -41,7 +42,6 @@ SUFFIX = ".solfa"
 NAMES = tuple(instrument.name for instrument in INSTRUMENTS)
 BLOCK = 1 << 12  # frames of a token file that are read at a time
 BATCH = 8  # segments that are heard at once
-SILENCE = 4.0  # seconds of digital silence from which is learnt what its codes are
 
 
 class Wishes(TypedDict, total=False):
@@ -145,7 +145,9 @@ class Transcriber:
     ) -> Stitcher:
         playing = None if instruments is None else tuple(sorted(set(instruments)))
         fewer = books if self._source is None and books < self.model.config.codebooks else None
-        hearing = Hearing(self._source, self._is_silent, playing, fewer, batch)
+        hearing = Hearing(
+            self._source, self._is_silent, self._quiet[:, self._quiet.shape[1] // 2], playing, fewer, batch
+        )
         if mode not in MODES:
             raise ValueError(f"mode is {mode!r}: legal are {' and '.join(MODES)}")
         return (
@@ -183,13 +185,12 @@ class Transcriber:
         columns = {tuple(column) for column in tokens.T.tolist()}
         if 2 * len(columns) > tokens.shape[1] + 4:
             return False  # no need to ask the codec: hardly a frame is like another
-        return columns <= {column[: tokens.shape[0]] for column in self._silence}
+        return columns <= {tuple(column[: tokens.shape[0]]) for column in self._quiet.T.tolist()}
 
     @cached_property
-    def _silence(self) -> frozenset[tuple[int, ...]]:
-        """The codes of frames of silence."""
-        samples = torch.zeros(1, self.codec.channels, round(SILENCE * self.codec.sample_rate))
-        return frozenset(tuple(column) for column in self.codec.encode(samples).tokens[0].T.tolist())
+    def _quiet(self) -> Tensor:
+        """The codes [K, t] of digital silence."""
+        return codes_of_silence(self.codec)
 
     @contextmanager
     def _opened(self, source: str | Path | Audio | Codes, wanted: int | None) -> Iterator[tuple[int, Iterable[Tensor]]]:

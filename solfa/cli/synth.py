@@ -127,25 +127,30 @@ def synth(
     from solfa.data.effects import PLAIN, RenderOptions
     from solfa.data.synth import Settings, synthesize
 
-    settings = Settings(
-        seed=seed,
-        kind=kind,
-        seconds=seconds or (10.0, 60.0),
-        sample_rate=sample_rate,
-        channels=channels,
-        soundfonts=tuple(map(str, soundfont)),
-        renderer=renderer,
-        programs=programs,
-        exclude=exclude_programs,
-        valid=valid,
-        test=test,
-        options=PLAIN if plain else RenderOptions(),
-        domain=Domain.parse(genres, textures, modes, metres),
-        balanced=balance,
-        accompaniment=accompaniment,
-        steady=steady,
-        captions=1 if captions is None else captions,
-    )
+    if items is not None and items < 1:
+        raise report.UsageError(f"--items {items}: at least 1")
+    try:
+        settings = Settings(
+            seed=seed,
+            kind=kind,
+            seconds=seconds or (10.0, 60.0),
+            sample_rate=sample_rate,
+            channels=channels,
+            soundfonts=tuple(map(str, soundfont)),
+            renderer=renderer,
+            programs=programs,
+            exclude=exclude_programs,
+            valid=valid,
+            test=test,
+            options=PLAIN if plain else RenderOptions(),
+            domain=Domain.parse(genres, textures, modes, metres),
+            balanced=balance,
+            accompaniment=accompaniment,
+            steady=steady,
+            captions=1 if captions is None else captions,
+        )
+    except ValueError as error:
+        raise report.UsageError(str(error)) from error
     if source is None:
         count = 10 if items is None else items
         with Bar("synth", count) as bar:

@@ -27,7 +27,7 @@ Read: TypeAlias = Callable[[int, int], Tensor]  # frames a to b, to their codes 
 MERGED = 64  # blocks of codes that are kept apart: thousands of small tensors would keep the memory between them from being given back
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Codes:
     """A codec's integer tokens for a batch of recordings.
 
@@ -72,7 +72,7 @@ class Codes:
         return self.sample_rate / self.hop
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class CodeBlock:
     """Codes of some of a recording's frames, or of one segment with its scale."""
 

@@ -73,9 +73,9 @@ def train(
         _check_run(run, resolved, resume, world, task, config)
         seed_everything(config.seed, "build", 0)
         built = task.build()
-        if world.leads:  # only now: a task that cannot be built leaves no run behind
-            write_document(run / CONFIG_NAME, resolved)
         with _Trainer(built, config, run, world, quiet) as trainer:
+            if world.leads:  # only now: what cannot be built or begun leaves no run behind
+                write_document(run / CONFIG_NAME, resolved)
             return trainer.train()
 
 

@@ -7,7 +7,7 @@ import difflib
 import json
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,9 +23,10 @@ def override(config: T, words: Sequence[str]) -> T:
 
     Words are `--name value`, `--name=value`, or `--name` alone for true. A name is dotted (`train.steps`), or any end
     of a dotted name that only one field has (`steps`); dashes and underscores are the same. Tuples are written
-    `1,2,3`, None is `none`; a value that starts with [ or { is read as JSON.
+    `1,2,3`, None is `none`; a value that starts with [ or { is read as JSON. What words say counts together: fields that hang on each
+    other may come in any order; of a field that is named twice the last counts.
     """
-    fields = leaves(config)
+    fields, values = leaves(config), {}
     for name, text in _pairs(words):
         path = resolve(name, list(fields))
         hint = fields[path]
@@ -33,8 +34,8 @@ def override(config: T, words: Sequence[str]) -> T:
             if hint is not bool:
                 raise ValueError(f"--{name}: a value is missing")
             text = "true"
-        config = _replace(config, path.split("."), parse(hint, text, path))
-    return config
+        values[path] = parse(hint, text, path)
+    return _replaced(config, values)
 
 
 def leaves(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -153,7 +154,15 @@ def _pairs(words: Sequence[str]) -> list[tuple[str, str | None]]:
     return pairs
 
 
-def _replace(config: Any, path: list[str], value: Any) -> Any:
-    if len(path) > 1:
-        value = _replace(getattr(config, path[0]), path[1:], value)
-    return dataclasses.replace(config, **{path[0]: value})
+def _replaced(config: Any, values: Mapping[str, Any]) -> Any:
+    """A dataclass with values by dotted name, made once: each alone might not go with the fields that are there."""
+    own: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        name, _, rest = path.partition(".")
+        if rest:
+            inner.setdefault(name, {})[rest] = value
+        else:
+            own[name] = value
+    own |= {name: _replaced(getattr(config, name), below) for name, below in inner.items()}
+    return dataclasses.replace(config, **own) if own else config

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from solfa.codecs.silence import codes_of_silence
 from solfa.data.mixing import MixOptions
 from solfa.lm.trunk import OWN_TRUNK
 from solfa.train.prefetch import move
@@ -197,13 +198,15 @@ class TranscriberTask:
         """
         assert isinstance(model, TokenTranscriber)
         source = None if model.config.source == "codes" else self.start.source
-        tried = try_peaks(model, self.valid, source, self.config.thresholds)
+        silence = codes_of_silence(self.start.codec)
+        silence = silence[: model.config.codebooks, silence.shape[1] // 2]
+        tried = try_peaks(model, self.valid, source, self.config.thresholds, silence)
         values = self._valid_losses(model) | next(iter(tried.values()))
         for (field, value), scores in tried.items():
             if value in self.config.thresholds and (measure := MEASURED[field]) in scores:
                 values[f"{measure}_at_{value:g}"] = scores[measure]
         for count in self.config.valid_codebooks:
-            again = score_takes(model, self.valid, count, source)[0]
+            again = score_takes(model, self.valid, count, source, silence=silence)[0]
             values |= {f"{name}_k{count}": value for name, value in again.items()}
         if self.config.thresholds:
             model.config = replace(model.config, peaks=best_peaks(tried))

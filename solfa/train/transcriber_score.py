@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from solfa.eval.note_matching import match_notes, note_table
 from solfa.eval.transcription import note_measures
@@ -28,16 +29,18 @@ def score_takes(
     codebooks: int,
     source: Source | None = None,
     options: Sequence[FrameOptions] = (READ,),
+    silence: Tensor | None = None,
 ) -> list[dict[str, float]]:
     """For each of `options` means over the recordings, by name; they are heard once.
 
     Of a recording without pitched notes only `drum_f1` counts, and that of those with drums.
     onset_f1, onset_precision, onset_recall: notes whose pitch is right and whose onset is within 50 ms, as mir_eval has them.
     onset_offset_f1, onset_velocity_f1: whose offset, whose velocity is near, too. program_accuracy: of the notes that were found,
-    the share with the right instrument. drum_f1: hits. They are read as `solfa transcribe` reads them, told nothing of what plays.
+    the share with the right instrument. drum_f1: hits. They are read as `solfa transcribe` reads them, told nothing of what plays;
+    silence: see `Hearing`.
     """
     fewer = codebooks if source is None and codebooks < model.config.codebooks else None
-    hearing = Hearing(source, codebooks=fewer, batch=BATCH)
+    hearing = Hearing(source, silence=silence, codebooks=fewer, batch=BATCH)
     rows: list[list[dict[str, float]]] = [[] for _ in options]
     for take in takes:
         readers = _Readers(model, options, hearing)
@@ -50,13 +53,17 @@ def score_takes(
 
 
 def try_peaks(
-    model: TokenTranscriber, takes: Sequence[Take], source: Source | None, thresholds: Sequence[float]
+    model: TokenTranscriber,
+    takes: Sequence[Take],
+    source: Source | None,
+    thresholds: Sequence[float],
+    silence: Tensor | None = None,
 ) -> Tried:
     """What `score_takes` gives with each of these thresholds of onsets, of drums and of what sounds on, the others as in `READ`."""
     cells = [(field, value) for field in MEASURED for value in dict.fromkeys((getattr(READ, field), *thresholds))]
     options = [replace(READ, **{field: value}) for field, value in cells]  # type: ignore[arg-type]
     apart = list(dict.fromkeys(options))
-    found = dict(zip(apart, score_takes(model, takes, model.config.codebooks, source, apart), strict=True))
+    found = dict(zip(apart, score_takes(model, takes, model.config.codebooks, source, apart, silence), strict=True))
     return {cell: found[each] for cell, each in zip(cells, options, strict=True)}
 
 

@@ -3,8 +3,9 @@
 Segments lie on a fixed grid, counted from the start of the recording, so what is found does not depend on the pieces in which codes came;
 a stream and a file are read by the same class. The last segment is filled up with padding that is not heard.
 
-Frames (`FrameStitcher`): segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it. Notes are
-named segment by segment, those of a later one after those of an earlier one have said who plays (`Cast`).
+Frames (`FrameStitcher`): segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it; the first
+begins in silence before the recording, without which what is struck at its very start would seem to sound on from before. Notes are named
+segment by segment, those of a later one after those of an earlier one have said who plays (`Cast`).
 
 Events (`EventStitcher`): segments follow one another. What sounds at the end of one goes on in the next if its tie section says so.
 "forced" writes that section down for it, from what sounds (MuScriptor's prelude forcing, arXiv 2607.08168): no note is lost or made up at a
@@ -42,7 +43,8 @@ Silent = Callable[[Tensor], bool]  # whether codes [K, t] are of digital silence
 
 @dataclass(frozen=True)
 class Window:
-    """One segment of the grid: codes [K, n], frames `start` to start + n of the recording; it speaks for its frames `kept`."""
+    """One segment of the grid: codes [K, n], frames `start` to start + n of the recording (below 0 before it); it speaks for its frames
+    `kept`."""
 
     index: int
     start: int
@@ -51,11 +53,15 @@ class Window:
 
 
 class Windows:
-    """Codes as they come to windows of `size` frames, each `size` - 2 * `margin` after the one before."""
+    """Codes as they come to windows of `size` frames, each `size` - 2 * `margin` after the one before.
 
-    def __init__(self, size: int, margin: int) -> None:
+    silence: codes [K] of a frame of silence; the first window begins with a margin of it. None: it begins with the recording.
+    """
+
+    def __init__(self, size: int, margin: int, silence: Tensor | None = None) -> None:
         assert 0 <= 2 * margin < size
-        self.size, self.margin = size, margin
+        self.size, self.margin, self._silence = size, margin, silence
+        self._lead = 0 if silence is None else margin  # frames before the recording
         self.frames = 0  # that have come
         self._held: Tensor | None = None
         self._next = 0  # the window that comes next
@@ -67,7 +73,11 @@ class Windows:
     def push(self, tokens: Tensor) -> list[Window]:
         """The next codes [K, t], to the windows that are now whole."""
         self.frames += tokens.shape[1]
-        self._held = tokens.clone() if self._held is None else torch.cat([self._held, tokens], 1)
+        if self._held is None:
+            self._held = tokens[:, :0]
+            if self._silence is not None:
+                self._held = self._silence[: tokens.shape[0], None].to(tokens).expand(-1, self._lead)
+        self._held = torch.cat([self._held, tokens], 1)
         found = []
         while self._held.shape[1] >= self.size:
             found.append(self._window(self._held[:, : self.size], self.size - self.margin))
@@ -77,13 +87,13 @@ class Windows:
     def finish(self) -> list[Window]:
         """The last window, which speaks for all that is left; none where nothing is."""
         rest = 0 if self._held is None else self._held.shape[1]
-        first = self.margin if self._next else 0
+        first = self.margin if self._next else self._lead
         held, self._held = self._held, None
         return [self._window(held, rest)] if held is not None and rest > first else []
 
     def _window(self, tokens: Tensor, end: int) -> Window:
         index, self._next = self._next, self._next + 1
-        return Window(index, index * self._stride, tokens, (self.margin if index else 0, end))
+        return Window(index, index * self._stride - self._lead, tokens, (self.margin if index else self._lead, end))
 
 
 @dataclass(frozen=True)
@@ -91,12 +101,14 @@ class Hearing:
     """What a stitcher needs beside its options.
 
     source: what makes of codes what the model hears (latents, sound, hidden states), for those that do not hear codes. silent: `Silent`.
+    silence: codes [K] of a frame of silence, which is heard before the beginning where segments overlap; None is not known.
     instruments: those that play, General MIDI programs, 128 for drums; None is not known. codebooks: how many of the first are read, for
     codes of as many; None is as many as the model has. batch: segments that are heard at once.
     """
 
     source: Source | None = None
     silent: Silent | None = None
+    silence: Tensor | None = None
     instruments: tuple[int, ...] | None = None
     codebooks: int | None = None
     batch: int = 1
@@ -137,7 +149,7 @@ class Stitcher(ABC):
     def __init__(self, model: TokenTranscriber, margin: int, hearing: Hearing) -> None:
         self.model, self.hearing, self.rate = model, hearing, model.config.frame_rate
         self.margin = margin  # frames at either end of a segment for which another one speaks
-        self._windows = Windows(model.config.segment_frames, margin)
+        self._windows = Windows(model.config.segment_frames, margin, hearing.silence)
         self._waiting: list[Window] = []
         self._segments = self._silent = 0
 

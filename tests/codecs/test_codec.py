@@ -78,6 +78,13 @@ def test_decode_gives_back_as_many_samples_and_any_part_alone(
     assert torch.equal(torch.cat(list(parts), -1), audio.samples[0, :, start:stop])
 
 
+def test_codes_are_compared_as_things(tiny_codecs) -> None:
+    """Their tensors have no one answer to ==; what looks them up in a list must not fall over it."""
+    codec = tiny_codecs["frames"]
+    first, second = (codec.encode(torch.zeros(1, codec.channels, 400)) for _ in range(2))
+    assert first != second and second in [first, second] and len({first, second}) == 2
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_decoding_a_part_reads_no_more_than_it_needs(tiny_codecs, name: str) -> None:
     codec = tiny_codecs[name]

@@ -230,4 +230,11 @@ def test_the_command(tmp_path, capsys):
         ["--from", "x", "--seconds", "5", "9"],
     ):
         assert run(["synth", "-o", str(tmp_path / "a"), *idle]) == 2
-    assert run(["synth", "-o", str(tmp_path / "c"), "--items", "0"]) == 1
+    for wrong in (
+        ["--items", "0"],
+        ["--seconds", "20", "10"],
+        ["--programs", "200"],
+        ["--modes", "foo"],
+        ["--valid", "2"],
+    ):
+        assert run(["synth", "-o", str(tmp_path / "c"), *wrong]) == 2

@@ -211,6 +211,7 @@ def test_shared_parameters_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="'one' and 'two' share parameters"):
         run_toy(tmp_path, SharedConfig())
+    assert run_toy(tmp_path, steps=1).step == 1  # what could not begin has left no run
 
 
 def test_average_is_applied_and_taken_back_exactly() -> None:

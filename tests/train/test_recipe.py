@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import permutations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -107,6 +108,32 @@ def test_values(words: list[str], path: str, value: Any) -> None:
 def test_mistakes_are_named(words: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         override(Tree(), words)
+
+
+@dataclass(frozen=True)
+class Span:
+    """Neither end goes with the other one's default alone."""
+
+    low: int = 0
+    high: int = 1
+
+    def __post_init__(self) -> None:
+        if self.high != self.low + 1:
+            raise ValueError(f"{self.low} to {self.high}")
+
+
+@dataclass(frozen=True)
+class Spans:
+    inner: Span = Span()
+    outer: Span = Span()
+
+
+def test_fields_that_hang_on_each_other_come_in_any_order() -> None:
+    words = [("--inner.low", "7"), ("--outer.low", "2"), ("--inner.high", "8"), ("--outer.high", "3")]
+    for order in permutations(words):
+        assert override(Spans(), [word for pair in order for word in pair]) == Spans(Span(7, 8), Span(2, 3))
+    with pytest.raises(ValueError, match="7 to 1"):
+        override(Spans(), ["--inner.low", "7"])
 
 
 @given(

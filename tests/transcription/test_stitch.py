@@ -45,20 +45,23 @@ def all_of(stitcher: Stitcher, tokens: Tensor, *sizes: int) -> list[Note]:
 @given(
     st.integers(1, 30).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, (size - 1) // 2))),
     st.lists(st.integers(0, 40), max_size=8),
+    st.booleans(),
 )
-@settings(max_examples=60)
-def test_windows_speak_for_every_frame_once(shape: tuple[int, int], pieces: list[int]) -> None:
+@settings(max_examples=100)
+def test_windows_speak_for_every_frame_once(shape: tuple[int, int], pieces: list[int], led: bool) -> None:
+    """led: with silence before the first, which nothing speaks for."""
     size, margin = shape
-    windows, total = Windows(size, margin), sum(pieces)
-    whole = torch.arange(total)[None]
+    windows, total = Windows(size, margin, torch.tensor([-1, -2]) if led else None), sum(pieces)
+    whole, lead = torch.arange(total)[None], margin if led else 0
+    heard = torch.cat([torch.full((1, lead), -1), whole], 1)
     found = [w for piece in whole.split(pieces, 1) for w in windows.push(piece)] if pieces else []
     found += windows.finish()
     spoken = [frame for w in found for frame in w.tokens[0, w.kept[0] : w.kept[1]].tolist()]
     assert spoken == list(range(total)) and windows.frames == total
     for place, window in enumerate(found):
-        assert window.index == place and window.start == place * (size - 2 * margin)
-        assert torch.equal(window.tokens, whole[:, window.start : window.start + size])
-        assert window.kept[0] == (margin if place else 0)
+        assert window.index == place and window.start == place * (size - 2 * margin) - lead
+        assert torch.equal(window.tokens, heard[:, window.start + lead : window.start + lead + size])
+        assert window.kept[0] == (margin if place else lead)
         assert len(window.tokens[0]) == size or place == len(found) - 1
 
 

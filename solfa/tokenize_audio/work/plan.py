@@ -298,7 +298,7 @@ def _say_encoders(job: Job, looked: list[_Looked]) -> None:
     if others:
         warnings.warn(
             f"{job.store}: shards that are there were encoded by {others[0]!r}, what comes is by {job.fingerprint!r}: "
-            "of equal sound, fewer than one code in 100,000 may differ",
+            "of equal sound, a code may differ where two are almost as near",
             stacklevel=3,
         )
 
