@@ -10,7 +10,7 @@ from __future__ import annotations
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, TypeAlias, overload
 
@@ -32,7 +32,7 @@ class Codes:
     """A codec's integer tokens for a batch of recordings.
 
     Items shorter than the longest are filled up with zeros; `samples` tells each one's true length. With a segment, the frames
-    of its segments (offsets 0, stride, 2 * stride ... < samples) follow one another along T.
+    of its segments (offsets 0, stride, 2 * stride ... < samples) follow one another along T. Two are equal that say the same.
     """
 
     tokens: Tensor  # [B, K, T] int64, 0 <= token < codebook size
@@ -56,6 +56,15 @@ class Codes:
     @property
     def codebooks(self) -> int:
         return self.tokens.shape[1]
+
+    def __eq__(self, other: object) -> bool:
+        """Not the comparison that dataclasses have, which would ask whether a tensor of answers is true."""
+        if not isinstance(other, Codes):
+            return NotImplemented
+        pairs = [(getattr(self, each.name), getattr(other, each.name)) for each in fields(self)]
+        return all(
+            torch.equal(a, b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a is b or a == b for a, b in pairs
+        )
 
     def chosen(self, item: int | None) -> int:
         """The item that goes into a file; None means the only one. Raises ValueError where there are several, or it is none of them."""

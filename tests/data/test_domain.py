@@ -153,7 +153,7 @@ def test_the_command(tmp_path, capsys):
     for entry in read_manifest(tmp_path / "a/manifest.jsonl"):
         assert entry.attributes["metre"] == [3, 4] and entry.attributes["genre"] in ("waltz", "folk")
         assert len(entry.extra["captions"]) == 2 and entry.attributes["steady"] is True
-    assert run(["synth", "-o", str(tmp_path / "b"), "--genres", "wals"]) == 1
+    assert run(["synth", "-o", str(tmp_path / "b"), "--genres", "wals"]) == 2
     assert "legal are waltz" in capsys.readouterr().err
     for idle in (["--kind", "sounds", "--genres", "waltz"], ["--from", "x", "--captions", "2"]):
         assert run(["synth", "-o", str(tmp_path / "b"), *idle]) == 2
