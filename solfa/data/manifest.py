@@ -155,9 +155,14 @@ def json_line(value: Any) -> str:
 
 def _parse(line: str, path: str | os.PathLike[str], number: int) -> Any:
     try:
-        return json.loads(line, parse_constant=_refuse, parse_float=_finite)
+        return parse_json(line)
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path}, line {number}: not JSON ({error})") from error
+
+
+def parse_json(text: str) -> Any:
+    """JSON as its standard has it. Raises ValueError, also for NaN and for numbers that no float holds, and RecursionError."""
+    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
 
 
 def _refuse(name: str) -> NoReturn:

@@ -12,7 +12,7 @@ from solfa.score.abc.fields import AbcMetre, VoiceSettings
 from solfa.score.abc.limits import MAX_QUARTERS, Budget
 from solfa.score.abc.music import MAX_DENOMINATOR, Context, Measure, Sound
 from solfa.score.abc.repeats import playing_order
-from solfa.score.sheet.notation import BarLength, Key, Symbol, Tempo, Voice
+from solfa.score.sheet.notation import BarLength, Key, Symbol, Tempo, Voice, bar_of_length
 
 MAX_LAYERS = 64
 _ZERO = Fraction(0)
@@ -204,11 +204,8 @@ def _bars(segments: Sequence[Segment]) -> list[tuple[Fraction, Fraction, AbcMetr
 
 def _metre_of(length: Fraction, like: AbcMetre | None) -> AbcMetre | None:
     """A metre whose bars have that length in quarter notes, with the denominator of another where that goes."""
-    for denominator in ((like.denominator,) if like else ()) + (4, 8, 16, 32, 64):
-        count = length * denominator / 4
-        if count.denominator == 1 and 1 <= count <= 255:
-            return AbcMetre(int(count), denominator)
-    return None
+    bar = bar_of_length(_ZERO, length, like.denominator if like else 4)
+    return None if bar is None else AbcMetre(bar.numerator, bar.denominator)
 
 
 def changes(performances: Sequence[Performance], base: Context) -> tuple[tuple[Key, ...], tuple[Tempo, ...]]:

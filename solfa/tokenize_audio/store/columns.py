@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from solfa.data.manifest import parse_json
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import Meta, StoreHead
@@ -105,7 +106,7 @@ def _value(name: str, value: Any) -> Any:
 def _meta(row: Mapping[str, Any]) -> Meta:
     values: dict[str, Any] = dict(row)
     for name in _JSON:
-        values[name] = json.loads(values[name])
+        values[name] = parse_json(values[name])
         if not isinstance(values[name], dict):
             raise ValueError(f"{name} must be a JSON object")
     values["texts"] = tuple(values["texts"])

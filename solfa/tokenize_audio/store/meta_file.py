@@ -7,13 +7,13 @@ as in a manifest, or null. pyarrow is imported where a file is touched.
 from __future__ import annotations
 
 import json
-import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from solfa.data.manifest import parse_json
 from solfa.score.note import Note
 from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import Meta, TokenStoreError
@@ -237,7 +237,7 @@ def _meta(row: dict[str, Any]) -> Meta:
     if sum(len(row[name]) for name in _JSON) > MAX_ROW_LETTERS:
         raise ValueError(f"longer than {MAX_ROW_LETTERS} letters")
     for name in _JSON:
-        row[name] = json.loads(row[name], parse_constant=_refuse, parse_float=_finite)
+        row[name] = parse_json(row[name])
         check_depth(row[name])
     for name, kind in (("texts", list), ("attributes", dict), ("pedals", list), ("extra", dict)):
         if not isinstance(row[name], kind):
@@ -250,15 +250,6 @@ def _meta(row: dict[str, Any]) -> Meta:
         kinds = (float, float, int, int, int, bool)
         row["notes"] = tuple(Note(*_numbers(each, kinds)) for each in row["notes"])
     return Meta(**row)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _refuse(text)
 
 
 def _numbers(row: Any, kinds: tuple[type, ...]) -> list[Any]:
