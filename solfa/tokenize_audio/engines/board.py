@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Container, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from solfa.tokenize_audio.status import Event, OnEvent, Problem, Summary
@@ -51,25 +51,18 @@ class Board:
         """How many shards may still go out."""
         return 0 if self.halted or self.winding_up else len(self.waiting)
 
-    def take(self, likely: int | None = None, others: Container[int] = ()) -> int | None:
-        """The next shard to be done now, or None. likely: what the caller was told by `likely`, which it gets if it still waits; others:
-        what other callers were told, who keep it unless there is nothing else."""
+    def take(self) -> int | None:
+        """The next shard to be done now, or None."""
         moment = time.monotonic()
-        waiting = list(self.waiting) if self.open else []
-        for shard in sorted(waiting, key=lambda shard: (shard != likely, shard in others)):
+        for _ in range(self.open):
+            shard = self.waiting.popleft()
             if self.busy.get(shard, (0.0, 0.0))[1] > moment:
-                continue
-            self.waiting.remove(shard)
-            if shard not in self.theirs or not self.settled(shard):
+                self.waiting.append(shard)
+            elif shard not in self.theirs or not self.settled(shard):
                 self.under_way.add(shard)
                 self.on_event(Event("start", shard))
                 return shard
         return None
-
-    def likely(self, others: Container[int]) -> int | None:
-        """The shard that would go out next, beside those that others were told of. It waits still, and nobody has a right to it."""
-        waiting = self.waiting if self.open else ()
-        return next((shard for shard in waiting if shard not in others and shard not in self.busy), None)
 
     def progress(self, shard: int, files: int, seconds: float, failed: int) -> None:
         self.on_event(Event("progress", shard, files, seconds, failed))

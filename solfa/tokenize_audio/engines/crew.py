@@ -17,7 +17,7 @@ from typing import Any
 import solfa
 from solfa.tokenize_audio.engines.board import Board
 from solfa.tokenize_audio.engines.stop import Stop
-from solfa.tokenize_audio.engines.worker import LIKELY, WORK, report_from
+from solfa.tokenize_audio.engines.worker import WORK, report_from
 
 LOOK = 0.2  # seconds between two looks at signals and at workers that may have died
 PATIENCE = 10.0  # seconds that a worker which is told to go has to tidy up
@@ -65,7 +65,7 @@ class _Crew:
                 self.selector.register(self.workers[seat].output, selectors.EVENT_READ, self.workers[seat])
         for worker in self.workers.values():
             if worker.ready and worker.shard is None:
-                worker.give(self.board.take(worker.likely, self._likely_elsewhere(worker)))
+                worker.give(self.board.take())
         for key, _ in self.selector.select(LOOK):
             for message in key.data.messages():
                 self._hear(key.data, message)
@@ -83,8 +83,6 @@ class _Crew:
             self.board.halt(message["text"])
         elif kind == "progress" and shard is not None:
             self.board.progress(shard, message["files"], message["seconds"], message["failed"])
-        elif kind == "ending":
-            worker.foretell(self.board.likely(self._likely_elsewhere(worker)))
         elif kind == "done":
             worker.shard = None
             self.board.done(report_from(message["report"]))
@@ -94,10 +92,6 @@ class _Crew:
         elif kind == "busy" and shard is not None:
             worker.shard = None
             self.board.taken(shard, message["text"])
-
-    def _likely_elsewhere(self, worker: _Worker) -> set[int]:
-        """The shards that the other workers were told to be likely theirs."""
-        return {each.likely for each in self.workers.values() if each is not worker and each.likely is not None}
 
     def _bury(self, seat: int, worker: _Worker) -> None:
         for message in worker.messages():  # its last words
@@ -127,7 +121,7 @@ class _Crew:
 
 
 class _Worker:
-    """One process, the pipes to it, the shard that it is at, and the one that it was told to be likely its next."""
+    """One process, the pipes to it, and the shard that it is at."""
 
     def __init__(self, command: list[str], environment: dict[str, str]) -> None:
         errors = None if os.environ.get("SOLFA_DEBUG", "") not in ("", "0") else subprocess.DEVNULL
@@ -146,7 +140,6 @@ class _Worker:
         os.set_blocking(self.output.fileno(), False)
         self.ready = False
         self.shard: int | None = None
-        self.likely: int | None = None
         self._rest = b""
 
     @property
@@ -156,25 +149,16 @@ class _Worker:
     def give(self, shard: int | None) -> None:
         if shard is None:
             return
-        self.shard, self.likely = shard, None
-        self._tell(f"{shard}\n")
-
-    def foretell(self, shard: int | None) -> None:
-        """Say what may come after the shard that it is at."""
-        self.likely = shard
-        if shard is not None:
-            self._tell(f"{LIKELY}{shard}\n")
+        self.shard = shard
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it has just died, which `ended` will say
+            self.process.stdin.write(b"%d\n" % shard)
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What it has said since."""
         while data := self.output.read(1 << 16):
             *lines, self._rest = (self._rest + data).split(b"\n")
             yield from map(json.loads, lines)
-
-    def _tell(self, line: str) -> None:
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it has just died, which `ended` will say
-            self.process.stdin.write(line.encode())
 
     def bury(self) -> str:
         """Leave nothing of it running; says how it died."""

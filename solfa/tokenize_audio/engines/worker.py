@@ -1,13 +1,11 @@
 """The process that encodes: `python -m solfa.tokenize_audio.engines.worker STORE WORK`, a line in a shard, lines of JSON out.
 
-It reads numbers of shards from stdin and says on stdout what becomes of them. Near the end of one it says so, may be told which shard is
-likely to be the next, and has the first file of that decoded ahead. When stdin ends, whoever gave it work is gone (a process that is
-killed closes its pipes): it stops at once, so that no worker outlives a run.
+It reads numbers of shards from stdin and says on stdout what becomes of them. When stdin ends, whoever gave it work is gone (a process
+that is killed closes its pipes): it stops at once, so that no worker outlives a run.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import queue
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from solfa.codecs.codec import Codec
     from solfa.tokenize_audio.work.report import ShardReport, Step
 
-LIKELY = "likely "  # begins a line that tells of a shard which may come next
-NEAR = 2  # files that are left of a shard when its end is near
 WORK = "solfa.tokenize_audio.work.shard:encode_shard"  # what a worker calls: module:function
 
 EncodeShard = Callable[..., "ShardReport"]
@@ -56,14 +52,6 @@ class Bench:
         self.codec: Codec = load_codec(job.codec, job.device)
         job.head.check_codec(self.codec, store)
         self.decoder = make_decoder(job, self.codec)
-
-    def expect(self, shard: int) -> None:
-        """Have the first file of a shard decoded that is probably done next. A GPU's files are decoded otherwise."""
-        from solfa.tokenize_audio.work.job import read_items
-
-        if self.codec.device.type == "cpu":
-            with contextlib.suppress(ValueError):  # the plan's file cannot be read, as whoever gets that shard will say
-                self.decoder.expect(read_items(self.job.store, shard)[0].path)
 
     def run(self, shard: int, progress: Callable[[Step], None]) -> dict[str, Any]:
         """Encode a shard. Gives a message: {"kind": "done", "report": ...}, or "failed", or "busy" where another process has the shard."""
@@ -106,8 +94,8 @@ def main(store: str, work: str) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     signal.signal(signal.SIGTERM, _leave)
-    orders = _Orders()
-    threading.Thread(target=orders.listen, daemon=True).start()
+    tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: say({"kind": "note", "text": " ".join(str(message).split())})
     try:
         bench = Bench(store, work)
@@ -115,43 +103,14 @@ def main(store: str, work: str) -> None:
         say({"kind": "fatal", **told(error)})
         return
     say({"kind": "ready"})
-    near = -1  # the shard whose end was said to be near
-
-    def stepped(step: Step) -> None:
-        nonlocal near
-        say(counted(step))
-        if step.left <= NEAR and step.shard != near:
-            near = step.shard
-            say({"kind": "ending"})
-        elif step.left == 1 and (shard := orders.pop_likely()) is not None:
-            bench.expect(shard)  # after the last file, which the decoder is asked for already
-
-    for shard in iter(orders.tasks.get, None):
-        near = -1
-        say(bench.run(shard, stepped))
+    for shard in iter(tasks.get, None):
+        say(bench.run(shard, lambda step: say(counted(step))))
 
 
-class _Orders:
-    """What stdin says. tasks: shards to do."""
-
-    def __init__(self) -> None:
-        self.tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._likely: int | None = None
-
-    def pop_likely(self) -> int | None:
-        """The shard that is likely the next, once; None where there was no word of one since the last."""
-        shard, self._likely = self._likely, None
-        return shard
-
-    def listen(self) -> None:
-        """Until stdin ends, and with it this process."""
-        for line in sys.stdin:
-            if line.startswith(LIKELY):
-                self._likely = int(line.removeprefix(LIKELY))
-            else:
-                self._likely = None
-                self.tasks.put(int(line))
-        unwind()  # the main thread blames no file for it
+def _listen(tasks: queue.SimpleQueue[int]) -> None:
+    for line in sys.stdin:
+        tasks.put(int(line))
+    unwind()  # the main thread blames no file for it
 
 
 def _leave(*_: object) -> None:

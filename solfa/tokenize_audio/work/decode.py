@@ -95,7 +95,6 @@ class Decoder:
         self.timeout, self.memory, self.mono, self.rate = timeout, memory, mono, rate
         self.seconds = 0.0  # of the last file that came to its end
         self._asked: deque[str] = deque()  # the first is the one that is read
-        self._expected: str | None = None  # the last of them, when nobody has asked for it yet
         self._deaths = 0  # over the first
         self._files = 0  # that were asked of the process
         self._child: subprocess.Popen[bytes] | None = None
@@ -104,21 +103,9 @@ class Decoder:
 
     def ask(self, path: str) -> None:
         """Have a file decoded after those that were asked for before. Two at a time are enough to keep it busy."""
-        expected, self._expected = self._expected, None
-        if expected == path:
-            return
-        if expected is not None:
-            self._asked.pop()
-            self._stop()
         self._asked.append(path)
         if self._child is not None:
             self._send(path)
-
-    def expect(self, path: str) -> None:
-        """Have a file decoded that is probably asked for next. Where another is, this was in vain, and costs a new process."""
-        if self._expected is None and self._files < MANY:
-            self.ask(path)
-            self._expected = path
 
     def sound(self) -> Sound:
         """The first of the files that were asked for. Raises BadSound and DecoderDied as its blocks do, and OSError where the decoder can
@@ -140,7 +127,6 @@ class Decoder:
         """End the process, whatever it is at, and forget what was asked for."""
         self._stop()
         self._asked.clear()
-        self._expected = None
         self._deaths = 0
 
     def __enter__(self) -> Self:

@@ -34,8 +34,8 @@ def make_decoder(job: Job, codec: Codec) -> Decoder:
 
 
 class ShardWork:
-    """What it takes to encode the files of a shard. decoder: the caller's, which is kept; None: one is started for it. left: files that
-    are not over with, which the caller counts at first. waited: seconds that the codec had to wait for sound."""
+    """What it takes to encode the files of a shard. decoder: the caller's, which is kept; None: one is started for it. waited: seconds
+    that the codec had to wait for sound."""
 
     def __init__(
         self,
@@ -52,7 +52,6 @@ class ShardWork:
         self._progress = progress
         self._told = time.monotonic()
         self._seconds = 0.0  # of sound that no step has told of
-        self.left = 0
         self.waited = 0.0
 
     def quiet(self) -> ShardWork:
@@ -109,10 +108,9 @@ class ShardWork:
     def step(self, item: SourceItem, seconds: float, done: bool = False, reason: str | None = None) -> None:
         """Say how far it is, now and then."""
         self._seconds += seconds
-        self.left -= done
         if self._progress and (done or time.monotonic() - self._told > STEP):
             told, self._seconds, self._told = self._seconds, 0.0, time.monotonic()
-            self._progress(Step(self.index, item.key, told, done, reason, self.left))
+            self._progress(Step(self.index, item.key, told, done, reason))
 
     def _tried(self, decoder: Decoder, item: SourceItem) -> bool:
         """Encode the decoder's first file. True: its decoder died, once; it is to be tried again."""

@@ -10,7 +10,7 @@ class Step:
     """A part of a file was encoded, or a file is over with: `encode_shard` calls `progress` with it.
 
     key: of the file. seconds: of sound that were encoded since the step before. done: the file is over with. reason: why it was
-    quarantined, None where it was encoded. left: files of the shard that are not over with.
+    quarantined, None where it was encoded.
     """
 
     shard: int
@@ -18,7 +18,6 @@ class Step:
     seconds: float = 0.0
     done: bool = False
     reason: str | None = None
-    left: int = 0
 
 
 @dataclass(frozen=True)

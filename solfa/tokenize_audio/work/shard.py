@@ -138,7 +138,6 @@ def _forget_changed(spool: Spool, items: Sequence[SourceItem]) -> tuple[str, ...
 
 def _encode(work: ShardWork, items: Sequence[SourceItem]) -> None:
     by_key = {item.key: item for item in items}
-    work.left = sum(item.key not in work.spool.records for item in items)
     _try_suspects(work, [by_key[key] for key in work.attempts.suspects if key in by_key])
     todo = [item for item in items if item.key not in work.spool.records]
     if todo and work.codec.device.type != "cpu":

@@ -36,19 +36,6 @@ def test_the_largest_shards_go_out_first(tmp_path: Path) -> None:
     assert [book.take() for _ in range(4)] == [1, 3, 0, 2]
 
 
-def test_who_was_told_of_a_shard_gets_it_while_there_are_others(tmp_path: Path) -> None:
-    book = Board(plan(tmp_path, 6), range(6), lambda event: None)
-    assert book.take() == 0
-    assert book.likely(()) == 1
-    assert book.likely({1}) == 2  # nobody has it for that
-    assert [book.take(None, {1, 2}), book.take(2, ()), book.take(1, ())] == [3, 2, 1]
-    assert book.take(1, {4, 5}) == 4  # it is gone, and there is nothing else
-    assert [book.likely({5}), book.likely(()), book.take(5), book.likely(())] == [None, 5, 5, None]
-    book.lost(5, "by SIGKILL")
-    book.wind_up()
-    assert (book.likely(()), book.take(5)) == (None, None)
-
-
 def test_each_shard_goes_out_once_and_is_summed_up(tmp_path: Path) -> None:
     events: list[Event] = []
     book = Board(plan(tmp_path, 3), range(3), events.append)

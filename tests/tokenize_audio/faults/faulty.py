@@ -2,8 +2,7 @@
 
 What is on order, and what was done, are files in the folder STORE.orders. pace: seconds to wait after every file. limit: bytes that a
 file may have at most, as if the disk were full. exhausted: files of codes cannot be opened, as if too many were open. timeout: seconds
-that a decoder may be silent. calls, steps, ahead: a line a call, a file that was done, and a call whose first file the decoder had been
-told of before: `shard process`. A sound of the constant POISON kills
+that a decoder may be silent. calls, steps: a line a call, and a file that was done: `shard process`. A sound of the constant POISON kills
 whoever encodes it; `hanging_child` says what hangs its decoder.
 """
 
@@ -23,7 +22,7 @@ from solfa.codecs.registry import load_codec
 from solfa.tokenize_audio.engines import local, ranks, ray
 from solfa.tokenize_audio.status import Summary
 from solfa.tokenize_audio.work import decode
-from solfa.tokenize_audio.work.job import TIMEOUT, Job, read_items, run_claim
+from solfa.tokenize_audio.work.job import TIMEOUT, Job, run_claim
 from solfa.tokenize_audio.work.plan import Plan, plan
 from solfa.tokenize_audio.work.report import ShardReport, Step
 from solfa.tokenize_audio.work.shard import encode_shard as real
@@ -52,8 +51,6 @@ def encode_shard(
 ) -> ShardReport:
     folder = orders(job.store)
     note(folder / "calls", index)
-    if decoder._expected == read_items(job.store, index)[0].path:
-        note(folder / "ahead", index)
     limit, hard = read(folder / "limit"), resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit) if limit else hard, hard))
     global exhausted

@@ -89,41 +89,6 @@ def test_the_process_stays_and_is_replaced_in_time(
         assert len(spawned) == 3
 
 
-def test_an_expected_file_is_decoded_before_it_is_asked_for(tmp_path: Path, spawned: list[Decoder]) -> None:
-    path, other = tmp_path / "a.wav", tmp_path / "b.wav"
-    soundfile.write(path, np.full(50, 0.25), 8_000)
-    soundfile.write(other, np.full(70, 0.5), 8_000)
-    with Decoder(60.0, 256) as decoder:
-        taken(decoder, other)
-        decoder.expect(str(path))
-        decoder.expect(str(other))  # one is enough
-        assert decoder._waited(60.0)  # it says something already
-        assert taken(decoder, path)[0].shape == (1, 50) and len(spawned) == 1
-        assert taken(decoder, other)[0].shape == (1, 70) and len(spawned) == 1
-
-
-def test_a_file_that_was_expected_in_vain_leaves_nothing(
-    tmp_path: Path, spawned: list[Decoder], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    paths = {size: tmp_path / f"{size}.wav" for size in (50, 60, 70)}
-    for size, path in paths.items():
-        soundfile.write(path, np.full(size, 0.25), 8_000)
-    with Decoder(60.0, 256) as decoder:
-        decoder.expect(str(paths[50]))
-        assert taken(decoder, paths[60])[0].shape == (1, 60)
-        decoder.ask(str(paths[70]))  # what was asked for before it stays
-        decoder.expect(str(paths[50]))
-        decoder.ask(str(paths[60]))
-        assert [sum(block.shape[1] for block in decoder.sound().blocks()) for _ in range(2)] == [70, 60]
-        assert len(spawned) == 2
-        decoder.expect(str(paths[50]))
-        decoder.close()
-        assert taken(decoder, paths[50])[0].shape == (1, 50)
-        monkeypatch.setattr(decode, "MANY", 1)
-        decoder.expect(str(paths[60]))  # no: the process is to be replaced first
-        assert not decoder._asked
-
-
 def test_one_process_for_many_shards(
     corpus: Path, tmp_path: Path, codec: Codec, planned: Callable, store_bytes: Callable, spawned: list[Decoder]
 ) -> None:
