@@ -1,6 +1,6 @@
 """DAC at 44.1 kHz as it was trained: arXiv 2306.06546 in the final configuration of `descript-audio-codec`.
 
-    solfa train dac_44khz -o runs/dac --task.train data/train/manifest.jsonl --task.valid data/valid/manifest.jsonl
+    solfa train dac_44khz -o runs/dac --task.train my_music/
     solfa train dac_44khz:finetune -o runs/mine --task.train ...     # from the released weights
 
 Losses: mel 15, feature matching 2, adversarial (least squares) 1, summed over discriminators and resolutions; codebook 1 and commitment

@@ -1,6 +1,6 @@
 """EnCodec at 24 kHz as it was trained: arXiv 2210.13438 in the configuration that AudioCraft publishes.
 
-    solfa train encodec_24khz -o runs/encodec --task.train data/train/manifest.jsonl --task.valid data/valid/manifest.jsonl
+    solfa train encodec_24khz -o runs/encodec --task.train my_music/
     solfa train encodec_24khz:finetune -o runs/mine --task.train ...     # from the released weights
 
 Losses: adversarial (hinge) 4, feature matching 4, waveform L1 0.1 and multi-scale mel 2, balanced; the quantizer's commitment 1,

@@ -1,6 +1,6 @@
 """HiFi-Codec at 24 kHz: arXiv 2305.02765, with the losses and the discriminators of its authors' code (AcademiCodec).
 
-    solfa train hificodec -o runs/hificodec --task.train data/train/manifest.jsonl --task.valid data/valid/manifest.jsonl
+    solfa train hificodec -o runs/hificodec --task.train my_music/
 
 Losses: L1 of natural-log mels 45 at a window of 1024 samples and 1 each at 512 and 256, feature matching 2, adversarial (least squares) 1,
 summed over discriminators; quantizer 10: codebook 1 and commitment 0.25, a mean over codebooks. Discriminators: multi-period,

@@ -56,10 +56,13 @@ def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool =
     name: one that `list_codecs` gives, a hub repository (owner/model), a checkpoint folder of ours or of transformers, or an original
     file of encodec (.th), dac (.pth) or AudioCraft (.bin), or a folder that holds one. What a hub name stands for is taken from
     the user's cache, or else fetched, unless `fetch` is false or HF_HUB_OFFLINE is set.
-    Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do.
+    Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do, and for a device that is
+    not there.
     """
     from solfa.codecs.weights import layouts
+    from solfa.nn.devices import check_device
 
+    check_device(device)
     known = _known(name)
     if isinstance(known, Path):
         return _load_folder(known, device)

@@ -13,6 +13,7 @@ from solfa.audio.io import AudioError, read
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.sides import encode_sides
 from solfa.codecs.token_file import TokenFile, TokenFileError, write_tokens
+from solfa.nn.devices import check_device
 from solfa.progress import Bar
 from solfa.train.distributed import group_rank, group_wait
 from solfa.train.recordings import Recording
@@ -124,8 +125,10 @@ class CodeCache:
 
 
 def pick_codec_device(name: str) -> str:
-    """Where sound is encoded: "auto" is the GPU where there is one."""
-    return ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    """Where sound is encoded: "auto" is the GPU where there is one. Raises ValueError where what is asked for is not there."""
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    check_device(device)
+    return device
 
 
 def file_stamp(audio: Path) -> str:

@@ -14,11 +14,11 @@ from solfa.audio.io import Audio, read
 from solfa.codecs.quantizers import Quantized
 from solfa.codecs.segments import loudness
 from solfa.codecs.vqvae import VQVAE, VQVAEConfig
-from solfa.data.manifest import read_manifest
 from solfa.eval.codebooks import CodebookCounts
 from solfa.eval.codec import log_mel_distance, si_sdr
 from solfa.train.adversarial import KINDS, REDUCTIONS, discriminator_loss, feature_loss, generator_loss
 from solfa.train.balancer import Balancer
+from solfa.train.codec_data import codec_recordings
 from solfa.train.crops import Augmentation, CropReader
 from solfa.train.discriminators import DiscriminatorConfig, Discriminators
 from solfa.train.initial import initial_codec
@@ -44,8 +44,8 @@ class LossWeights:
 class CodecTaskConfig:
     """What the codec is trained on and towards.
 
-    train, valid: manifests (their folders hold the sound); of `train` the split "train" is used, of `valid` the split "valid", or all
-    where none is marked so. batch: crops a step over all shards. frames: length of a crop.
+    train, valid: folders of sound, tables or manifests; which of their recordings are used, `codec_recordings` says.
+    batch: crops a step over all shards. frames: length of a crop.
     spectral: the mel loss, and the resolutions of the STFT loss.
     adversarial_loss: "hinge" or "least_squares"; adversarial_over: whether sub-discriminators are averaged ("mean") or summed ("sum").
     adversarial_from: the step at which the discriminators join. discriminator_warmup: for so many steps from there on they learn alone
@@ -128,7 +128,8 @@ class CodecTask:
         self.config = config
         self.model = initial_codec(config.init, config.codec) if config.init else VQVAE(config.codec)
         codec = config.codec
-        self.reader = CropReader(config.train, codec.sample_rate, codec.channels, config.augmentation)
+        trained, self.held_out = codec_recordings(config.train, config.valid, config.valid_items)
+        self.reader = CropReader(trained, codec.sample_rate, codec.channels, config.augmentation)
         self.discriminators = Discriminators(config.discriminator) if config.weights.adversarial else None
         self.balancer = Balancer() if config.balance else None
         self.generator = nn.ModuleDict({"codec": self.model, **({"balancer": self.balancer} if self.balancer else {})})
@@ -247,12 +248,8 @@ class CodecTask:
         }
 
     def _valid(self) -> Iterator[tuple[Path, Audio]]:
-        entries = [(Path(m).parent, entry) for m in self.config.valid for entry in read_manifest(m)]
-        held = [pair for pair in entries if pair[1].split == "valid"] or entries
-        paths = [folder / entry.audio for folder, entry in held]
         codec = self.config.codec
-        stride = max(1, len(paths) // self.config.valid_items)
-        for path in paths[::stride][: self.config.valid_items]:
+        for path in self.held_out:
             audio = read(path, duration=self.config.valid_seconds).resample(codec.sample_rate)
             yield path, audio.to_mono() if codec.channels == 1 else audio
 

@@ -1,4 +1,4 @@
-"""Random crops of the recordings of a manifest, varied as a listener would not mind.
+"""Random crops of recordings, varied as a listener would not mind.
 
 Every crop is a pure function of (seed, step, row), so a resumed run reads what the unbroken one would have read.
 """
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from solfa.audio.io import info, read
 from solfa.audio.loudness import FLOOR, integrated_loudness
 from solfa.audio.resample import resample
-from solfa.data.manifest import read_manifest
 
 Samples = NDArray[np.float32]
 TRIES = 8  # for a salient crop, as in audiotools
@@ -66,16 +65,12 @@ PLAIN = Augmentation(gain=(0.0, 0.0), mix=0.0, speed=0.0, equalise=0.0, lowpass=
 
 
 class CropReader:
-    """Reads crops from the recordings of the split "train"; decoded sound stays in memory as 16-bit integers, up to `CACHE_BYTES`."""
+    """Reads crops from sound files, longer ones more often; decoded sound stays in memory as 16-bit integers, up to `CACHE_BYTES`."""
 
-    def __init__(self, manifests: Sequence[str], sample_rate: int, channels: int, augmentation: Augmentation) -> None:
-        self.paths: list[Path] = []
-        for manifest in manifests:
-            self.paths += [
-                Path(manifest).parent / entry.audio for entry in read_manifest(manifest) if entry.split == "train"
-            ]
-        if not self.paths:
-            raise ValueError(f"the manifests {list(manifests)} name no recordings of the split 'train'")
+    def __init__(self, paths: Sequence[Path], sample_rate: int, channels: int, augmentation: Augmentation) -> None:
+        if not paths:
+            raise ValueError("no recordings to take crops from")
+        self.paths = list(paths)
         self.sample_rate, self.channels, self.augmentation = sample_rate, channels, augmentation
         seconds = np.array([info(path).duration for path in self.paths])
         self._shares = np.cumsum(seconds) / seconds.sum()

@@ -47,17 +47,18 @@ def find_transcriber(name: str | Path = DEFAULT) -> Path:
     if folder is not None:
         return folder
     if Path(name).is_dir():
-        raise ValueError(
-            f"{name}: this folder holds no transcriber (a config.json of kind {KIND!r} and model.safetensors)"
-        )
+        raise ValueError(f"{name}: {_instead(Path(name))}")
     names = ", ".join(entry.name for entry in list_transcribers()) or "none yet"
     raise ValueError(f"no transcriber named {str(name)!r}: the names are {names}; or give a folder of weights")
 
 
 def load_transcriber(name: str | Path = DEFAULT, device: str = "cpu") -> TokenTranscriber:
-    """The transcriber of that name or folder, in float32, ready to hear. Raises ValueError where there is none or it is damaged."""
+    """The transcriber of that name or folder, in float32, ready to hear. Raises ValueError where there is none or it is damaged, and for a
+    device that is not there."""
+    from solfa.nn.devices import check_device
     from solfa.transcription.model import load_transcriber_model
 
+    check_device(device)
     return load_transcriber_model(find_transcriber(name), device)
 
 
@@ -66,6 +67,17 @@ def _folder(name: str | Path) -> Path | None:
     shipped = resolve(name, None)
     folder = shipped if isinstance(shipped, Path) else Path(name)
     return folder if _says_so(folder) else None
+
+
+def _instead(folder: Path) -> str:
+    """What a folder that is no transcriber's is. Raises CheckpointError for a broken checkpoint, saying what is wrong with it."""
+    from solfa.checkpoint import read_config
+
+    if (folder / "config.json").is_file():
+        return f"holds no transcriber but a {read_config(folder)['kind']}"
+    if _says_so(folder / "model"):
+        return f"is the folder of a run; its model is {folder / 'model'}"
+    return f"this folder holds no transcriber (a config.json of kind {KIND!r} and model.safetensors)"
 
 
 def _says_so(folder: Path) -> bool:

@@ -18,6 +18,7 @@ from solfa.data.manifest import Entry, write_manifest
 from solfa.nn.frames import FrameConfig
 from solfa.nn.seanet import SEANetConfig
 from solfa.train.codec import CodecTask, CodecTaskConfig, LossWeights, mean_perplexity
+from solfa.train.codec_data import codec_recordings
 from solfa.train.config import TrainConfig
 from solfa.train.crops import Augmentation, CropReader
 from solfa.train.discriminators import DiscriminatorConfig, PeriodConfig, ScaleConfig
@@ -225,8 +226,9 @@ def test_quantizer_dropout_draws_every_number_of_codebooks(manifest: str) -> Non
 @pytest.mark.parametrize("name", ["mix", "speed", "equalise", "lowpass", "noise"])
 def test_each_augmentation_changes_the_sound_and_keeps_its_length(manifest: str, name: str) -> None:
     off = Augmentation((0.0, 0.0), 0, 0, 0, 0, 0)
-    plain = CropReader([manifest], RATE, 1, off)
-    varied = CropReader([manifest], RATE, 1, dataclasses.replace(off, **{name: 1.0}))
+    sounds = codec_recordings([manifest], [], 1)[0]
+    plain = CropReader(sounds, RATE, 1, off)
+    varied = CropReader(sounds, RATE, 1, dataclasses.replace(off, **{name: 1.0}))
     x, y = (reader.crop(np.random.default_rng(3), 3000) for reader in (plain, varied))
     assert x.shape == y.shape == (1, 3000) and x.dtype == y.dtype == np.float32
     assert np.isfinite(y).all() and np.abs(y).max() <= 1 and not np.allclose(x, y, atol=1e-6)
@@ -238,8 +240,7 @@ def test_short_recordings_are_filled_with_silence_and_the_cache_is_bounded(
     monkeypatch.setattr("solfa.train.crops.CACHE_BYTES", 4500)
     for i in range(4):
         soundfile.write(tmp_path / f"{i}.wav", np.full(1000, 0.5, np.float32), RATE)
-    write_manifest(tmp_path / "m.jsonl", [Entry(id=str(i), audio=f"{i}.wav") for i in range(4)])
-    reader = CropReader([str(tmp_path / "m.jsonl")], RATE, 1, Augmentation((0, 0), 0, 0, 0, 0, 0))
+    reader = CropReader([tmp_path / f"{i}.wav" for i in range(4)], RATE, 1, Augmentation((0, 0), 0, 0, 0, 0, 0))
     batch = reader.batch(0, 0, range(20), 1500)
     assert (
         batch.shape == (20, 1, 1500) and (np.abs(batch[..., :1000] - 0.5) < 1e-3).all() and not batch[..., 1000:].any()
@@ -292,6 +293,8 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         Augmentation(mix=2.0)
     with pytest.raises(ValueError, match="no recordings"):
         CropReader([], RATE, 1, Augmentation())
+    with pytest.raises(ValueError, match="train is empty"):
+        CodecTask(dataclasses.replace(config(manifest), train=()))
 
 
 def test_an_exported_codec_can_be_trained_on(manifest: str, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import soundfile
 from numpy.random import default_rng
 
 from solfa.audio.loudness import integrated_loudness
-from solfa.data.manifest import Entry, write_manifest
 from solfa.train import crops
 from solfa.train.crops import PLAIN, Augmentation, CropReader, shift_phase
 from solfa.train.recipe import load_recipe
@@ -33,8 +32,7 @@ def reader(folder: Path, augmentation: Augmentation, *sounds: np.ndarray) -> Cro
         soundfile.write(
             folder / f"{i}.flac", np.round(np.asarray(sound) * 32768).clip(-32768, 32767).astype(np.int16), RATE
         )
-    write_manifest(folder / "m.jsonl", [Entry(id=str(i), audio=f"{i}.flac") for i in range(len(sounds))])
-    return CropReader([str(folder / "m.jsonl")], RATE, 1, augmentation)
+    return CropReader([folder / f"{i}.flac" for i in range(len(sounds))], RATE, 1, augmentation)
 
 
 def noise(seconds: float, level: float, seed: int = 0) -> np.ndarray:

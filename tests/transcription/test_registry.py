@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from solfa import shipped
+from solfa.checkpoint import CheckpointError
 from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.registry import (
     find_transcriber,
@@ -64,8 +65,17 @@ def test_what_is_none(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         find_transcriber("no-such")
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "config.json").write_text("[1, 2")
-    with pytest.raises(ValueError, match="holds no transcriber"):
+    with pytest.raises(CheckpointError, match=r"config\.json: "):
         load_transcriber(tmp_path / "broken")
+    run = tmp_path / "run"
+    shutil.copytree(find_transcriber(), run / "model")
+    with pytest.raises(ValueError, match=r"is the folder of a run; its model is .*run/model"):
+        load_transcriber(run)
+    (run / "model" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors"):
+        load_transcriber(run / "model")
+    with pytest.raises(ValueError, match="holds no transcriber but a codec"):
+        find_transcriber(weights / "solfa-24khz")
     monkeypatch.setattr(shipped, "WEIGHTS", tmp_path / "nothing")
     assert list_transcribers() == []
     with pytest.raises(ValueError, match="the names are none yet"):

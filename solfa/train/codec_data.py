@@ -1,0 +1,54 @@
+"""The recordings that a codec is trained and validated on: sound alone, of folders, tables and manifests."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from solfa.audio.io import AudioError, info
+from solfa.train.recordings import Recording, find_recordings, held_out_of
+
+HOLD_OUT = 20  # without recordings to validate on every so many-th is held out
+
+
+def codec_recordings(train: Sequence[str], valid: Sequence[str], valid_items: int) -> tuple[list[Path], list[Path]]:
+    """The sound files to train on, and at most `valid_items` to validate on, at equal distances.
+
+    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those that are held out (valid, test, ...), or all
+    where none is marked so. Without `valid`, those of `train` that are marked so, or else every 20th, at least one, which is then not
+    trained on. Files whose sound cannot be opened are left out, which is said. Raises ValueError where nothing is left to train on.
+    """
+    if not train:
+        raise ValueError("train is empty: name a folder of sound, a table (.csv) or a manifest (.jsonl)")
+    found = _all(train)
+    trained = _sound(each for each in found if not each.held_out)
+    if not trained:
+        raise ValueError(f"no recordings of the split 'train' in {list(train)}")
+    there = _all(valid) if valid else found
+    held = _sound(each for each in there if each.held_out) or (_sound(there) if valid else [])
+    if held:
+        stride = max(1, len(held) // valid_items)
+        return trained, held[::stride][:valid_items]
+    kept, apart = held_out_of(len(trained), HOLD_OUT, valid_items)
+    return [trained[i] for i in sorted(kept)], [trained[i] for i in sorted(apart)]
+
+
+def _all(places: Sequence[str]) -> list[Recording]:
+    return [recording for place in places for recording in find_recordings(place)]
+
+
+def _sound(recordings: Iterable[Recording]) -> list[Path]:
+    """The files that hold sound."""
+    good, bad = list[Path](), list[str]()
+    for each in recordings:
+        try:
+            if info(each.audio).duration > 0:
+                good.append(each.audio)
+            else:
+                bad.append(f"{each.audio}: holds no samples")
+        except (AudioError, OSError) as error:
+            bad.append(str(error))
+    if bad:
+        warnings.warn(f"{len(bad)} recordings are left out, the first: {bad[0]}", stacklevel=4)
+    return good
