@@ -18,6 +18,8 @@ from solfa.lm.registry import load_lm
 from solfa.lm.trunk import trunk_states
 from solfa.score.midi import read_midi
 from solfa.score.note import Note
+from solfa.score.quantising.quantise import QuantiseOptions
+from solfa.score.write import SheetWarning
 from solfa.transcriber import Transcriber
 from solfa.transcription.decoding import DecodingOptions
 from solfa.transcription.frames import FrameOptions
@@ -162,13 +164,21 @@ def test_what_was_found_is_written(transcriber: Transcriber, take: Path, tmp_pat
     again = read_midi(tmp_path / "take.mid")
     assert len(again.notes) == len(found) and len(again.pedals) == len(found.played.pedals)
     assert {part.program for part in found.played.parts} == {note.program for note in found}
-    assert found.to_abc().startswith("X:1") or "X:" in found.to_abc()
+    with warnings.catch_warnings(action="ignore", category=SheetWarning):
+        assert "\nX:1\n" in found.to_abc()
     assert found.score.tempi and found.score.notes
     assert found.save(tmp_path / "take.json") is None and (tmp_path / "take.json").is_file()
     nothing = replace(found, notes=(), pedals=())
     nothing.to_midi(tmp_path / "nothing.mid")
     assert nothing.to_abc() and read_midi(tmp_path / "nothing.mid").notes == ()
     assert nothing.remarks[0] == "no notes were found"
+
+
+def test_abc_says_which_notes_a_sheet_lost(transcriber: Transcriber, take: Path) -> None:
+    struck = tuple(Note(i / 10, i / 10 + 0.05, 60) for i in range(20))
+    found = replace(heard(transcriber, take, "frames"), notes=struck)
+    with pytest.warns(SheetWarning, match="of 20 notes fall on others of the same pitch"):
+        assert "\nX:1\n" in found.to_abc(QuantiseOptions(tempo=5))
 
 
 def test_names_of_parts(transcriber: Transcriber, take: Path) -> None:

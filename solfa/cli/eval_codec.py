@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from solfa.tokenize_audio.rate_distortion import ClipResult, Coded, Contender, RatePoint
 
 Key = tuple[str, str]  # coder and setting
+OPUS = "6,8,12,16"  # kbps, where none are given
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def codec(
     *inputs: str,
     codec: str | None = None,
     codebooks: str | None = None,
-    opus: str = "6,8,12,16",
+    opus: str | None = None,
     perceptual: str = "none",
     against: str | None = None,
     ci: report.Flag = False,
@@ -85,7 +86,7 @@ def codec(
     codebooks
         How many codebooks of the first codec to play, as in 1,2,4,8. By default 1, 2, 4, ... and all, as of the others.
     opus
-        Opus bitrates in kbps beside it, as in 6,8,12; or none. Needs opus-tools on the PATH.
+        With --codec: Opus bitrates in kbps beside it, 6,8,12,16 by default; or none. Needs opus-tools on the PATH.
     perceptual
         Slow measures too: all, or some of visqol,pesq,stoi. Needs pip install "solfa[eval]".
     against
@@ -101,9 +102,9 @@ def codec(
     """
     slow = _perceptual(perceptual)
     if codec is not None:
-        plan = _plan(codec, codebooks, against, opus, slow, report.device(device))
+        plan = _plan(codec, codebooks, against, opus or OPUS, slow, report.device(device))
         return _curves(expand(inputs, AUDIO_SUFFIXES), plan, ci, plot, html, json)
-    for option, value in (("--codebooks", codebooks), ("--plot", plot)):
+    for option, value in (("--codebooks", codebooks), ("--opus", opus), ("--plot", plot)):
         if value is not None:
             raise report.UsageError(f"{option} needs --codec")
     if len(inputs) != 2:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DURATION, GAP = 10.0, 2.0  # seconds, where none is asked for
 BATCH = 8  # prompts at a time
+TRIED = 8  # candidates of a gap, where no number is given
 
 
 def generate(
@@ -36,7 +37,7 @@ def generate(
     melody: Path | None = None,
     text_guidance: float | None = None,
     infill: Annotated[tuple[Path, Path] | None, Parameter(consume_multiple=False)] = None,
-    candidates: int = 8,
+    candidates: int | None = None,
     stream: report.Flag = False,
     format: Literal["wav", "flac", "solfa"] | None = None,
     model: str = "solfa-music",
@@ -93,7 +94,7 @@ def generate(
         Two recordings, or .solfa files: the music leads from the first to the second, and the result has both. The best of some
         candidates is taken; none of them is written with the second in mind.
     candidates
-        With --infill: how many are tried, 1 to 64.
+        With --infill: how many are tried, 1 to 64; 8 by default.
     stream
         Write the WAV under its own name while it is made, so that a player can follow.
     format
@@ -143,7 +144,7 @@ def _job(
     continue_from: Path | None,
     melody: Path | None,
     infill: tuple[Path, Path] | None,
-    candidates: int,
+    candidates: int | None,
     stream: bool,
     placed: Sequence[Prompt],
     sampling: dict[str, Any],
@@ -155,7 +156,11 @@ def _job(
     seconds = duration if duration is not None else GAP if infill else DURATION
     if not 0 < seconds <= LONGEST:
         raise UsageError(f"--duration {seconds}: seconds, above 0 and at most {LONGEST:g}")
-    if not 1 <= candidates <= CANDIDATES:
+    if candidates is not None and not infill:
+        raise UsageError(
+            f"--candidates {candidates}: they are ways from one recording to another, name both with --infill"
+        )
+    if candidates is not None and not 1 <= candidates <= CANDIDATES:
         raise UsageError(f"--candidates {candidates}: 1 to {CANDIDATES}")
     if infill and (continue_from or melody or stream):
         raise UsageError("--infill: not together with --continue-from, --melody, --stream or -o -")
@@ -171,7 +176,7 @@ def _job(
         check_seed(seed)
     except ValueError as error:
         raise UsageError(f"--{str(error).partition(' ')[0].replace('_', '-')}: {error}") from error
-    return Job(seconds, seed, options, continue_from, melody, infill, candidates, stream, bpm, metre)
+    return Job(seconds, seed, options, continue_from, melody, infill, candidates or TRIED, stream, bpm, metre)
 
 
 def _check_beat(placed: Sequence[Prompt], bpm: float | None, metre: str | None) -> None:

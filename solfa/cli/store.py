@@ -45,6 +45,10 @@ def ls(
     from solfa.tokenize_audio.store.columns import plain
     from solfa.tokenize_audio.store.store import TokenStore
 
+    if shards and quarantined:
+        raise report.UsageError(
+            "--shards --quarantined: a line a shard, or a line an input that was left out: leave one away"
+        )
     opened = TokenStore(store)
 
     def line(columns: tuple[Any, ...], record: dict[str, Any]) -> None:

@@ -115,6 +115,7 @@ def transcribe(
         _metre(metre),
     )
     _check(work, planned)
+    _check_bars(planned, tempo, metre)
     found: list[dict[str, Any]] = []
 
     def tell(item: Input, result: "_Written") -> None:
@@ -143,6 +144,16 @@ def _check_mode(mode: str, onset: float | None, beam: int, guide: float) -> None
         raise UsageError(f"--onset {onset}: it is for --mode frames; of events, see --guide")
     if mode == "frames" and (beam != 1 or guide):
         raise UsageError(f"--beam {beam} --guide {guide:g}: they are for --mode events")
+
+
+def _check_bars(planned: list[Input], tempo: float | None, metre: str | None) -> None:
+    """Raises UsageError for a tempo or metre where nothing that is written has one."""
+    from solfa.score.write import has_bars
+
+    targets = [item.target for item in planned if item.target is not None]
+    given = [f"--{name} {value}" for name, value in (("tempo", tempo), ("metre", metre)) if value is not None]
+    if given and targets and not any(has_bars(target) for target in targets):
+        raise UsageError(f"{' '.join(given)}: {targets[0].name} holds notes in seconds and no bars, leave it out")
 
 
 def _metre(text: str | None) -> tuple[int, int] | None:

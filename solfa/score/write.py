@@ -33,6 +33,7 @@ Name = str | os.PathLike[str]
 ROLL = ".roll.svg"
 WRITTEN = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".svg", ROLL, ".json", ".jsonl")
 _PLAYED = (".mid", ".midi")  # written with the notes as they were played, also where a sheet gives their bars
+_IN_SECONDS = (".json", ".jsonl", ROLL)  # written without bars
 _USUAL = QuantiseOptions()
 READ = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".json", ".jsonl")
 
@@ -49,6 +50,11 @@ def note_suffix(path: Name, legal: tuple[str, ...] = WRITTEN) -> str:
 def written_remarks(path: Name, found: Quantised | None) -> list[str]:
     """What a reader of a file should know that `write_notes` has written from a sheet, a line each; it warns of the same."""
     return [] if found is None or note_suffix(path) in _PLAYED else found.remarks
+
+
+def has_bars(path: Name) -> bool:
+    """Whether tempo and metre, given or found, are written to a file of this name. ValueError for an unknown ending."""
+    return note_suffix(path) not in _IN_SECONDS
 
 
 def check_writable(path: Name) -> None:

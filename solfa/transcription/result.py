@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -14,7 +15,7 @@ from solfa.score.note import Note
 from solfa.score.quantising.performed import performed_score
 from solfa.score.quantising.quantise import Quantised, QuantiseOptions, quantise
 from solfa.score.score import Part, Pedal, Score, score_of_notes
-from solfa.score.write import write_notes
+from solfa.score.write import SheetWarning, write_notes
 from solfa.transcription.segments import PedalSpan
 from solfa.transcription.stitch import Account
 
@@ -106,8 +107,11 @@ class Transcription(Sequence[Note]):
         write_midi(performed_score(self.played, self.quantised(options)), path)
 
     def to_abc(self, options: QuantiseOptions | None = None) -> str:
-        """The sheet in ABC notation."""
-        return write_abc(self.quantised(options).sheet)
+        """The sheet in ABC notation. Notes that a sheet has no place for are warned of (SheetWarning)."""
+        found = self.quantised(options)
+        for remark in found.remarks:
+            warnings.warn(remark, SheetWarning, stacklevel=2)
+        return write_abc(found.sheet)
 
     def save(self, path: str | os.PathLike[str], options: QuantiseOptions | None = None) -> Quantised | None:
         """Write a file by the ending of its name: .mid, .abc, .musicxml, .svg, .roll.svg, .json, .jsonl ...; see `write_notes`."""

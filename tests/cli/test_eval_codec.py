@@ -258,6 +258,7 @@ def test_wrong_usage(tmp_path, capsys):
         [file],
         [file, str(tmp_path)],
         [file, file, "--codebooks", "2"],
+        [file, file, "--opus", "6"],
         [file, file, "--plot", str(tmp_path / "p.svg")],
         [file, file, "--perceptual", "mos"],
         [file, "--codec", "halver", "--codebooks", "5"],

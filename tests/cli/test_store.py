@@ -51,6 +51,8 @@ def test_ls(store: Path, capsys: pytest.CaptureFixture) -> None:
     ]
     assert run(["store", "ls", str(store), "--quarantined"]) == 0
     assert capsys.readouterr().out == "bad.wav\tin/bad.wav\ttruncated\n"
+    assert run(["store", "ls", str(store), "--quarantined", "--shards"]) == 2
+    assert "leave one away" in capsys.readouterr().err
 
 
 def test_verify_names_the_damage_and_fails(store: Path, capsys: pytest.CaptureFixture) -> None:

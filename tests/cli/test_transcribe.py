@@ -166,6 +166,8 @@ def test_tokens_of_another_codec(run: Run, folders: tuple[Path, Path]) -> None:
         ("metre (3, 5): legal are", ["take.wav", "--metre", "3/5"]),
         ("tempo of 1.0 quarter notes", ["take.wav", "--tempo", "1"]),
         ("tempo of nan", ["take.wav", "--tempo", "nan"]),
+        ("--tempo 90.0: a.jsonl holds notes in seconds", ["take.wav", "-o", "a.jsonl", "--tempo", "90"]),
+        ("--metre 3/4: take.roll.svg holds notes", ["take.wav", "--format", "roll.svg", "--metre", "3/4"]),
         ("--codebooks 4: tiny-notes reads 1 to 3", ["take.wav", "--codebooks", "4"]),
         ("onset is 2.0: legal are", ["take.wav", "--onset", "2"]),
         ("beam is 0", ["take.wav", "--mode", "events", "--beam", "0"]),
