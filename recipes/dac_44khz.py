@@ -85,7 +85,6 @@ def tiny() -> Recipe:
         recipe.task,
         codec=codec,
         train=data,
-        valid=data,
         batch=4,
         frames=256,
         discriminator=judges,

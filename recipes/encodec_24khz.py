@@ -74,9 +74,7 @@ def tiny() -> Recipe:
     )
     data = ("data/tiny/manifest.jsonl",)
     judges = replace(recipe.task.discriminator, scales=replace(SCALES, windows=(128, 64), filters=4))
-    task = replace(
-        recipe.task, codec=codec, train=data, valid=data, batch=4, frames=256, discriminator=judges, valid_items=4
-    )
+    task = replace(recipe.task, codec=codec, train=data, batch=4, frames=256, discriminator=judges, valid_items=4)
     rates = (3e-4, 2e-3)  # discriminators, codec
     train = replace(
         recipe.train, steps=300, learning_rate=rates, ema=0.9, log_every=10, evaluate_every=100, save_every=100

@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,7 +131,10 @@ class Transcriber:
         """
         books = self._codebooks(more.get("codebooks"))
         return TranscriptionStream(
-            self.codec, self._stitcher(books, 1, **more), books, sample_rate or self.codec.sample_rate
+            self.codec,
+            self._stitcher(books, 1, **more),
+            books,
+            self.codec.sample_rate if sample_rate is None else sample_rate,
         )
 
     def _stitcher(
@@ -143,7 +147,11 @@ class Transcriber:
         instruments: Sequence[int] | None = None,
         codebooks: int | None = None,
     ) -> Stitcher:
-        playing = None if instruments is None else tuple(sorted(set(instruments)))
+        if instruments is not None and any(isinstance(each, str) or int(each) != each for each in instruments):
+            raise ValueError(
+                f"instruments are {instruments!r}: General MIDI programs are needed, 0 to 127, or 128 for drums"
+            )
+        playing = None if instruments is None else tuple(sorted({int(each) for each in instruments}))
         fewer = books if self._source is None and books < self.model.config.codebooks else None
         hearing = Hearing(
             self._source, self._is_silent, self._quiet[:, self._quiet.shape[1] // 2], playing, fewer, batch
@@ -241,11 +249,12 @@ class TranscriptionStream:
         self._kind: Literal["codes", "samples"] | None = None
         self._finished = False
 
-    def push(self, piece: Tensor) -> list[Note]:
-        """The next codes (integers [k, t], k at least `codebooks`) or samples (floats [C, n]), any t or n.
+    def push(self, piece: Tensor | np.ndarray) -> list[Note]:
+        """The next codes (integers [k, t], k at least `codebooks`) or samples (floats [C, n]), any t or n, as a tensor or an array.
 
         Raises ValueError for another shape, codes that do not exist, samples after codes or codes after samples, and after the end.
         """
+        piece = torch.as_tensor(piece)
         kind: Literal["codes", "samples"] = "samples" if piece.is_floating_point() else "codes"
         if self._finished:
             raise ValueError("the stream is finished: take a new one for another recording")

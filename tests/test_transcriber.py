@@ -174,6 +174,19 @@ def test_what_was_found_is_written(transcriber: Transcriber, take: Path, tmp_pat
     assert nothing.remarks[0] == "no notes were found"
 
 
+def test_a_stream_takes_arrays_as_a_microphone_gives_them(transcriber: Transcriber) -> None:
+    samples = sound(12_000).T.astype(np.float32)
+    notes: list[list[Note]] = []
+    for give in (torch.from_numpy, np.asarray):
+        stream = transcriber.stream()
+        notes.append([*stream.push(give(samples)), *stream.finish()])
+    assert notes[0] == notes[1]
+    with pytest.raises(ValueError, match="source sample rate 0"):
+        transcriber.stream(sample_rate=0)
+    with pytest.raises(ValueError, match="General MIDI programs are needed"):
+        transcriber.stream(instruments="piano")  # type: ignore[arg-type]
+
+
 def test_abc_says_which_notes_a_sheet_lost(transcriber: Transcriber, take: Path) -> None:
     struck = tuple(Note(i / 10, i / 10 + 0.05, 60) for i in range(20))
     found = replace(heard(transcriber, take, "frames"), notes=struck)

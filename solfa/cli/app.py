@@ -6,8 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any, get_args
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token, convert
 
 from solfa import __version__
 from solfa.cli.report import (
@@ -58,7 +59,7 @@ def build_app(command: str = "") -> App:
         help="Sound as symbols: audio to tokens and back.\n\nFor example: solfa encode take.wav && solfa demo take.wav",
         help_epilogue="Exit codes: 0 done, 1 some input failed, 2 wrong usage. SOLFA_DEBUG=1 shows tracebacks.",
         help_format="plaintext",
-        default_parameter=Parameter(negative=()),  # no --no-x and --empty-x
+        default_parameter=Parameter(negative=(), converter=_converted),  # no --no-x and --empty-x
         exit_on_error=False,
         print_error=False,
         result_action="return_value",
@@ -68,6 +69,16 @@ def build_app(command: str = "") -> App:
         # A summary given here would hide the docstring in the command's own --help.
         app.command(target, name=name, sort_key=order, help=None if name == command else summary)
     return app
+
+
+def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
+    """As cyclopts converts words, but that it rounds 1.5 where a whole number is asked for."""
+    kinds = {kind, *get_args(kind)}
+    if int in kinds and float not in kinds:
+        for token in tokens:
+            if "." in token.value:
+                raise ValueError(f"{token.value}: a whole number is needed")
+    return convert(kind, tokens)
 
 
 def run(tokens: Sequence[str]) -> int:

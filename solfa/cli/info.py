@@ -50,8 +50,8 @@ def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> in
             if not json:
                 _show({name: value for name, value in facts.items() if name != "usage"})
                 report.print_table(facts.get("usage") or [])
-    if json and found:
-        alone = len(names) == 1 and found[0]["name"] == names[0]  # not one that a folder or a list named
+    if json:
+        alone = found and len(names) == 1 and found[0]["name"] == names[0]  # not one that a folder or a list named
         report.print_json(found[0] if alone else found)
     return report.FAILED if failed else report.DONE
 
@@ -140,8 +140,8 @@ def _show(facts: dict[str, Any], indent: str = "") -> None:
     width = max(map(len, facts), default=0)
     for name, value in report.plain(facts).items():
         if isinstance(value, dict) and value:
-            report.out(f"{indent}{name}:")
+            report.out(f"{indent}{report.on_a_line(name)}:")
             _show(value, indent + "  ")
         elif value not in (None, [], {}):
-            text = f"{value:.6g}" if isinstance(value, float) else value
-            report.out(f"{indent}{name.ljust(width)}  {text}")
+            text = f"{value:.6g}" if isinstance(value, float) else report.on_a_line(str(value))
+            report.out(f"{indent}{report.on_a_line(name).ljust(width)}  {text}")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from solfa.cli.report import UsageError
+from solfa.cli.report import UsageError, say
 
 AUDIO_SUFFIXES = (  # those of `data.tables`, which the shell does not load
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
@@ -65,15 +65,22 @@ def _from_path(argument: str, suffixes: Sequence[str]) -> Iterator[Input]:
 
 
 def _from_folder(folder: Path, root: Path, suffixes: Sequence[str]) -> Iterator[Input]:
-    found = False
-    for parent, folders, files in os.walk(folder):
+    found, shut, links = False, list[OSError](), list[Path]()
+    for parent, folders, files in os.walk(folder, onerror=shut.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        links += [path for name in folders if (path := Path(parent, name)).is_symlink()]
         for name in sorted(files):
             if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
                 found = True
                 path = Path(parent, name)
                 yield Input(path, path.relative_to(root))
-    if not found:
+    for error in shut:
+        path = Path(error.filename)
+        yield Input(path, path.relative_to(root), f"this folder cannot be read ({error.strerror})")
+    if links:
+        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
+        say(f"{links[0]}{more}: left out, behind a link to another folder, which is not searched: name that folder too")
+    if not found and not shut:
         yield Input(folder, Path(folder.name), f"no file here ends in {', '.join(suffixes)}")
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -22,23 +23,39 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(alias="-d")]
 Flag = Annotated[bool, Parameter(negative=())]
 
 
+# Control characters but line breaks and tabs: a name of a file may hold them, and a terminal obeys them.
+_SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class UsageError(ValueError):
     """The command line asks for something that cannot be: exit code 2."""
 
 
 def say(message: str) -> None:
     """A message for the person at the terminal (stderr)."""
-    print(message, file=sys.stderr, flush=True)
+    print(message.translate(_SHOWN), file=sys.stderr, flush=True)
 
 
 def out(text: str) -> None:
     """One line of results (stdout)."""
-    print(text, flush=True)
+    print(text.translate(_SHOWN), flush=True)
+
+
+def on_a_line(text: str) -> str:
+    """What a file says of itself, fit for a line: line breaks, and all that would speak to the terminal, written as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout. Dataclasses become objects, paths strings, and NaN and infinities null."""
-    print(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False), flush=True)
+    print(as_json(value, indent=2), flush=True)
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """`value` as JSON. Bytes of names that are not UTF-8 are written as lone surrogates, of which os.fsencode makes the bytes again."""
+    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def plain(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """`solfa store`: what is in a token store, whether it is whole, and what else is done with it."""
 
-import json as json_text
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -52,7 +51,7 @@ def ls(
     opened = TokenStore(store)
 
     def line(columns: tuple[Any, ...], record: dict[str, Any]) -> None:
-        print(json_text.dumps(report.plain(record), ensure_ascii=False) if json else "\t".join(map(_cell, columns)))
+        print(report.as_json(record) if json else "\t".join(map(_cell, columns)))
 
     if shards or quarantined:
         for shard in opened.manifests:

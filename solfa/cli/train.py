@@ -40,7 +40,7 @@ def train(
     out
         The run's folder: states, metrics, evaluations, and the trained model in its model/ (default: runs/NAME).
     resume
-        Go on from the last saved state, with the same configuration; starts the run if nothing was saved.
+        Go on from the last saved state; the options are those of the start, given again. Starts the run if nothing was saved.
     dry_run
         Print the resolved configuration as JSON and stop.
     quiet

@@ -127,8 +127,8 @@ def transcribe(
             report.out(f"{item.path} -> {item.target}  {result.line}")
 
     code = convert("transcribe", planned, work, overwrite=overwrite, jobs=jobs, tell=tell)
-    if json and found:
-        report.print_json(found[0] if len(planned) == 1 and planned[0].single else found)
+    if json:
+        report.print_json(found[0] if found and len(planned) == 1 and planned[0].single else found)
     return code
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from solfa.audio.io import Audio, blocks, info
 from solfa.audio.sinc import make_resampler
 from solfa.codecs.segments import SegmentConfig, segment_frames
-from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState
+from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState, check_floats
 
 Read: TypeAlias = Callable[[int, int], Tensor]  # frames a to b, to their codes [k, b - a]
 MERGED = 64  # blocks of codes that are kept apart: thousands of small tensors would keep the memory between them from being given back
@@ -178,11 +178,12 @@ class Codec(nn.Module, ABC):
         audio: samples [B, C, S]; an `Audio` of another rate is resampled, other channel counts are mixed down or repeated. A bare
         tensor is taken at the codec's rate. lengths: samples of each item, at the input's rate, where they are not all S.
         codebooks: how many to keep, 1 to K (all by default).
-        Raises ValueError for empty, non-finite or misshapen input.
+        Raises ValueError for empty, non-finite or misshapen input, and for samples that are no floats.
         """
         k = self.check_codebooks(codebooks)
         samples = audio.samples if isinstance(audio, Audio) else audio
         rate = audio.sample_rate if isinstance(audio, Audio) else self.sample_rate
+        check_floats(samples)
         if samples.ndim != 3 or 0 in samples.shape:
             raise ValueError(
                 f"samples have the shape {tuple(samples.shape)}: [batch, channels, samples] is needed, none of them 0"
@@ -224,7 +225,7 @@ class Codec(nn.Module, ABC):
         """
         self.check_codes(codes)
         k = self.check_codebooks(codebooks, codes.codebooks)
-        out = torch.zeros(len(codes.samples), self.channels, max(codes.samples))
+        out = torch.zeros(len(codes.samples), self.channels, max(codes.samples), dtype=torch.float32)
         for i, (row, size) in enumerate(zip(out, codes.samples, strict=True)):
             tokens = codes.tokens[i, :k]
             scales = None if codes.scales is None else codes.scales[i]
@@ -257,8 +258,8 @@ class Codec(nn.Module, ABC):
         most = self.codebooks if most is None else most
         if codebooks is None:
             return most
-        if not 1 <= codebooks <= most:
-            raise ValueError(f"codebooks is {codebooks}: it must lie between 1 and {most}")
+        if isinstance(codebooks, bool) or not isinstance(codebooks, (int, np.integer)) or not 1 <= codebooks <= most:
+            raise ValueError(f"codebooks is {codebooks}: a whole number between 1 and {most} is needed")
         return codebooks
 
     @staticmethod
@@ -298,6 +299,7 @@ class Codec(nn.Module, ABC):
     def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         first = True
         for part in parts:
+            check_floats(part)
             if self.channels == 1 < part.shape[0]:
                 if first:
                     warnings.warn(f"{self.name} is mono: the channels of the input are averaged", stacklevel=2)
@@ -311,7 +313,7 @@ class Codec(nn.Module, ABC):
         batch = torch.zeros(
             len(items), items[0].tokens.shape[0], max(i.tokens.shape[-1] for i in items), dtype=torch.int64
         )
-        scales = torch.zeros(len(items), max(len(item.scales) for item in items))
+        scales = torch.zeros(len(items), max(len(item.scales) for item in items), dtype=torch.float32)
         for i, item in enumerate(items):
             batch[i, :, : item.tokens.shape[-1]] = item.tokens
             scales[i, : len(item.scales)] = torch.tensor(item.scales)
@@ -342,7 +344,13 @@ class Codec(nn.Module, ABC):
         segment = None if self.segment is None else (self.segment.samples, self.segment.stride)
         if codes.segment != segment:
             raise ValueError(f"the codes have the segment {codes.segment}: {self.name} has {segment}")
+        if not codes.samples or min(codes.samples) < 1:
+            raise ValueError(
+                f"the codes are of {list(codes.samples)} samples: one item at least is needed, of one sample at least"
+            )
         tokens = codes.tokens
+        if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+            raise ValueError(f"tokens are {tokens.dtype}: integers are needed")
         if tokens.ndim != 3 or tokens.shape[0] != len(codes.samples) or tokens.shape[-1] < max(codes.lengths):
             raise ValueError(
                 f"tokens have the shape {tuple(tokens.shape)}: [{len(codes.samples)}, K, >= {max(codes.lengths)}] is needed"

@@ -59,21 +59,27 @@ def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool =
     Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do, and for a device that is
     not there.
     """
-    from solfa.codecs.weights import layouts
-    from solfa.nn.devices import check_device
+    from solfa.nn.devices import check_device, in_float32
 
     check_device(device)
+    with in_float32():
+        return _load(name, fetch).to(device)
+
+
+def _load(name: str | Path, fetch: bool) -> Codec:
+    from solfa.codecs.weights import layouts
+
     known = _known(name)
     if isinstance(known, Path):
-        return _load_folder(known, device)
+        return _load_folder(known)
     if known is not None:
-        return layouts.load_released(known, fetch).to(device)
+        return layouts.load_released(known, fetch)
     if Path(name).is_dir():
-        return _load_folder(Path(name), device)
+        return _load_folder(Path(name))
     if Path(name).is_file():
-        return layouts.load_original(Path(name)).to(device)
+        return layouts.load_original(Path(name))
     if hub.is_repo(str(name)) and fetch:
-        return _load_repo(str(name), device)
+        return _load_repo(str(name))
     names = ", ".join(entry.name for entry in list_codecs())
     raise ValueError(
         f"no codec named {str(name)!r}: the names are {names}, a hub repository, a folder or a file of weights"
@@ -112,7 +118,7 @@ def _known(name: str | Path) -> Path | Released | None:
     return resolve(name, find(str(name)))
 
 
-def _load_folder(folder: Path, device: str) -> Codec:
+def _load_folder(folder: Path) -> Codec:
     """A folder of ours, of transformers, or one that holds an original file."""
     from solfa.codecs.vqvae import load_vqvae
     from solfa.codecs.weights import layouts
@@ -120,32 +126,32 @@ def _load_folder(folder: Path, device: str) -> Codec:
     original = layouts.original_in(folder)
     kind = _model_type(folder)
     if kind in layouts.FAMILIES:
-        return layouts.load_transformers(folder).to(device)
+        return layouts.load_transformers(folder)
     if original is not None:
-        return layouts.load_original(original).to(device)
+        return layouts.load_original(original)
     if kind is not None:
-        return _adapted(str(folder), device)
-    return load_vqvae(folder).to(device)
+        return _adapted(str(folder))
+    return load_vqvae(folder)
 
 
-def _load_repo(repo: str, device: str) -> Codec:
+def _load_repo(repo: str) -> Codec:
     """A hub repository; its weights are fetched only after its configuration has said that they can be read."""
     from solfa.codecs.weights import layouts
 
     try:
         folder = hub.configuration(repo).parent
         if _model_type(folder) not in layouts.FAMILIES:
-            return _adapted(repo, device)
-        return layouts.load_transformers(hub.fetch(repo)).to(device)
+            return _adapted(repo)
+        return layouts.load_transformers(hub.fetch(repo))
     except ValueError as error:
         raise ValueError(f"{repo} is no folder or file here, and as a hub repository: {error}") from error
 
 
-def _adapted(name: str, device: str) -> Codec:
+def _adapted(name: str) -> Codec:
     """A codec of transformers that is not of our own families."""
     from solfa.codecs.adapter import load_adapter
 
-    return load_adapter(name).to(device)
+    return load_adapter(name)
 
 
 def _model_type(folder: Path) -> str | None:

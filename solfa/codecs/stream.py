@@ -39,6 +39,13 @@ class StreamState:
     finished: bool = False
 
 
+def check_floats(samples: Tensor) -> None:
+    """ValueError for samples that are no floats: those of 16 bits, say, would be taken for sound of 32768 times the level."""
+    if not isinstance(samples, Tensor) or not samples.is_floating_point():
+        kind = samples.dtype if isinstance(samples, Tensor) else type(samples).__name__
+        raise ValueError(f"samples are {kind}: a tensor of floats between -1 and 1 is needed")
+
+
 class _Stream:
     """Pushes pieces through stages."""
 
@@ -57,6 +64,10 @@ class _Stream:
         least = [stage.first for stage in stages if isinstance(stage, StateStage)]
         self.latency, self.first = ahead * hop, max([1 + ahead, *least]) * hop
         self.state = StreamState((None,) * len(self._stages)) if state is None else state
+        if len(self.state.stages) != len(self._stages):
+            raise ValueError(
+                f"the state is of a stream of {len(self.state.stages)} stages: this one has {len(self._stages)}"
+            )
 
     def _push(self, piece: Tensor | None) -> Tensor | None:
         """The next piece [., n], or None for the end, to what comes out."""
@@ -90,6 +101,7 @@ class EncodeStream(_Stream):
 
         Raises ValueError for another shape, samples that are not finite, or a stream that is finished.
         """
+        check_floats(samples)
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"samples have the shape {list(samples.shape)}: [{self.channels}, n] is needed")
         if not torch.isfinite(samples).all():
@@ -129,7 +141,7 @@ class DecodeStream(_Stream):
 
     def _sound(self, tokens: Tensor | None) -> Tensor:
         sound = self._push(tokens)
-        return torch.zeros(self.channels, 0) if sound is None else sound.float()
+        return torch.zeros(self.channels, 0, dtype=torch.float32) if sound is None else sound.float()
 
 
 def _run(stage: Stage, state: StageState, last: bool) -> tuple[Tensor | None, StageState]:

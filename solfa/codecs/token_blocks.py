@@ -98,7 +98,8 @@ class Blocks(ABC):
         seconds = self.header.start_of(self.whole) / self.header.frame_rate
         return (
             f"truncated: {self.file.size} bytes{bytes_needed}; {self.whole} of {self.header.blocks} blocks are whole "
-            f'({seconds:.2f} s), and solfa decode --on-damage zero (in Python on_damage="zero") reads them'
+            f"({seconds:.2f} s)"
+            + (', and solfa decode --on-damage zero (in Python on_damage="zero") reads them' if self.whole else "")
         )
 
     def _index(self) -> Iterator[bytes]:

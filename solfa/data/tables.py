@@ -150,9 +150,10 @@ def _small(path: Path) -> str:
 
 
 def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    reader: csv.DictReader[str] | None = None
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
             for row in reader:
                 if None in row:
                     raise ValueError(
@@ -164,8 +165,11 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 )
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
-    except csv.Error as error:
-        raise ValueError(f"{path}: {error}") from error
+    except csv.Error as error:  # strict: else a stray quote would take all rows up to the next one for its own
+        line = f", line {reader.line_num + 1}" if reader else ""
+        raise ValueError(
+            f"{path}{line}: {error}; a value with quotes in it is put in quotes, its own doubled"
+        ) from error
 
 
 def _value(text: str) -> Any:

@@ -168,8 +168,8 @@ def load_adapter(model: TokenLM, folder: str | Path) -> None:
     folder = Path(folder)
     if not (folder / CONFIG_NAME).is_file() or not (folder / WEIGHTS_NAME).is_file():
         raise ValueError(f"{folder}: no adapter; {CONFIG_NAME} and {WEIGHTS_NAME} are needed")
-    scale, dropout = _settings(read_json(folder / CONFIG_NAME), folder)
-    pairs = _pairs(read_safetensors(folder / WEIGHTS_NAME), folder)
+    rank, scale, dropout = _settings(read_json(folder / CONFIG_NAME), folder)
+    pairs = _pairs(read_safetensors(folder / WEIGHTS_NAME), rank, folder)
     places = {(index, part): (name, block) for index, name, block in _layers(model) for part in PARTS[name]}
     unknown = [f"layers.{index}.{part}" for index, part in pairs if (index, part) not in places]
     if unknown:
@@ -181,8 +181,8 @@ def load_adapter(model: TokenLM, folder: str | Path) -> None:
             _fill(block, name, mine, scale, dropout, f"{folder}: layers.{index}.{name}")
 
 
-def _settings(document: Any, folder: Path) -> tuple[float, float]:
-    """Scale and dropout."""
+def _settings(document: Any, folder: Path) -> tuple[int, float, float]:
+    """Rank, scale and dropout."""
     if not isinstance(document, Mapping) or document.get("peft_type") != "LORA":
         raise ValueError(f"{folder / CONFIG_NAME}: not a LoRA adapter of peft")
     for name, plain in _PLAIN.items():
@@ -195,10 +195,11 @@ def _settings(document: Any, folder: Path) -> tuple[float, float]:
     LoRAConfig(cast(int, rank), cast(float, alpha), cast(float, dropout))
     if not rank:
         raise ValueError(f"{folder / CONFIG_NAME}: r is {rank}")
-    return alpha / (math.sqrt(rank) if document.get("use_rslora") else rank), float(dropout)  # type: ignore[operator, arg-type]
+    scale = alpha / (math.sqrt(rank) if document.get("use_rslora") else rank)  # type: ignore[operator, arg-type]
+    return cast(int, rank), scale, float(dropout)  # type: ignore[arg-type]
 
 
-def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str], dict[str, Tensor]]:
+def _pairs(tensors: Mapping[str, Tensor], rank: int, folder: Path) -> dict[tuple[int, str], dict[str, Tensor]]:
     """(layer, transformers' name of a part) to its tensors A [r, in] and B [out, r]."""
     pairs: dict[tuple[int, str], dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
@@ -206,6 +207,13 @@ def _pairs(tensors: Mapping[str, Tensor], folder: Path) -> dict[tuple[int, str],
         if match is None or not match.end() == len(key):
             raise ValueError(f"{folder}: {key}: no adapter of a decoder's layer")
         pairs.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor
+    for (index, part), pair in pairs.items():
+        for name, axis in (("A", 0), ("B", 1)):
+            matrix = pair.get(name)
+            if matrix is not None and (matrix.ndim != 2 or matrix.shape[axis] != rank):
+                raise ValueError(f"{folder}: layers.{index}.{part}: {name} is {list(matrix.shape)}, but r is {rank}")
+            if matrix is not None and not bool(matrix.isfinite().all()):
+                raise ValueError(f"{folder}: layers.{index}.{part}: {name} holds NaN or infinity")
     lone = [key for key, pair in pairs.items() if len(pair) != 2]
     if lone:
         raise ValueError(f"{folder}: layers.{lone[0][0]}.{lone[0][1]} has one of A and B only")

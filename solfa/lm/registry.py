@@ -83,13 +83,14 @@ def load_lm(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = Tr
     """
     from solfa.lm import model
     from solfa.lm.weights import layouts
-    from solfa.nn.devices import check_device
+    from solfa.nn.devices import check_device, in_float32
 
     check_device(device)
     folder = find_lm(name, fetch=fetch)
     _check_place(folder)
     load = layouts.load if _layout(folder) == "released" else model.load_lm
-    return load(folder).to(device)
+    with in_float32():
+        return load(folder).to(device)
 
 
 def describe_lm(name: str | Path) -> dict[str, Any]:

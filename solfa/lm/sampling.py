@@ -8,6 +8,7 @@ draws what `torch.multinomial` draws after `torch.manual_seed`.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,9 +60,9 @@ USUAL = SamplingOptions()
 
 def check_seed(seed: Any) -> int:
     """The seed; ValueError where it is no whole number from 0 to 2^63 - 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
+    if isinstance(seed, bool) or not isinstance(seed, numbers.Integral) or not 0 <= int(seed) <= MAX_SEED:
         raise ValueError(f"seed is {seed}: it must be a whole number from 0 to {MAX_SEED}")
-    return seed
+    return int(seed)
 
 
 def generators(seeds: Sequence[int], device: torch.device | str = "cpu") -> list[torch.Generator]:

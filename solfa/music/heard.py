@@ -38,6 +38,10 @@ def hear(config: LMConfig, codec: Codec, recording: Recording, whole: bool) -> H
         tokens = recording.tokens[:, :books, : recording.lengths[0]]
         samples = recording.samples[0]
     else:
+        if not isinstance(recording, Audio):
+            raise ValueError(
+                f"a recording is {type(recording).__name__}: Audio (of `solfa.read`, say) or Codes are needed"
+            )
         if recording.samples.shape[0] != 1:
             raise ValueError(f"a batch of {recording.samples.shape[0]} recordings: one is needed")
         codes = encode_sides(codec, recording, books) if stereo else codec.encode(recording, codebooks=books)

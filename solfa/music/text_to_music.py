@@ -7,7 +7,7 @@ music.generate("slow waltz for flute and piano in G minor", duration=10, seed=0)
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
@@ -197,7 +197,7 @@ class TextToMusic:
         beat: Beats = "prompt",
     ) -> tuple[Tensor, int]:
         """Codes [B, K, T] and how many samples they are of."""
-        seeds = [seed] * len(prompts) if isinstance(seed, int) else list(seed)
+        seeds = list(seed) if isinstance(seed, Iterable) else [seed] * len(prompts)
         if len(seeds) != len(prompts):
             raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: one for all, or one each")
         grids = beats_of(self.model.config, prompts, beat)

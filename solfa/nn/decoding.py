@@ -54,6 +54,11 @@ class SequenceStruct(ctypes.Structure):
     _fields_ = (("past", CacheStruct), ("memory", CacheStruct))
 
 
+def floats(*shape: int) -> Tensor:
+    """Memory as the kernels have it: they are told addresses, so it must not follow torch's default."""
+    return torch.empty(*shape, dtype=torch.float32)
+
+
 class PackedLinear:
     """A packed matrix and its products, [..., inputs] to [..., outputs] in float32."""
 
@@ -71,7 +76,7 @@ class PackedLinear:
         kernels = library()
         assert kernels is not None
         matrix, threads = self.matrix, torch.get_num_threads()
-        out, scratch = torch.empty(len(x), matrix.outputs), torch.empty(threads * len(x) * (matrix.padded + LANES))
+        out, scratch = floats(len(x), matrix.outputs), floats(threads * len(x) * (matrix.padded + LANES))
         first = PRECISIONS.index(matrix.precision), ctypes.addressof(self._struct), x.data_ptr(), *x.shape
         rest = out.data_ptr(), scratch.data_ptr(), ctypes.addressof(self._meeting)
         together(kernels, "solfa_linear", (*first, *rest), threads)
@@ -110,7 +115,7 @@ class Decoder:
         self._struct = DecoderStruct(*shape, kind, half, self._blocks, self._norm(transformer.norm))
         self._widest = max(self._blocks[0].qkv.inputs, self._blocks[0].down.inputs)
         self._meeting = (COUNT * 8)()
-        self._places = torch.empty(0, config.width)  # sinusoids, or turns of a head
+        self._places = floats(0, config.width)  # sinusoids, or turns of a head
 
     def _fill(self, struct: BlockStruct, block: Block) -> None:
         for name in NORMS:
@@ -183,7 +188,7 @@ class Decoder:
         rows, threads = batch * steps, torch.get_num_threads()
         shared, own = rows * (4 * width + self.config.inner), rows * (width + self._widest + LANES) + longest
         first = ctypes.addressof(self._struct), ctypes.addressof(sequences), batch, steps, x.data_ptr()
-        scratch = torch.empty(shared + threads * own)
+        scratch = floats(shared + threads * own)
         start = scratch.data_ptr()
         rest = 0 if turns is None else turns.data_ptr(), start, start + 4 * shared, own, longest
         together(kernels, "solfa_decode", (*first, *rest, ctypes.addressof(self._meeting)), threads)

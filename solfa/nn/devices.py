@@ -1,4 +1,7 @@
-"""Whether this machine has the device that a model is to run on, asked before anything is loaded for it."""
+"""Where a model is loaded to, and as what: a device that is there, float32 whatever the program around it has for a default."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -12,3 +15,14 @@ def check_device(device: str | torch.device) -> None:
         raise ValueError(
             f"device is {str(device)!r}: {reason}; cpu is always there, cuda where there is a GPU"
         ) from error
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """What is built within has float32 weights and tables, also where torch's default is another."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)

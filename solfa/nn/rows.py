@@ -78,7 +78,7 @@ class Scratch(threading.local):
         """Rows `[rows, channels]`, whatever they hold; they are the purpose's until it is asked for again."""
         size = rows * channels
         if purpose not in self.flat or self.flat[purpose].numel() < size:
-            self.flat[purpose] = torch.empty(size)
+            self.flat[purpose] = torch.empty(size, dtype=torch.float32)
         return self.flat[purpose][:size].view(rows, channels)
 
 

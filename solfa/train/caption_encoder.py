@@ -22,7 +22,7 @@ from solfa.lm.registry import load_lm
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.attributes import UNKNOWN, AttributeGuesses, classes_of
 from solfa.train.captions import CaptionConfig, Said, draw_caption
-from solfa.train.recordings import find_recordings
+from solfa.train.recordings import TRAINED, find_recordings, validated_on
 from solfa.train.store_source import recordings_in
 from solfa.train.task import Loss
 
@@ -175,6 +175,10 @@ def _inside(place: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _said(places: tuple[str, ...], held_out: bool) -> list[Said]:
-    """What is said of the recordings that are held out, or of the others; their instruments too."""
-    found = (each for place in places for each in (recordings_in if is_store(place) else find_recordings)(place, True))
-    return [each.said for each in found if each.held_out == held_out and each.said]
+    """What is said of the recordings that are validated on, or of those that are trained on; their instruments too."""
+    said: list[Said] = []
+    for place in places:
+        found = list((recordings_in if is_store(place) else find_recordings)(place, True))
+        splits = validated_on(each.split for each in found) if held_out else TRAINED
+        said += [each.said for each in found if each.split in splits and each.said]
+    return said

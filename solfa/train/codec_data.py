@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from solfa.audio.io import AudioError, info
-from solfa.train.recordings import Recording, find_recordings, held_out_of
+from solfa.train.recordings import TRAINED, Recording, find_recordings, held_out_of, say_strays, validated_on
 
 HOLD_OUT = 20  # without recordings to validate on every so many-th is held out
 
@@ -15,18 +15,21 @@ HOLD_OUT = 20  # without recordings to validate on every so many-th is held out
 def codec_recordings(train: Sequence[str], valid: Sequence[str], valid_items: int) -> tuple[list[Path], list[Path]]:
     """The sound files to train on, and at most `valid_items` to validate on, at equal distances.
 
-    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those that are held out (valid, test, ...), or all
-    where none is marked so. Without `valid`, those of `train` that are marked so, or else every 20th, at least one, which is then not
-    trained on. Files whose sound cannot be opened are left out, which is said. Raises ValueError where nothing is left to train on.
+    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those that are held out (valid, or test where
+    there are no such), or all where none is marked so. Without `valid`, those of `train` that are marked so, or else every 20th, at
+    least one, which is then not trained on. Files whose sound cannot be opened are left out, which is said. Raises ValueError where
+    nothing is left to train on.
     """
     if not train:
         raise ValueError("train is empty: name a folder of sound, a table (.csv) or a manifest (.jsonl)")
     found = _all(train)
-    trained = _sound(each for each in found if not each.held_out)
+    say_strays(", ".join(train), [each.split for each in found])
+    trained = _sound(each for each in found if each.split in TRAINED)
     if not trained:
         raise ValueError(f"no recordings of the split 'train' in {list(train)}")
     there = _all(valid) if valid else found
-    held = _sound(each for each in there if each.held_out) or (_sound(there) if valid else [])
+    marks = validated_on(each.split for each in there)
+    held = _sound(each for each in there if each.split in marks) or (_sound(there) if valid else [])
     if held:
         stride = max(1, len(held) // valid_items)
         return trained, held[::stride][:valid_items]

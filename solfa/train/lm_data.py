@@ -13,8 +13,8 @@ from solfa.tokenize_audio.store.place import is_store
 from solfa.train.captions import Said
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import CodesInMemory, CodeSource, Identity, Joined, Some, read_codes
-from solfa.train.recordings import HELD_OUT, Recording, find_recordings, held_out_of
-from solfa.train.store_source import TRAINED, StoreSource
+from solfa.train.recordings import TRAINED, Recording, find_recordings, held_out_of, say_strays, validated_on
+from solfa.train.store_source import StoreSource
 
 
 @dataclass(frozen=True)
@@ -63,18 +63,20 @@ def read_data(
 ) -> LMData:
     """What folders, tables and manifests hold, encoded where it is not yet, and what token stores hold, read when it is asked for.
 
-    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (also val, dev,
-    test), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else every `hold_out`-th, at
-    least one. Raises ValueError where nothing is left to train on, or codes are of another codec.
+    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (or val, dev; test
+    where a place has no such), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else
+    every `hold_out`-th, at least one. Raises ValueError where nothing is left to train on, or codes are of another codec.
     """
     if not train:
         raise ValueError("train is empty: name a folder of sound, a table (.csv), a manifest (.jsonl) or a token store")
     found = [_find(place, reading) for place in train]
     kept = [(place, place.of(TRAINED)) for place in found]
+    for place in found:
+        say_strays(place.name, place.splits)
     if not any(indices for _, indices in kept):
         raise ValueError(f"no recordings of the split 'train' in {list(train)}")
     there = [_find(place, reading) for place in valid] if valid else found
-    held = [(place, place.of(HELD_OUT)) for place in there]
+    held = [(place, place.of(validated_on(place.splits))) for place in there]
     if valid and not any(indices for _, indices in held):
         held = [(place, list(range(len(place.splits)))) for place in there]
     source = _read(kept, reading)

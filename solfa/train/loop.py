@@ -69,6 +69,7 @@ def train(
     with join_world(config.device) as world, _locked(run, world):
         if config.precision == "float16" and world.device.type != "cuda":
             raise ValueError(f"precision float16 needs cuda, the device is {world.device.type}; use bfloat16")
+        _check_batch(task, config, world)
         resolved = resolved_config(task, config, world.size)
         _check_run(run, resolved, resume, world, task, config)
         seed_everything(config.seed, "build", 0)
@@ -77,6 +78,15 @@ def train(
             if world.leads:  # only now: what cannot be built or begun leaves no run behind
                 write_document(run / CONFIG_NAME, resolved)
             return trainer.train()
+
+
+def _check_batch(task: TaskConfig, config: TrainConfig, world: World) -> None:
+    """ValueError for a batch that cannot be shared evenly: the gradient of all is the mean of the shards', whatever is in them."""
+    batch, shards = getattr(task, "batch", None), world.size * config.accumulate
+    if isinstance(batch, int) and batch % shards:
+        raise ValueError(
+            f"batch is {batch}: it must be a multiple of {shards} ({world.size} processes times accumulate {config.accumulate})"
+        )
 
 
 def seed_everything(seed: int, *parts: object) -> None:

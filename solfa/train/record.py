@@ -73,7 +73,10 @@ def check_same(run: Path, config: dict[str, Any], task: Any, train: TrainConfig)
     if found:
         free = ", ".join(FREE_FIELDS)
         changes = "; ".join(found)
-        raise ValueError(f"{run}: cannot resume with another configuration: {changes} (free to change: {free})")
+        raise ValueError(
+            f"{run}: cannot resume with another configuration: {changes}; give the options again that it was begun with (free to "
+            f"change: {free})"
+        )
 
 
 def write_document(path: Path, document: Any) -> None:

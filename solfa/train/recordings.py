@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,8 @@ from solfa.data.tables import (
 )
 from solfa.train.captions import Said, said_of
 
-HELD_OUT = ("valid", "validation", "val", "dev", "test")
+TRAINED, VALIDATION = ("", "train"), ("valid", "validation", "val", "dev")  # splits
+HELD_OUT = (*VALIDATION, "test")
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,22 @@ class Recording:
     split: str = ""
     codes: Path | None = None
 
-    @property
-    def held_out(self) -> bool:
-        return self.split in HELD_OUT
+
+def validated_on(splits: Iterable[str]) -> tuple[str, ...]:
+    """The splits of a place that a run is validated on. Its test set is none where it has others: what is chosen by the best result would
+    be chosen by it."""
+    return VALIDATION if any(split in VALIDATION for split in splits) else HELD_OUT
+
+
+def say_strays(place: str | Path, splits: Iterable[str]) -> None:
+    """Warn of recordings of splits that are neither trained on nor held out."""
+    strays = [split for split in splits if split not in (*TRAINED, *HELD_OUT)]
+    if strays:
+        names = ", ".join(repr(name) for name in sorted(set(strays)))
+        legal = ", ".join(("train", *HELD_OUT))
+        warnings.warn(
+            f"{place}: {len(strays)} recordings of the splits {names} are left out: known are {legal}", stacklevel=3
+        )
 
 
 def held_out_of(total: int, hold_out: int, most: int) -> tuple[set[int], set[int]]:
@@ -82,14 +96,14 @@ def _in_folder(folder: Path, instruments: bool) -> Iterator[Recording]:
     for path in sorted(folder.rglob("*")):
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-            yield Recording(path, _sidecars(path, instruments))
+            yield _beside(path, instruments)
 
 
-def _sidecars(path: Path, instruments: bool) -> Said:
-    """What the files of the same name say: the lines of `.txt`, the fields of `.json`; of both where there are both."""
+def _beside(path: Path, instruments: bool) -> Recording:
+    """A file with what those of the same name say: the lines of `.txt`, the fields of `.json`; of both where there are both."""
     lines, fields = sidecars(path)
     said = said_of(fields, instruments)
-    return replace(said, texts=(*lines, *said.texts))
+    return Recording(path, replace(said, texts=(*lines, *said.texts)), split_of(fields))
 
 
 def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:

@@ -16,9 +16,7 @@ from solfa.score.score import Score
 from solfa.tokenize_audio.store.format import Meta
 from solfa.tokenize_audio.store.store import TokenStore
 from solfa.train.captions import Said, said_of
-from solfa.train.recordings import HELD_OUT, Recording
-
-TRAINED = ("", "train")  # splits
+from solfa.train.recordings import TRAINED, Recording, say_strays, validated_on
 
 
 def check_store(store: TokenStore, codec: Codec, codebooks: int, place: str | Path) -> None:
@@ -106,7 +104,9 @@ def stored_items(place: str | Path, held_out: bool) -> list[StoredItem]:
     """The items of a store that are to be trained on, or with `held_out` those that are not, all where none is marked so; none is empty."""
     store = TokenStore(place)
     splits = [(i, split.strip().lower()) for i, split in enumerate(store.splits) if store.lengths[i]]
-    held = [i for i, split in splits if split in HELD_OUT]
+    say_strays(place, [split for _, split in splits])
+    marks = validated_on(split for _, split in splits)
+    held = [i for i, split in splits if split in marks]
     kept = [i for i, split in splits if split in TRAINED]
     return [StoredItem(store, i) for i in ((held or [i for i, _ in splits]) if held_out else kept)]
 

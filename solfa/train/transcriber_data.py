@@ -16,7 +16,7 @@ from solfa.score.score import Score
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.code_cache import CodeCache, pick_codec_device
 from solfa.train.code_source import Identity, read_codes
-from solfa.train.recordings import Recording, evenly, held_out_of
+from solfa.train.recordings import TRAINED, Recording, evenly, held_out_of, say_strays, validated_on
 from solfa.train.store_source import StoredCodes, StoredItem, check_store
 from solfa.train.transcriber_notes import NoteTable, note_table
 from solfa.train.transcriber_places import Piece, find_pieces, read_scores, root_of
@@ -65,23 +65,26 @@ def read_data(
 ) -> TranscriberData:
     """What folders and manifests hold, encoded where it is not yet, and its variants; and what token stores hold, which have none.
 
-    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (also val, dev,
-    test), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else every `hold_out`-th of
-    each place, at least one in all. Raises ValueError where nothing is left to train on, or codes are of another codec.
+    Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those of the split "valid" (or val, dev; test
+    where a place has no such), or all where there are none. Without `valid`, those of `train` that are marked so are held out, or else
+    every `hold_out`-th of each place, at least one in all. Raises ValueError where nothing is left to train on, or codes are of another
+    codec.
     """
     if not train:
         raise ValueError(
             "train is empty: name a folder of sound with MIDI files, a manifest (.jsonl) or a token store with notes"
         )
     found = [find_pieces(place) for place in train]
-    kept = [[each for each in pieces if each.recording.split in ("", "train")] for pieces in found]
+    kept = [[each for each in pieces if each.recording.split in TRAINED] for pieces in found]
+    for place, pieces in zip(train, found, strict=True):
+        say_strays(place, [each.recording.split for each in pieces])
     if not any(kept):
         raise ValueError(f"no recordings of the split 'train' in {list(train)}")
     if valid:
         there = [(place, find_pieces(place)) for place in valid]
-        held = [(place, [e for e in pieces if e.recording.held_out] or pieces) for place, pieces in there]
+        held = [(place, _marked(pieces) or pieces) for place, pieces in there]
     else:
-        held = [(p, [e for e in pieces if e.recording.held_out]) for p, pieces in zip(train, found, strict=True)]
+        held = [(place, _marked(pieces)) for place, pieces in zip(train, found, strict=True)]
         if not any(pieces for _, pieces in held):
             total = sum(map(len, kept))
             trained, apart = held_out_of(total, hold_out, total)
@@ -129,6 +132,12 @@ def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0,
     for variant in range(variants):
         takes += _varied(cache, scored, reading, variant, number)
     return takes
+
+
+def _marked(pieces: list[Piece]) -> list[Piece]:
+    """Those that a run is validated on."""
+    splits = validated_on(each.recording.split for each in pieces)
+    return [each for each in pieces if each.recording.split in splits]
 
 
 def _stored(place: str, pieces: list[Piece], reading: Reading, variants: int, number: int) -> list[Take]:

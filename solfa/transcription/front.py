@@ -55,7 +55,11 @@ class Front(nn.Module):
     def _hint(self, hint: Tensor | None, batch: int) -> Tensor:
         """[B, 1, W]: the mean of the vectors of what plays, or the one of nothing told."""
         device = self.told.weight.device
-        given = torch.zeros(batch, INSTRUMENTS, device=device) if hint is None else hint.to(device).float()
+        given = (
+            torch.zeros(batch, INSTRUMENTS, device=device, dtype=torch.float32)
+            if hint is None
+            else hint.to(device).float()
+        )
         silent = (given.sum(1, keepdim=True) == 0).float()
         table = torch.cat([given, silent], 1)
         return ((table / table.sum(1, keepdim=True)) @ self.told.weight)[:, None]

@@ -55,11 +55,13 @@ def find_transcriber(name: str | Path = DEFAULT) -> Path:
 def load_transcriber(name: str | Path = DEFAULT, device: str = "cpu") -> TokenTranscriber:
     """The transcriber of that name or folder, in float32, ready to hear. Raises ValueError where there is none or it is damaged, and for a
     device that is not there."""
-    from solfa.nn.devices import check_device
+    from solfa.nn.devices import check_device, in_float32
     from solfa.transcription.model import load_transcriber_model
 
     check_device(device)
-    return load_transcriber_model(find_transcriber(name), device)
+    folder = find_transcriber(name)
+    with in_float32():
+        return load_transcriber_model(folder, device)
 
 
 def _folder(name: str | Path) -> Path | None:

@@ -76,6 +76,8 @@ def test_version(capsys: pytest.CaptureFixture) -> None:
         (["encode", "x.wav", "--ouut", "y"], "--out"),
         (["encode", "x.wav", "-j", "two"], "two"),
         (["encode", "x.wav", "-j", "-2"], "-2"),
+        (["encode", "x.wav", "-j", "1.5"], "1.5: a whole number"),
+        (["encode", "x.wav", "--codebooks", "1.5"], "1.5: a whole number"),
         (["encode", "x.wav", "--device", "tpu"], "tpu"),
         (["encode", "x.wav", "--codec", "no-such-codec"], "no-such-codec"),
         (["encode", "x.wav", "-o", "y.mp3"], ".solfa"),

@@ -1,12 +1,15 @@
 """`solfa info` and `solfa models`."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from solfa.cli.app import run
-from solfa.codecs.registry import list_codecs
+from solfa.codecs.registry import list_codecs, load_codec
+from solfa.codecs.token_file import write_tokens
 
 
 def report(capsys: pytest.CaptureFixture) -> object:
@@ -41,6 +44,24 @@ def test_one_is_an_object_and_several_are_an_array(recordings: Path, capsys: pyt
         assert run(["info", *(str(recordings / name) for name in names), "--json"]) == 0
         shapes.append(type(report(capsys)))
     assert shapes == [dict, list, list, list]
+
+
+def test_what_a_file_says_of_itself_stays_on_its_line(
+    tmp_path: Path, tiny: Path, capsys: pytest.CaptureFixture
+) -> None:
+    codes = load_codec(tiny).encode(torch.zeros(1, 1, 800))
+    told = {"title": "a\x1b]0;mine\x07\x1b[2J\nkind  tokens", "k\ney": "é"}
+    write_tokens(tmp_path / "a.solfa", codes, metadata=told)
+    assert run(["info", str(tmp_path / "a.solfa")]) == 0
+    shown = capsys.readouterr().out
+    assert (
+        r"a\x1b]0;mine\x07\x1b[2J\nkind  tokens" in shown and r"k\ney" in shown and "é" in shown and "\x1b" not in shown
+    )
+    name = os.fsdecode(b"lat\xe9.solfa")
+    write_tokens(tmp_path / name, codes)
+    assert run(["info", str(tmp_path / name), "--json"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text.encode())["name"] == str(tmp_path / name)
 
 
 def test_damage_is_reported_and_fails(

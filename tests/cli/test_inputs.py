@@ -1,8 +1,10 @@
 """From arguments to files, and from files to targets."""
 
 import io
+import os
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -79,6 +81,25 @@ def test_what_leads_nowhere_is_a_problem_of_its_own(tree: Path) -> None:
     }
     with pytest.raises(UsageError, match="no input"):
         expand([], AUDIO)
+
+
+def test_folders_that_are_not_searched_are_said(
+    tree: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tree / "x" / "album").symlink_to(tree / "y")
+    (tree / "x" / "shut").mkdir()
+    listed = os.scandir
+
+    def scan(path: str) -> Any:
+        if str(path).endswith("shut"):  # as for whoever may not read it; root may
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    found = {str(item.path): item.problem for item in expand(["x"], AUDIO)}
+    assert found.pop("x/shut") == "this folder cannot be read (Permission denied)"
+    assert set(found) == {"x/1.wav", "x/deep/1.wav", "x/deep/2.FLAC"} and not any(found.values())
+    assert capsys.readouterr().err.startswith("x/album: left out, behind a link to another folder")
 
 
 def targets(arguments: list[str], out: str | None, suffixes: tuple[str, ...] = (".solfa",)) -> list[str]:

@@ -221,6 +221,9 @@ def test_stereo_is_averaged_with_a_word_and_mono_is_repeated(tiny_codecs) -> Non
         (torch.zeros(5), "shape"),
         (torch.full((1, 1, 50), float("nan")), "NaN"),
         (torch.zeros(1, 3, 50), "3 channels"),
+        (torch.zeros(1, 1, 50, dtype=torch.int16), "samples are torch.int16: a tensor of floats"),
+        (torch.zeros(1, 1, 50, dtype=torch.complex64), "samples are torch.complex64"),
+        (np.zeros((1, 1, 50), np.float32), "samples are ndarray"),
     ],
 )
 def test_bad_sound_is_named(tiny_codecs, bad: torch.Tensor, message: str) -> None:
@@ -235,6 +238,9 @@ def test_bad_codes_are_refused(tiny_codecs) -> None:
         ({"weights_hash": "f" * 64}, "codec"),
         ({"tokens": codes.tokens + 16}, "0 to 15"),
         ({"tokens": codes.tokens[..., :2]}, "shape"),
+        ({"tokens": codes.tokens > 3}, "tokens are torch.bool"),
+        ({"samples": (-5,)}, "one sample at least"),
+        ({"tokens": codes.tokens[:0], "samples": ()}, "one item at least"),
     ]:
         with pytest.raises(ValueError, match=message):
             codec.decode(dataclasses.replace(codes, **change))

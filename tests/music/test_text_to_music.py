@@ -3,6 +3,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +45,17 @@ def test_a_prompt_gives_sound_of_that_length(music: TextToMusic) -> None:
     heard = conditions_for(music.model, ["piano"], OPTIONS)
     assert torch.equal(codes.tokens, generate(music.model, heard, 15, seeds=[3], options=OPTIONS))
     assert torch.equal(music.codec.decode(codes).samples, music.generate("piano", 0.3, 3, options=OPTIONS).samples)
+
+
+def test_whole_numbers_of_any_kind_are_seeds_and_nothing_else_is(music: TextToMusic) -> None:
+    codes = music.codes("piano", 0.1, 3, options=OPTIONS).tokens
+    assert torch.equal(music.codes("piano", 0.1, np.int64(3), options=OPTIONS).tokens, codes)  # type: ignore[arg-type]
+    assert torch.equal(music.codes(["piano"], 0.1, np.array([3]), options=OPTIONS).tokens, codes)  # type: ignore[arg-type]
+    for wrong in (1.5, None, True):
+        with pytest.raises(ValueError, match="it must be a whole number"):
+            music.codes("piano", 0.1, wrong, options=OPTIONS)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a recording is str"):
+        music.codes("piano", 0.1, 3, options=OPTIONS, after="take.wav")  # type: ignore[arg-type]
 
 
 def test_a_list_gives_what_each_gives_alone(music: TextToMusic) -> None:

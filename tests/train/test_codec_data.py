@@ -33,9 +33,9 @@ def test_splits_say_what_is_held_out(tmp_path: Path) -> None:
     entries = [Entry(id=str(i), audio=path.name, split=split) for i, (path, split) in enumerate(zip(paths, splits))]  # noqa: B905
     write_manifest(tmp_path / "manifest.jsonl", entries)
     place = str(tmp_path / "manifest.jsonl")
-    assert codec_recordings([place], [], 16) == ([paths[0], paths[3], paths[5]], [paths[1], paths[2], paths[4]])
-    assert codec_recordings([place], [place], 16)[1] == [paths[1], paths[2], paths[4]]
-    assert codec_recordings([str(tmp_path)], [place], 2)[1] == [paths[1], paths[2]]
+    assert codec_recordings([place], [], 16) == ([paths[0], paths[3], paths[5]], [paths[1], paths[4]])
+    assert codec_recordings([place], [place], 16)[1] == [paths[1], paths[4]]
+    assert codec_recordings([str(tmp_path)], [place], 2)[1] == [paths[1], paths[4]]
     apart = sounds(tmp_path / "apart", 2)
     assert codec_recordings([place], [str(tmp_path / "apart")], 16)[1] == apart  # none is marked: all
 
@@ -63,3 +63,21 @@ def test_places_that_are_none(tmp_path: Path) -> None:
         codec_recordings([str(tmp_path / "nowhere")], [], 16)
     with pytest.raises(ValueError, match="train is empty"):
         codec_recordings([], [], 16)
+
+
+def test_a_test_set_is_validated_on_only_where_there_is_no_other(tmp_path: Path) -> None:
+    paths = sounds(tmp_path, 4)
+    splits = ["train", "test", "validation", "extra"]
+    write_manifest(
+        tmp_path / "manifest.jsonl",
+        [Entry(id=str(i), audio=path.name, split=split) for i, (path, split) in enumerate(zip(paths, splits))],  # noqa: B905
+    )
+    with pytest.warns(UserWarning, match="1 recordings of the splits 'extra' are left out: known are train, valid"):
+        assert codec_recordings([str(tmp_path)], [], 16) == ([paths[0]], [paths[2]])
+    splits[2] = "test"
+    write_manifest(
+        tmp_path / "manifest.jsonl",
+        [Entry(id=str(i), audio=path.name, split=split) for i, (path, split) in enumerate(zip(paths, splits))],  # noqa: B905
+    )
+    with pytest.warns(UserWarning):
+        assert codec_recordings([str(tmp_path)], [], 16)[1] == [paths[1], paths[2]]

@@ -297,6 +297,13 @@ def test_illegal_configurations_are_named(manifest: str) -> None:
         CodecTask(dataclasses.replace(config(manifest), train=()))
 
 
+def test_a_batch_that_cannot_be_shared_evenly_is_refused_and_leaves_no_run(manifest: str, tmp_path: Path) -> None:
+    """The mean of shards of two crops and of one would weigh the one twice."""
+    with pytest.raises(ValueError, match=r"batch is 4: it must be a multiple of 3 \(1 processes times accumulate 3\)"):
+        train(config(manifest), TrainConfig(steps=2, accumulate=3), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run" / "config.json").exists()
+
+
 def test_an_exported_codec_can_be_trained_on(manifest: str, tmp_path: Path) -> None:
     """The sums of the EMA codebooks are not stored; they come back, so that the next step moves the codebooks on from where they were."""
     task = CodecTask(config(manifest))

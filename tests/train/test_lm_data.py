@@ -67,8 +67,8 @@ def test_tables(folder: Path) -> None:
     (folder / "some.tsv").write_text("path\ttext\tkey\nb.flac\ta march\tC major\n")
     (folder / "some.jsonl").write_text('{"file": "d.wav", "captions": ["x", "y"], "genre": "pop"}\n')
     a, c = find_recordings(folder / "some.csv")
-    assert (a.said, a.split, a.held_out) == (Said(("a waltz, slow",), {"bpm": "120"}), "train", False)
-    assert (c.said, c.held_out, c.audio) == (Said(("song",)), True, folder / "deep/c.wav")
+    assert (a.said, a.split) == (Said(("a waltz, slow",), {"bpm": "120"}), "train")
+    assert (c.said, c.split, c.audio) == (Said(("song",)), "valid", folder / "deep/c.wav")
     assert said(find_recordings(folder / "some.tsv")) == {"b.flac": Said(("a march",), {"key": "C major"})}
     assert said(find_recordings(folder / "some.jsonl")) == {"d.wav": Said(("x", "y"), {"genre": "pop"})}
     (folder / "metadata.csv").write_text("file_name,text\na.wav,one\n")
@@ -95,6 +95,11 @@ def test_rows_of_one_recording_are_one(folder: Path) -> None:
         ("x.csv", "caption\nsong\n", "line 2: no sound file is named"),
         ("x.csv", "file,caption\na.wav,a waltz, slow\n", "line 2: more values than columns"),
         ("x.csv", b"file\n\xff\xfe.wav\n", "not text in UTF-8"),
+        (
+            "x.tsv",
+            'file\tcaption\na.wav\t"Heroes, an anthem\nb.wav\tbee\n',
+            "line 2: unexpected end of data; a value with quotes",
+        ),
         ("x.jsonl", "[1]\n", "line 1: not a JSON object"),
         ("x.jsonl", "{\n", "line 1: not JSON"),
         ("x.jsonl", "", "no recordings"),
@@ -225,6 +230,16 @@ def test_stereo_is_left_and_right_by_turns(tmp_path: Path, codec: Codec) -> None
     assert not np.array_equal(*sides)
     narrow = data.codes(0, 0, 99)
     np.testing.assert_array_equal(narrow[0::2], narrow[1::2])
+
+
+def test_a_split_beside_the_sound_counts(codec: Codec, tmp_path: Path) -> None:
+    for i in range(4):
+        sound(tmp_path / f"{i}.wav", i, 0.1 + 0.02 * i)
+    (tmp_path / "2.json").write_text('{"description": "held out", "split": "valid"}')
+    (tmp_path / "3.json").write_text('{"split": "extra"}')
+    with pytest.warns(UserWarning, match="1 recordings of the splits 'extra' are left out"):
+        data = read_data([str(tmp_path)], [], mono(codec))
+    assert (len(data.train.lengths), data.valid.said(0).texts) == (2, ("held out",))
 
 
 def test_who_is_held_out(codec: Codec, tmp_path: Path) -> None:

@@ -187,6 +187,8 @@ def test_tensors_that_do_not_fit_are_refused(tiny_musicgen: Make, tmp_path: Path
     cases = [
         (lone, "has one of A and B only"),
         (whole | {key: torch.zeros(3, 9)}, r"\[3, 9\] where \[3, 16\] is needed"),
+        (whole | {key: torch.zeros(2, 16)}, r"q_proj: A is \[2, 16\], but r is 3"),
+        (whole | {key: torch.full((3, 16), float("nan"))}, "q_proj: A holds NaN or infinity"),
         (whole | {key.replace("layers.0", "layers.9"): whole[key]}, "has one of A and B only"),
         (
             whole | {key.replace("q_proj", "lm_head").replace("self_attn.", "").replace("layers.0.", ""): whole[key]},

@@ -53,7 +53,7 @@ class Beat(nn.Module):
         Cosines, then sines, of the beat's phase times 1, 2 ...; the same of the bar's; whether the metre is 3/4, 4/4, 6/8 or another;
         the tempo in octaves above 120.
         """
-        rows = torch.zeros(len(grids), len(frames), self.config.features)
+        rows = torch.zeros(len(grids), len(frames), self.config.features, dtype=torch.float32)
         seconds = frames.cpu().double() / frame_rate
         for row, grid in zip(rows, grids, strict=True):
             if grid is not None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby
@@ -22,6 +23,7 @@ _MARKS = {alteration: mark for mark, alteration in ACCIDENTALS.items()}
 _CLEFS = {"treble": "treble", "bass": "bass", "percussion": "perc"}
 _UNITS = (Fraction(1, 2), Fraction(1), Fraction(1, 4))  # quarter notes: L:1/8, 1/4, 1/16, the first of equals
 _SHORT_TUPLETS = {(2, 3), (3, 2), (4, 3), (6, 2), (8, 3)}  # what (p alone means in every metre
+_FINEST = 32  # parts of a quarter note at most, between which a tempo may stand
 STEP = 15  # velocities between one dynamic mark and the next
 
 
@@ -30,7 +32,9 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
 
     Voices stand below one another, `bars_per_line` bars (1 or more) a line, notes of a beat beamed, lengths in units (L:) of an eighth,
     a quarter or a sixteenth, whichever takes the fewest characters. Instruments are %%MIDI program, drums %%MIDI channel 10. Changes of
-    key and tempo may stand anywhere; a note that one falls on is tied over it. Dotted pairs are written out, not as broken rhythm.
+    key and tempo may stand anywhere; a note that one falls on is tied over it. A tempo between all 32nds, thirds, fifths ... of a
+    quarter note, as of a performance, moves to the nearest place where a note of the first voice begins or ends, or eighth of a quarter
+    if that is nearer. Dotted pairs are written out, not as broken rhythm.
 
     What ABC cannot say: velocities become dynamic marks, one wherever a velocity is 15 or more from the last mark (80 before the first),
     so that they are read back to within 15, those below 16 as !ppp!. White space in the title and in names becomes single blanks. Keys
@@ -42,6 +46,7 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
     if number < 0 or bars_per_line < 1:
         raise ValueError(f"number {number} and bars_per_line {bars_per_line}: legal are 0 or more, and 1 or more")
     check_sheet(len(sheet.voices), number)
+    sheet = replace(sheet, tempi=_writable(sheet))
     tempi, keys = tuple(tempo.onset for tempo in sheet.tempi[1:]), tuple(key.onset for key in sheet.keys[1:])
     # abc2midi takes tempi from the first voice only, keys from each voice for itself.
     voices = bars_within(
@@ -51,6 +56,23 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
     rows = [list(_VoiceWriter(sheet, unit, index == 0).bars(voices[index])) for index in range(len(voices))]
     _say_what_is_left_out(sheet, voices)
     return checked_text("\n".join([*_header(sheet, number, unit), *_body(sheet, rows, bars_per_line)]) + "\n")
+
+
+def _writable(sheet: Sheet) -> tuple[Tempo, ...]:
+    """The tempi where notes can be cut for them, without the tuplets that a place between all notes would make; of one place the last."""
+    edges = {Fraction(0)}
+    for symbol in sheet.voices[0].symbols if sheet.voices else ():
+        edges |= {symbol.onset, symbol.onset + symbol.duration}
+    places = sorted(edges)
+    found: dict[Fraction, Tempo] = {}
+    for tempo in sheet.tempi:
+        onset = tempo.onset
+        if onset.denominator > _FINEST and onset not in edges:
+            index = bisect_left(places, onset)
+            near = [*places[max(0, index - 1) : index + 1], Fraction(round(onset * 8), 8)]
+            onset = min(near, key=lambda place: (abs(place - tempo.onset), place))
+        found[onset] = replace(tempo, onset=onset)
+    return tuple(found[onset] for onset in sorted(found))
 
 
 def _header(sheet: Sheet, number: int, unit: Fraction) -> Iterator[str]:

@@ -28,7 +28,8 @@ _UNITS = {
     "eighth": Fraction(1, 2),
     "16th": Fraction(1, 4),
 }
-_NUMBER = re.compile(r"\s*([+-]?\d{1,9}(\.\d{1,9})?)\s*\Z")  # no exponents: 1e999999999 is a number too
+_NUMBER = re.compile(r"\s*([+-]?(\d{1,9}(\.\d{0,40})?|\.\d{1,40}))\s*\Z")  # no exponents: 1e999999999 is a number too
+_FINEST = 10**9  # decimals beyond nine are rounded: programs write 133.33333333333334
 
 
 @dataclass
@@ -50,13 +51,23 @@ class _Staff:
     pedals: list[tuple[Fraction, Fraction]] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class _Key:
+    """A key signature as it sounds. signature: the tonic of its major key. stated: its mode was said, not only its sharps or flats."""
+
+    tonic: int
+    mode: str
+    signature: int
+    stated: bool
+
+
 @dataclass
 class _Line:
-    """What all parts share, each with its time in quarter notes."""
+    """What all parts share, each with its time in quarter notes. keys: at one time the first part's, as in ABC."""
 
     tempi: list[tuple[Fraction, float]] = field(default_factory=list)
     metres: dict[tuple[Fraction, int, int], None] = field(default_factory=dict)
-    keys: dict[tuple[Fraction, int, str], None] = field(default_factory=dict)
+    keys: dict[Fraction, _Key] = field(default_factory=dict)
 
 
 def read_musicxml(source: str | os.PathLike | bytes) -> Score:
@@ -116,8 +127,15 @@ def _rows(root: Element) -> list[list[tuple[str, Element]]]:
 def _number(text: str | None, what: str) -> Fraction:
     match = _NUMBER.match(text or "")
     if match is None:
-        raise MusicXmlError(f"{what} is {text!r}: not a number of at most nine digits")
-    return Fraction(match.group(1))
+        raise MusicXmlError(f"{what} is {text!r}: not a number of at most nine digits before its point")
+    return Fraction(round(Fraction(match.group(1)) * _FINEST), _FINEST)
+
+
+def _in_range(text: str | None, low: int, high: int) -> int | None:
+    """What is only a hint for playback, where it is a number in range: 0 is written for none."""
+    match = _NUMBER.match(text or "")
+    value = None if match is None else Fraction(match.group(1))
+    return int(value) if value is not None and value.denominator == 1 and low <= value <= high else None
 
 
 def _whole(text: str | None, what: str, low: int, high: int) -> int:
@@ -130,14 +148,14 @@ def _whole(text: str | None, what: str, low: int, high: int) -> int:
 def _staff(element: Element) -> tuple[str, _Staff]:
     staff = _Staff(name=(element.findtext("part-name") or "").strip())
     for index, midi in enumerate(element.iterfind("midi-instrument")):
-        program = midi.findtext("midi-program")
+        program = _in_range(midi.findtext("midi-program"), 1, 128)
         if program is not None and index == 0:
-            staff.program = _whole(program, "midi-program", 1, 128) - 1
+            staff.program = program - 1
         if midi.findtext("midi-channel", "").strip() == "10":
             staff.drum = True
-        key = midi.findtext("midi-unpitched")
+        key = _in_range(midi.findtext("midi-unpitched"), 1, 128)
         if key is not None:
-            staff.unpitched[midi.get("id", "")] = _whole(key, "midi-unpitched", 1, 128) - 1
+            staff.unpitched[midi.get("id", "")] = key - 1
     return element.get("id", ""), staff
 
 
@@ -156,7 +174,7 @@ def _measure(staff: _Staff, measure: Element, start: Fraction, line: _Line) -> F
         elif element.tag == "direction":
             _direction(staff, element, line)
         elif element.tag == "sound":
-            _sound(staff, element, line)
+            _sound(staff, element, line, staff.now)
         latest = max(latest, staff.now)
         if latest.denominator > MAX_DENOMINATOR:
             raise MusicXmlError("durations with no common measure: positions in the bar cannot be counted")
@@ -239,9 +257,13 @@ def _attributes(staff: _Staff, element: Element, line: _Line) -> None:
     for key in element.iterfind("key"):
         if key.find("fifths") is not None:
             fifths = _whole(key.findtext("fifths"), "fifths", -11, 11)
-            mode = "minor" if key.findtext("mode", "major").strip() == "minor" else "major"
+            said = (key.findtext("mode") or "").strip()
+            mode = "minor" if said == "minor" else "major"
             tonic = (fifths * 7 + (9 if mode == "minor" else 0) + staff.transpose) % 12
-            line.keys[staff.now, tonic, mode] = None
+            signature = (fifths * 7 + staff.transpose) % 12
+            there = line.keys.get(staff.now)
+            if there is None or (said and not there.stated and signature == there.signature):
+                line.keys[staff.now] = _Key(tonic, mode, signature, bool(said))
     for time in element.iterfind("time"):
         if time.find("beats") is not None:
             beats = sum(_whole(piece, "beats", 1, 255) for piece in (time.findtext("beats") or "").split("+"))
@@ -252,46 +274,55 @@ def _attributes(staff: _Staff, element: Element, line: _Line) -> None:
 
 
 def _direction(staff: _Staff, element: Element, line: _Line) -> None:
-    sound = element.find("sound")
+    sound, offset = element.find("sound"), element.find("offset")
+    at = staff.now if offset is None else _moved(staff, offset)
+    heard = at if offset is not None and offset.get("sound") == "yes" else staff.now
     if sound is not None:
-        _sound(staff, sound, line)
+        _sound(staff, sound, line, heard)
     for kind in element.iterfind("direction-type"):
         for mark in kind.iterfind("dynamics/*"):
             staff.velocity = _MARKS.get(mark.tag, staff.velocity)
         for pedal in kind.iterfind("pedal"):
-            _pedal(staff, pedal.get("type", ""))
+            _pedal(staff, pedal.get("type", ""), at)
         metronome = kind.find("metronome")
         if metronome is not None and (sound is None or sound.get("tempo") is None):
-            _metronome(staff, metronome, line)
+            _metronome(metronome, line, heard)
 
 
-def _pedal(staff: _Staff, kind: str) -> None:
+def _moved(staff: _Staff, offset: Element) -> Fraction:
+    """The time of what stands beside the place where it is written."""
+    return max(Fraction(0), staff.now + _number(offset.text, "offset") / staff.divisions)
+
+
+def _pedal(staff: _Staff, kind: str, at: Fraction) -> None:
     if kind in ("stop", "change") and staff.pedal_down is not None:
-        if staff.now > staff.pedal_down:
-            staff.pedals.append((staff.pedal_down, staff.now))
+        if at > staff.pedal_down:
+            staff.pedals.append((staff.pedal_down, at))
         staff.pedal_down = None
     if kind in ("start", "change", "resume") and staff.pedal_down is None:
-        staff.pedal_down = staff.now
+        staff.pedal_down = at
 
 
-def _metronome(staff: _Staff, element: Element, line: _Line) -> None:
+def _metronome(element: Element, line: _Line, at: Fraction) -> None:
     unit, rate = (element.findtext("beat-unit") or "").strip(), (element.findtext("per-minute") or "").strip()
     if unit in _UNITS and _NUMBER.match(rate):  # else a text such as "ca. 80", or a metric modulation
         dots = len(element.findall("beat-unit-dot"))
-        _set_tempo(staff, Fraction(rate) * _UNITS[unit] * (2 - Fraction(1, 2 ** min(dots, 4))), line)
+        _set_tempo(_number(rate, "per-minute") * _UNITS[unit] * (2 - Fraction(1, 2 ** min(dots, 4))), line, at)
 
 
-def _sound(staff: _Staff, element: Element, line: _Line) -> None:
+def _sound(staff: _Staff, element: Element, line: _Line, at: Fraction) -> None:
+    """at: where its direction is heard; it may have an offset of its own."""
     if element.get("tempo") is not None:
-        _set_tempo(staff, _number(element.get("tempo"), "tempo"), line)
+        offset = element.find("offset")
+        _set_tempo(_number(element.get("tempo"), "tempo"), line, at if offset is None else _moved(staff, offset))
     if element.get("dynamics") is not None:
         staff.velocity = min(127, max(1, int(_number(element.get("dynamics"), "dynamics") * 90 / 100)))
 
 
-def _set_tempo(staff: _Staff, bpm: Fraction, line: _Line) -> None:
+def _set_tempo(bpm: Fraction, line: _Line, at: Fraction) -> None:
     if not Fraction(7, 2) <= bpm <= 60_000_000:  # what a score may hold, so what our writer may have written
         raise MusicXmlError(f"a tempo of {float(bpm)} quarter notes a minute: legal are 3.5 to 60,000,000")
-    line.tempi.append((staff.now, float(bpm)))
+    line.tempi.append((at, float(bpm)))
 
 
 def _tick(quarters: Fraction) -> int:
@@ -316,5 +347,7 @@ def _score(staves: list[_Staff], line: _Line, end: Fraction) -> Score:
         pedals += [Pedal(at(a), at(b), len(parts)) for a, b in staff.pedals]
         parts.append(Part(staff.name, staff.program, staff.drum, notes))
     metres = tuple(Metre(at(time), beats, unit) for time, beats, unit in line.metres)
-    keys = tuple(KeySignature(at(time), tonic, mode) for time, tonic, mode in line.keys)
+    keys = tuple(
+        KeySignature(at(time), key.tonic, key.mode) for time, key in sorted(line.keys.items(), key=lambda each: each[0])
+    )
     return Score(tuple(parts), clock.tempi, metres, keys, tuple(pedals), TICKS)

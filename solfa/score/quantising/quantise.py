@@ -164,7 +164,8 @@ def _part_voices(name: str, part: Part, grid: SheetGrid, where: slice, clean: bo
     staves: list[list[Placed]] = [notes]
     if not part.is_drum and _two_staves(notes, part.program):
         low = left_hand([note.onset for note in notes], [note.pitch for note in notes], grid.quarter)
-        staves = [[n for n, left in zip(notes, low, strict=True) if left == side] for side in (False, True)]
+        hands = [[n for n, left in zip(notes, low, strict=True) if left == side] for side in (False, True)]
+        staves = hands if all(hands) else staves  # one line may cross from one register to the other
     for staff in staves:
         clef: Clef = (
             "percussion"

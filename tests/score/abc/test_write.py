@@ -8,7 +8,7 @@ import pytest
 
 from solfa.score.abc import read_abc, write_abc
 from solfa.score.abc.limits import Budget
-from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice
+from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice, sheet_score
 
 F = Fraction
 
@@ -30,6 +30,19 @@ def test_one_plain_voice_is_a_plain_tune():
     scale = voice(*((n, 1, (pitch,)) for n, pitch in enumerate((62, 64, 66, 67, 69, 71, 73, 74))), (8, 8, (50, 62)))
     sheet = Sheet((scale,), keys=(Key(F(0), 2, "major"),), tempi=(Tempo(F(0), 96.0),), title="Up")
     assert write_abc(sheet, number=5) == ("%abc-2.1\nX:5\nT:Up\nM:4/4\nL:1/8\nQ:1/4=96\nK:D\nDE FG AB cd | [D,D]8 |]\n")
+
+
+@pytest.mark.parametrize("onset", [F(3395, 960), F(2401, 480), F(1, 77), F(7919, 1000)])
+def test_a_tempo_between_all_places_moves_to_one_that_can_be_written(onset):
+    quarters = voice(*((2 * n, 2, (60 + n,)) for n in range(8)))
+    sheet = Sheet((quarters,), tempi=(Tempo(F(0), 97.0), Tempo(onset, 100.0)))
+    text = write_abc(sheet)
+    again = read_abc(text)
+    for mine, theirs in zip(sheet_score(again).notes, sheet_score(sheet).notes, strict=True):
+        assert mine.pitch == theirs.pitch and mine.onset == pytest.approx(theirs.onset, abs=0.01)
+    assert "(" not in text and len(again.tempi) == (1 if onset > F(127, 16) or onset < F(1, 16) else 2)
+    moved = replace(sheet, tempi=(sheet.tempi[0], Tempo(F(29, 16), 100.0)))  # a 64th can be written
+    assert len(read_abc(write_abc(moved)).tempi) == 2
 
 
 def test_beams_follow_the_beats_of_the_metre():

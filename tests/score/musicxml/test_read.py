@@ -107,6 +107,48 @@ def test_tempo_metre_key_transposition_and_pedal():
     assert score.pedals == (Pedal(0.0, 1.5, 0),)
 
 
+def test_of_keys_at_one_time_the_first_part_has_the_say():
+    """A mode that is not said is none: most programs write it, some only in one part."""
+    key = "<attributes><divisions>1</divisions><key><fifths>{}</fifths>{}</key></attributes>"
+    head = f"<part-list>{listed('A', '')}{listed('B', '', 'P2')}</part-list>"
+    minor, major = "<mode>minor</mode>", "<mode>major</mode>"
+    for first, second, tonic, mode in [
+        ((1, minor), (1, major), 4, "minor"),
+        ((1, minor), (1, ""), 4, "minor"),
+        ((1, ""), (1, minor), 4, "minor"),
+        ((-3, major), (0, ""), 3, "major"),  # timpani, which are written without
+        ((-3, ""), (0, minor), 3, "major"),
+    ]:
+        parts = "".join(
+            f'<part id="P{i}"><measure>{key.format(*each)}{note(duration=4)}</measure></part>'
+            for i, each in ((1, first), (2, second))
+        )
+        score = read_musicxml(f"<score-partwise>{head}{parts}</score-partwise>".encode())
+        assert score.keys == (KeySignature(0.0, tonic, mode),), (first, second)
+
+
+def test_long_decimals_and_programs_of_none_are_read():
+    """As music21 and MuseScore 1 write them."""
+    none = '<midi-instrument id="I1"><midi-program>0</midi-program><midi-unpitched>0</midi-unpitched></midi-instrument>'
+    head = f"<part-list>{listed('Flute', none)}</part-list>"
+    score = read_musicxml(
+        document([DIVISIONS + '<sound tempo="133.33333333333334"/>' + note(duration="4.0000000001")], head)
+    )
+    assert score.parts[0].program == 0 and score.tempi[0].bpm == pytest.approx(400 / 3, abs=1e-6)
+    with pytest.raises(MusicXmlError, match="not a number of at most nine digits before its point"):
+        read_musicxml(document([DIVISIONS + note(duration="1234567890.5")]))
+
+
+def test_directions_stand_where_their_offsets_say():
+    pedal = '<direction><direction-type><pedal type="{}"/></direction-type><offset>{}</offset></direction>'
+    tempo = "<direction><direction-type><words>x</words></direction-type><offset{}>-2</offset><sound tempo='60'>{}</sound></direction>"
+    start = DIVISIONS + note(duration=4) + pedal.format("start", -4) + pedal.format("stop", -1)
+    for sound, own, at in (("", "", 2.0), (' sound="yes"', "", 1.0), ("", "<offset>-3</offset>", 0.5)):
+        score = read_musicxml(document([start + tempo.format(sound, own) + note(duration=4)]))
+        assert [(t.time, t.bpm) for t in score.tempi][-1] == (at, 60.0)
+        assert score.pedals[0].onset == 0.0
+
+
 def test_a_metronome_mark_counts_in_its_own_unit():
     mark = "<metronome><beat-unit>quarter</beat-unit><beat-unit-dot/><per-minute>80</per-minute></metronome>"
     mark = f"<direction><direction-type>{mark}</direction-type></direction>"

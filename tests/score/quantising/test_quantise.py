@@ -431,3 +431,9 @@ def test_a_tempo_is_written_in_as_few_decimals_as_say_it(pieces):
     for _, score in pieces[:3]:
         for tempo in quantise(score.notes).sheet.tempi:
             assert len(f"{tempo.bpm!r}".partition(".")[2]) <= 4
+
+
+def test_one_line_on_a_keyboard_that_crosses_the_middle_has_one_staff() -> None:
+    line = [60, 59, 57, 55, 57, 59, 60, 62, 64, 62, 60, 59, 57, 55, 53, 52] * 4
+    found = quantise([Note(i * 0.5, i * 0.5 + 0.45, pitch) for i, pitch in enumerate(line)])
+    assert [len(voice.symbols) for voice in found.sheet.voices] == [64]
