@@ -117,13 +117,19 @@ def generation(
     failed: list[str] = []
     settings: dict[str, Any] = {"reference": str(reference), "codec": codec, "codebooks": codebooks, "clap": clap}
     settings |= {"fit": fit and str(fit), "prompts": prompts and str(prompts)}
+    hearing = Hearing(reference, true, codec, codebooks, clap, melody, prompts, place, jobs, failed)
+    # What cannot be is said before any music is written: that takes longest.
+    other = None if against is None else hearing.match(against)
+    if fit is not None:
+        hearing.fit(fit, fit_items)
+        settings["fitted_on"] = hearing.fitted_on
     if model is not None:
         writer = eval_music.load_writer(model, codec, place, duration, guidance, melody)
         chosen = list(true.values())[:items]
         ids = [entry.id for entry in chosen]
         asked = eval_music.ask(chosen, {} if prompts is None else eval_music.prompts_of(prompts, ids, ids), seed or 0)
         generated = eval_music.new_folder(out, model, overwrite)
-        failed = eval_music.write(writer, asked, reference, generated)
+        failed += eval_music.write(writer, asked, reference, generated)
         tables["perplexity"] = eval_music.perplexity(writer, asked, reference)
         settings |= {
             "model": model,
@@ -133,11 +139,7 @@ def generation(
         }
         settings["items"] = len(chosen)
     assert generated is not None  # or there is a model
-    hearing = Hearing(reference, true, codec, codebooks, clap, melody, prompts, place, jobs, failed)
-    systems = [hearing.match(folder) for folder in (generated, against) if folder is not None]
-    if fit is not None:
-        hearing.fit(fit, fit_items)
-        settings["fitted_on"] = hearing.fitted_on
+    systems = [hearing.match(generated), *([] if other is None else [other])]
     results = [hearing.evaluate(system, settings, tables if i == 0 else {}) for i, system in enumerate(systems)]
     _say_few(results[0].tables.get("distances", ()))
     ours, theirs = results[0], results[1] if against is not None else None

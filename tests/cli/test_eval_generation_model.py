@@ -84,6 +84,16 @@ def test_the_command_writes_the_music(tiny_music: Folders, reference: str, tmp_p
     assert again["distances"] == found["distances"] and "perplexity" not in again
 
 
+@pytest.mark.parametrize(("option", "word"), [("--against", "no such folder"), ("--fit", "no such folder")])
+def test_a_wrong_folder_is_said_before_any_music_is_written(
+    tiny_music: Folders, reference: str, tmp_path: Path, capsys: Any, option: str, word: str
+) -> None:
+    codec, lm = tiny_music()
+    made = ["--model", lm, "--codec", codec, "--duration", 0.3, "--items", 2, "-o", tmp_path / "made"]
+    assert run([*map(str, ["eval", "generation", reference, *made, option, tmp_path / "nowhere"])]) == 2
+    assert word in capsys.readouterr().err and not (tmp_path / "made").exists()
+
+
 def test_seeds_prompts_and_failures(
     tiny_music: Folders, reference: str, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
