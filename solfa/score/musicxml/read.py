@@ -330,7 +330,9 @@ def _tick(quarters: Fraction) -> int:
 
 
 def _score(staves: list[_Staff], line: _Line, end: Fraction) -> Score:
-    changes = sorted(((_tick(time), microseconds(bpm)) for time, bpm in line.tempi), key=lambda change: change[0])
+    # What is written beside its place may stand beyond the end.
+    tempi = [(_tick(time), microseconds(bpm)) for time, bpm in line.tempi if time <= end]
+    changes = sorted(tempi, key=lambda change: change[0])
     clock = TempoMap(TICKS, changes)
     if clock.seconds(_tick(end)) > MAX_SECONDS:
         raise MusicXmlError(f"lasts {clock.seconds(_tick(end)):.0f} s: the longest read here is {MAX_SECONDS:.0f} s")
@@ -344,7 +346,7 @@ def _score(staves: list[_Staff], line: _Line, end: Fraction) -> Score:
         notes = tuple(Note(at(a), at(b), pitch, loud, staff.program, staff.drum) for a, b, pitch, loud in staff.notes)
         if staff.pedal_down is not None and end > staff.pedal_down:
             staff.pedals.append((staff.pedal_down, end))
-        pedals += [Pedal(at(a), at(b), len(parts)) for a, b in staff.pedals]
+        pedals += [Pedal(at(a), at(min(b, end)), len(parts)) for a, b in staff.pedals if a < end]
         parts.append(Part(staff.name, staff.program, staff.drum, notes))
     metres = tuple(Metre(at(time), beats, unit) for time, beats, unit in line.metres)
     keys = tuple(
