@@ -161,7 +161,8 @@ def test_a_reader_that_goes_away_is_no_error() -> None:
 
 
 SLOW = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background may ignore it
 from pathlib import Path
 from solfa.cli import app
 from solfa.cli.jobs import run_jobs
