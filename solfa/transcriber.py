@@ -147,11 +147,7 @@ class Transcriber:
         instruments: Sequence[int] | None = None,
         codebooks: int | None = None,
     ) -> Stitcher:
-        if instruments is not None and any(isinstance(each, str) or int(each) != each for each in instruments):
-            raise ValueError(
-                f"instruments are {instruments!r}: General MIDI programs are needed, 0 to 127, or 128 for drums"
-            )
-        playing = None if instruments is None else tuple(sorted({int(each) for each in instruments}))
+        playing = None if instruments is None else tuple(dict.fromkeys(instruments))
         fewer = books if self._source is None and books < self.model.config.codebooks else None
         hearing = Hearing(
             self._source, self._is_silent, self._quiet[:, self._quiet.shape[1] // 2], playing, fewer, batch

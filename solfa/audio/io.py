@@ -121,7 +121,8 @@ def write_blocks(
             if soundfile.info(str(temporary)).frames != samples:
                 raise AudioError(f"{path}: not all samples could be written; is the disk full?")
     except (soundfile.SoundFileError, AssertionError) as error:
-        raise AudioError(f"{path}: cannot be written ({error or 'short write'}); is the disk full?") from error
+        full = "; is the disk full?" if "System error" in str(error) or not str(error) else ""
+        raise AudioError(f"{path}: cannot be written ({error or 'short write'}){full}") from error
     except OSError as error:
         raise AudioError(f"{path}: cannot be written ({error.strerror})") from error
     return samples

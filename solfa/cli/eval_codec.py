@@ -102,7 +102,7 @@ def codec(
     """
     slow = _perceptual(perceptual)
     if codec is not None:
-        plan = _plan(codec, codebooks, against, opus or OPUS, slow, report.device(device))
+        plan = _plan(codec, codebooks, against, OPUS if opus is None else opus, slow, report.device(device))
         return _curves(expand(inputs, AUDIO_SUFFIXES), plan, ci, plot, html, json)
     for option, value in (("--codebooks", codebooks), ("--opus", opus), ("--plot", plot)):
         if value is not None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 DURATION, GAP = 10.0, 2.0  # seconds, where none is asked for
 BATCH = 8  # prompts at a time
-TRIED = 8  # candidates of a gap, where no number is given
 
 
 def generate(
@@ -151,7 +150,7 @@ def _job(
 ) -> Job:
     """What is to be done. Raises UsageError for options that are out of range, or do not go together."""
     from solfa.lm.sampling import SamplingOptions, check_seed
-    from solfa.music.text_to_music import CANDIDATES, LONGEST
+    from solfa.music.text_to_music import CANDIDATES, LONGEST, TRIED
 
     seconds = duration if duration is not None else GAP if infill else DURATION
     if not 0 < seconds <= LONGEST:

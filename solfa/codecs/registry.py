@@ -67,6 +67,7 @@ def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool =
 
 
 def _load(name: str | Path, fetch: bool) -> Codec:
+    """As `load_codec`, on the CPU."""
     from solfa.codecs.weights import layouts
 
     known = _known(name)

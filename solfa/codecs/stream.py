@@ -49,6 +49,11 @@ def check_floats(samples: Tensor) -> None:
 class _Stream:
     """Pushes pieces through stages."""
 
+    @property
+    def _rows(self) -> int:
+        """Of what is pushed."""
+        return self.channels
+
     def __init__(
         self,
         stages: Sequence[Stage],
@@ -64,10 +69,9 @@ class _Stream:
         least = [stage.first for stage in stages if isinstance(stage, StateStage)]
         self.latency, self.first = ahead * hop, max([1 + ahead, *least]) * hop
         self.state = StreamState((None,) * len(self._stages)) if state is None else state
-        if len(self.state.stages) != len(self._stages):
-            raise ValueError(
-                f"the state is of a stream of {len(self.state.stages)} stages: this one has {len(self._stages)}"
-            )
+        first = self.state.stages[0]
+        if len(self.state.stages) != len(self._stages) or (first is not None and first.held.shape[0] != self._rows):
+            raise ValueError("the state is of another stream: of another codec, or of the other direction")
 
     def _push(self, piece: Tensor | None) -> Tensor | None:
         """The next piece [., n], or None for the end, to what comes out."""
@@ -123,6 +127,10 @@ class DecodeStream(_Stream):
     Where the recording ended inside its last frame, the rest of that is to be dropped. latency, first, state: as of `EncodeStream`;
     the samples are those of the frames that must have come.
     """
+
+    @property
+    def _rows(self) -> int:
+        return self.codebooks
 
     def push(self, tokens: Tensor) -> Tensor:
         """The samples [C, n] that the next codes [k, t] make certain, perhaps none.

@@ -34,7 +34,7 @@ from solfa.nn.quantized import checked_precision
 
 DEFAULT = "solfa-music"
 LONGEST = 3600.0  # seconds
-CANDIDATES = 64  # the most for a gap
+CANDIDATES, TRIED = 64, 8  # for a gap: the most, and where no number is given
 Prompts = str | Sequence[str | None] | None
 Seeds = int | Sequence[int]
 
@@ -251,7 +251,7 @@ class TextToMusic:
         prompt: str | None,
         gap: float,
         seed: int,
-        candidates: int = 8,
+        candidates: int = TRIED,
         options: SamplingOptions = USUAL,
         progress: Progress | None = None,
         beat: Beats = "prompt",

@@ -16,20 +16,22 @@ def codec_recordings(train: Sequence[str], valid: Sequence[str], valid_items: in
     """The sound files to train on, and at most `valid_items` to validate on, at equal distances.
 
     Of `train`, recordings of the split "train" are used, or that are of none; of `valid` those that are held out (valid, or test where
-    there are no such), or all where none is marked so. Without `valid`, those of `train` that are marked so, or else every 20th, at
+    a place has no such), or all where none is marked so. Without `valid`, those of `train` that are marked so, or else every 20th, at
     least one, which is then not trained on. Files whose sound cannot be opened are left out, which is said. Raises ValueError where
     nothing is left to train on.
     """
     if not train:
         raise ValueError("train is empty: name a folder of sound, a table (.csv) or a manifest (.jsonl)")
-    found = _all(train)
-    say_strays(", ".join(train), [each.split for each in found])
-    trained = _sound(each for each in found if each.split in TRAINED)
+    found = [find_recordings(place) for place in train]
+    for place, recordings in zip(train, found, strict=True):
+        say_strays(place, [each.split for each in recordings])
+    trained = _sound(each for recordings in found for each in recordings if each.split in TRAINED)
     if not trained:
         raise ValueError(f"no recordings of the split 'train' in {list(train)}")
-    there = _all(valid) if valid else found
-    marks = validated_on(each.split for each in there)
-    held = _sound(each for each in there if each.split in marks) or (_sound(there) if valid else [])
+    there = [find_recordings(place) for place in valid] if valid else found
+    held = _sound(each for recordings in there for each in _marked(recordings))
+    if valid and not held:
+        held = _sound(each for recordings in there for each in recordings)
     if held:
         stride = max(1, len(held) // valid_items)
         return trained, held[::stride][:valid_items]
@@ -37,8 +39,9 @@ def codec_recordings(train: Sequence[str], valid: Sequence[str], valid_items: in
     return [trained[i] for i in sorted(kept)], [trained[i] for i in sorted(apart)]
 
 
-def _all(places: Sequence[str]) -> list[Recording]:
-    return [recording for place in places for recording in find_recordings(place)]
+def _marked(recordings: list[Recording]) -> list[Recording]:
+    splits = validated_on(each.split for each in recordings)
+    return [each for each in recordings if each.split in splits]
 
 
 def _sound(recordings: Iterable[Recording]) -> list[Path]:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -117,7 +118,9 @@ class Hearing:
         if not 1 <= self.batch <= 1024:
             raise ValueError(f"batch is {self.batch}: legal are 1 to 1024 segments")
         if self.instruments is not None:
-            wrong = [each for each in self.instruments if not 0 <= each < INSTRUMENTS]
+            wrong = [
+                each for each in self.instruments if not isinstance(each, Integral) or not 0 <= int(each) < INSTRUMENTS
+            ]
             if wrong or not self.instruments:
                 raise ValueError(
                     f"instruments {list(self.instruments)}: legal are programs 0 to 127 and 128 for drums, at least one"

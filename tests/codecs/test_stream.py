@@ -86,6 +86,15 @@ def test_a_stream_resumes_from_any_state_any_number_of_times(tiny_codecs, kind: 
     assert torch.equal(other, codec.encode(torch.cat([x[:, :333], sound(codec, 50, 9)], -1)[None]).tokens[0])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_state_of_another_stream_is_refused(tiny_codecs, kind: str) -> None:
+    codec = tiny_codecs[kind]
+    encoder = codec.stream()
+    encoder.push(sound(codec, 333))
+    with pytest.raises(ValueError, match="the state is of another stream"):
+        codec.stream("decode", state=encoder.state)
+
+
 def test_memory_of_a_stream_is_bounded(tiny_codecs) -> None:
     for kind in KINDS:
         stream = tiny_codecs[kind].stream()
