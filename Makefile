@@ -26,7 +26,7 @@ help:
 	@echo "make test-reference    our codecs against the original encodec and dac packages, in an environment of their own"
 	@echo "make bench   speed and memory, one table a subject"
 	@echo "make cards   the numbers in the models' cards, printed again (hours; needs the data below; CARDS=... for some)"
-	@echo "make codec-data SONGS=scores.zip    the sound that recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
+	@echo "make codec-data SONGS=scores.zip    the sound that solfa/recipes/codec_24khz.py trains on (18 hours, 2 GB), in data/codec"
 	@echo "make music-data    pieces with captions, and their codes, to train a music model on (20 hours, 2 GB), in data/music"
 	@echo "make notes-data [SONGS=scores.zip]    pieces with notes, and their codes, to train a transcriber on (29 hours, 3 GB; 52 with songs, 4 GB), in data/notes"
 	@echo "make notes-test    pieces to test it on: 63 real ones (30 minutes), in data/notes/corpus, the same for a pianist, in data/notes/recital, and 48 composed ones for piano (10), in data/notes/pianos"
@@ -120,7 +120,7 @@ notes-test: $(VENV)/.test
 
 clean:
 	rm -rf $(VENV) $(REFERENCE) build dist *.egg-info demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find solfa tests bench recipes -name __pycache__ -type d -prune -exec rm -rf {} +
+	find solfa tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "solfa needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -36,6 +37,7 @@ ROOMS: dict[str, set[str]] = {
     "train": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "music": FLOOR_1 | FLOOR_2 | FLOOR_3,
     "transcriber": FLOOR_1 | FLOOR_2 | FLOOR_3,
+    "recipes": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train"},
     "cli": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "transcriber", "studio"},
     "studio": FLOOR_1 | FLOOR_2 | FLOOR_3 | {"train", "music", "transcriber"},
     "__main__": {"cli"},
@@ -220,3 +222,12 @@ def test_the_checks_find_what_they_look_for(tmp_path: Path) -> None:
     assert list(top_imports(package / "light.py")) == ["typing"]
     (package / "heavy.py").write_text(light + "try:\n    import numpy\nexcept ImportError:\n    pass\n")
     assert list(top_imports(package / "heavy.py")) == ["numpy", "typing"]
+
+
+def test_the_wheel_holds_the_whole_package() -> None:
+    """What lies in the package's folder is in a package (a folder with `__init__.py`) or named in pyproject.toml."""
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    named = {path for pattern in settings["package-data"]["solfa"] for path in PACKAGE.glob(pattern)}
+    here = [path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    code = {path for path in here if path.suffix == ".py" and (path.parent / "__init__.py").is_file()}
+    assert [path for path in here if path not in named | code] == []

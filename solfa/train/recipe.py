@@ -14,21 +14,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from .config import TrainConfig
 from .override import override
 from .task import TaskConfig
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-BUNDLED = (_PACKAGE / "recipes", _PACKAGE.parent / "recipes")  # in an installed package, in a checkout
+BUNDLED = Path(__file__).resolve().parents[1] / "recipes"
+
+
+Config = TypeVar("Config", bound=TaskConfig, covariant=True)
 
 
 @dataclass(frozen=True)
-class Recipe:
+class Recipe(Generic[Config]):
     """A task and how to train it."""
 
-    task: TaskConfig
+    task: Config
     train: TrainConfig = field(default_factory=TrainConfig)
 
 
@@ -50,8 +52,7 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def bundled_recipes() -> dict[str, Path]:
     """Short name to file of the recipes that come with solfa."""
-    files = [path for folder in reversed(BUNDLED) if folder.is_dir() for path in sorted(folder.glob("*.py"))]
-    return {path.stem: path for path in files if not path.stem.startswith("_")}
+    return {path.stem: path for path in sorted(BUNDLED.glob("*.py")) if not path.stem.startswith("_")}
 
 
 def find_recipe(name: str) -> tuple[Path, str | None]:

@@ -25,7 +25,11 @@ class Task(Protocol):
     """A family of models to train. `train(task, ...)` calls these methods; the task never sees an optimizer."""
 
     name: str
-    model: nn.Module  # what is averaged (EMA), evaluated and exported
+
+    @property
+    def model(self) -> nn.Module:
+        """What is averaged (EMA), evaluated and exported."""
+        ...
 
     def phases(self) -> dict[str, nn.Module]:
         """The modules to train, in the order of their updates within a step; one optimizer each, no shared weights.

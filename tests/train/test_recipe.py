@@ -200,7 +200,9 @@ def test_unknown_recipes_are_not_fetched() -> None:
 
 
 def test_bundled_recipes_load() -> None:
-    for name in bundled_recipes():
+    bundled = bundled_recipes()
+    assert {"lm", "music", "musicgen", "notes", "transcriber", "codec_tiny", "encodec_24khz", "dac_44khz"} <= set(bundled)
+    for name in bundled:
         assert isinstance(load_recipe(name), Recipe)
 
 

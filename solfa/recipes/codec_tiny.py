@@ -12,7 +12,7 @@ from solfa.train.config import TrainConfig
 from solfa.train.recipe import Recipe
 
 
-def codec_tiny() -> Recipe:
+def codec_tiny() -> Recipe[CodecTaskConfig]:
     """8 kHz, 50 frames a second, 4 codebooks of 64 entries: 1.2 kbps."""
     frames = FrameConfig(hop=160, width=48, blocks=2, expansion=2, bands=16)
     quantizer = QuantizerConfig(codebooks=4, codebook_size=64, dropout=0.5, dead_code_threshold=0.5)

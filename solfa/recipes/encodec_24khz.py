@@ -21,7 +21,7 @@ from solfa.train.reconstruction import encodec_spectral
 SCALES = ScaleConfig(windows=(1024, 2048, 512, 256, 128), slope=0.3)
 
 
-def encodec_24khz() -> Recipe:
+def encodec_24khz() -> Recipe[CodecTaskConfig]:
     """From scratch: 200 epochs of 2000 updates, 64 crops of a second each."""
     codec = encodec.encodec_24khz()
     codec = replace(codec, quantizer=replace(codec.quantizer, dropout=1.0))
@@ -53,14 +53,14 @@ def encodec_24khz() -> Recipe:
     return Recipe(task, train)
 
 
-def finetune() -> Recipe:
+def finetune() -> Recipe[CodecTaskConfig]:
     """From the released weights, at a third of the rate. The discriminators are new (none were released) and learn alone at first."""
     recipe = encodec_24khz()
     task = replace(recipe.task, init="encodec-24khz", discriminator_warmup=2_000)
     return Recipe(task, replace(recipe.train, steps=50_000, learning_rate=1e-4, warmup=500, evaluate_every=2_000))
 
 
-def tiny() -> Recipe:
+def tiny() -> Recipe[CodecTaskConfig]:
     """The same losses on a codec of 8 kHz that trains in seconds, to try a change."""
     recipe = encodec_24khz()
     codec = replace(

@@ -23,7 +23,7 @@ from solfa.train.lm import LMTaskConfig
 from solfa.train.recipe import Recipe
 
 
-def finetune() -> Recipe:
+def finetune() -> Recipe[LMTaskConfig]:
     """All weights of a released model, at a low rate."""
     task = LMTaskConfig(
         init="facebook/musicgen-small",
@@ -51,32 +51,31 @@ def finetune() -> Recipe:
     return Recipe(task, train)
 
 
-def lora() -> Recipe:
+def lora() -> Recipe[LMTaskConfig]:
     """Adapters of rank 16 on all attention and feed-forward layers; the released weights stay as they are."""
     recipe = finetune()
-    assert isinstance(recipe.task, LMTaskConfig)
     return Recipe(
         replace(recipe.task, lora=LoRAConfig(rank=16, alpha=32.0, dropout=0.05)),
         replace(recipe.train, learning_rate=2e-4, weight_decay=0.0),
     )
 
 
-def small() -> Recipe:
+def small() -> Recipe[LMTaskConfig]:
     """0.42 billion weights; 32 GPUs in the original."""
     return _published("small", dropout=0.3, clip=1.0)
 
 
-def medium() -> Recipe:
+def medium() -> Recipe[LMTaskConfig]:
     """1.84 billion weights; 64 GPUs in the original."""
     return _published("medium", dropout=0.3, clip=1.0)
 
 
-def large() -> Recipe:
+def large() -> Recipe[LMTaskConfig]:
     """3.25 billion weights; 96 GPUs in the original."""
     return _published("large", dropout=0.2, clip=3.0)
 
 
-def _published(size: str, dropout: float, clip: float) -> Recipe:
+def _published(size: str, dropout: float, clip: float) -> Recipe[LMTaskConfig]:
     task = LMTaskConfig(
         musicgen(size),
         train=("my_music",),

@@ -14,10 +14,12 @@ from solfa.train.lm import LMTaskConfig
 from solfa.train.recipe import Recipe
 
 
-def lm() -> Recipe:
+def lm() -> Recipe[LMTaskConfig]:
     """11 million weights, crops of ten seconds."""
     captions = CaptionConfig(instruments=True)
-    task = LMTaskConfig(solfa_music("my-music", crop_frames=500), ("my_music",), batch=16, frames=500, captions=captions)
+    task = LMTaskConfig(
+        solfa_music("my-music", crop_frames=500), ("my_music",), batch=16, frames=500, captions=captions
+    )
     train = TrainConfig(
         steps=5_000,
         learning_rate=3e-3,

@@ -40,24 +40,24 @@ _TRAIN = TrainConfig(
 )
 
 
-def music() -> Recipe:
+def music() -> Recipe[LMTaskConfig]:
     """Crops of five seconds, from the model of `start`; a step takes 3.5 to 4.5 s on one core that has bfloat16."""
     return Recipe(_task(24, 250, init="runs/music-start/model", init_codec=False), replace(_TRAIN, steps=1_500))
 
 
-def beat() -> Recipe:
+def beat() -> Recipe[LMTaskConfig]:
     """The model of `music` goes on, told where in the beat and in the bar each step lies."""
     task = _task(24, 250, init="runs/music/model", init_codec=False, beat=BeatConfig())
     return Recipe(task, replace(_TRAIN, steps=1_200))
 
 
-def start() -> Recipe:
+def start() -> Recipe[LMTaskConfig]:
     """Crops of 1.3 seconds: the first codes of a crop, which hang on the caption, are a large part of what is learned."""
     task = _task(96, 64, model=solfa_music(), caption_encoder="runs/music-text/model")
     return Recipe(task, replace(_TRAIN, steps=750, floor=0.6))
 
 
-def text() -> Recipe:
+def text() -> Recipe[CaptionEncoderConfig]:
     """The model's caption encoder. The shipped one told the tonic of .745 of the captions after 2,500 steps, of .870 after 4,800."""
     shape = solfa_music()
     assert isinstance(shape.text, ByteTextConfig)

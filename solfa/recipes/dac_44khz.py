@@ -13,6 +13,7 @@ it fills a crop up to half a second, which makes DAC's crops about 0.6 dB louder
 """
 
 from dataclasses import replace
+from typing import Any
 
 from solfa.codecs import dac
 from solfa.train.codec import CodecTaskConfig, LossWeights
@@ -23,7 +24,7 @@ from solfa.train.recipe import Recipe
 from solfa.train.reconstruction import dac_spectral
 
 
-def dac_44khz() -> Recipe:
+def dac_44khz() -> Recipe[CodecTaskConfig]:
     """From scratch: 400,000 steps of 72 crops of 33 frames, 0.38 s."""
     weights = LossWeights(waveform=0.0, mel=15.0, adversarial=1.0, feature=2.0, quantizer=1.0)
     task = CodecTaskConfig(
@@ -54,18 +55,19 @@ def dac_44khz() -> Recipe:
     return Recipe(task, train)
 
 
-def finetune() -> Recipe:
+def finetune() -> Recipe[CodecTaskConfig]:
     """From the released weights. The discriminators are new (none were released) and learn alone at first."""
     recipe = dac_44khz()
     task = replace(recipe.task, init="dac-44khz", discriminator_warmup=2_000)
     return Recipe(task, replace(recipe.train, steps=50_000, learning_rate=5e-5, warmup=500, evaluate_every=2_000))
 
 
-def tiny() -> Recipe:
+def tiny() -> Recipe[CodecTaskConfig]:
     """The same losses on a codec of 8 kHz that trains in seconds, to try a change."""
     recipe = dac_44khz()
     codec = recipe.task.codec
-    shape = {"dimension": 16, "ratios": (4,), "n_filters": 16, "n_residual_layers": 1}
+    assert codec.seanet is not None and codec.decoder is not None
+    shape: dict[str, Any] = {"dimension": 16, "ratios": (4,), "n_filters": 16, "n_residual_layers": 1}
     codec = replace(
         codec,
         name="dac-tiny",

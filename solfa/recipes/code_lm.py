@@ -11,7 +11,7 @@ from solfa.train.config import TrainConfig
 from solfa.train.recipe import Recipe
 
 
-def code_lm() -> Recipe:
+def code_lm() -> Recipe[CodeLMTaskConfig]:
     """6 million weights of 8 bits; about 20 minutes on one core that has bfloat16, for ten hours of codes."""
     task = CodeLMTaskConfig(train=("data/tokens",), init="solfa-24khz", batch=8, frames=256)
     train = TrainConfig(

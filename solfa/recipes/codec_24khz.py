@@ -22,7 +22,7 @@ VALID = ("data/codec/held-out/manifest.jsonl",)
 QUANTIZER = QuantizerConfig(codebooks=8, codebook_size=1024, dropout=0.4, dead_code_threshold=1.0, conscience=0.5)
 
 
-def frame() -> Recipe:
+def frame() -> Recipe[CodecTaskConfig]:
     """The shipped codec: MDCT frames and ConvNeXt blocks, no discriminators, two hours on two cores."""
     codec = VQVAEConfig("solfa-24khz", 24_000, latent_dim=64, frames=FrameConfig(hop=480), quantizer=QUANTIZER)
     weights = LossWeights(waveform=2.0, mel=1.5)
@@ -45,7 +45,7 @@ def frame() -> Recipe:
     return Recipe(task, train)
 
 
-def seanet() -> Recipe:
+def seanet() -> Recipe[CodecTaskConfig]:
     """A causal SEANet with discriminators and balanced losses, for a GPU."""
     shape = SEANetConfig(dimension=128, n_filters=32, ratios=(8, 5, 4, 3), n_residual_layers=2, activation="snake")
     codec = VQVAEConfig("seanet-24khz", 24_000, latent_dim=128, seanet=shape, quantizer=QUANTIZER)

@@ -14,7 +14,7 @@ from solfa.train.lm import LMTaskConfig
 from solfa.train.recipe import Recipe
 
 
-def lm_tiny() -> Recipe:
+def lm_tiny() -> Recipe[LMTaskConfig]:
     """Two layers of 32: it learns which codes are frequent, not music."""
     model = LMConfig(
         "lm-tiny",
@@ -42,10 +42,10 @@ def lm_tiny() -> Recipe:
     return Recipe(task, train)
 
 
-def depth() -> Recipe:
+def depth() -> Recipe[LMTaskConfig]:
     """The same with a transformer over the codebooks of a frame instead of a delay."""
     recipe = lm_tiny()
-    assert isinstance(recipe.task, LMTaskConfig) and recipe.task.model is not None
+    assert recipe.task.model is not None
     shape = replace(
         recipe.task.model,
         pattern=parallel(2),

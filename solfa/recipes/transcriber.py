@@ -17,7 +17,7 @@ from solfa.transcription.vocabulary import vocabulary
 CHANGES = SoundChanges(transpose=4, detune=0.2, level=6.0, tilt=6.0)
 
 
-def transcriber() -> Recipe:
+def transcriber() -> Recipe[TranscriberTaskConfig]:
     """Frame outputs and events of what the codec plays; 4 million weights, crops of eight seconds, a variant of each recording."""
     model = TranscriberConfig(
         "my-notes",
@@ -39,7 +39,7 @@ def transcriber() -> Recipe:
         learning_rate=4e-3,
         betas=(0.9, 0.95),
         weight_decay=0.02,
-        muon="*coder.*.weight",  # of encoder and decoder
+        muon="*coder.*.[0-9]*.weight",  # of the layers of encoder and decoder
         warmup=50,
         floor=0.02,
         ema=0.997,
@@ -50,10 +50,9 @@ def transcriber() -> Recipe:
     return Recipe(task, train)
 
 
-def tune() -> Recipe:
+def tune() -> Recipe[TranscriberTaskConfig]:
     """All weights of `solfa-notes` go on learning, at a tenth of the rate."""
     recipe = transcriber()
-    assert isinstance(recipe.task, TranscriberTaskConfig)
     train = replace(recipe.train, steps=1_000, learning_rate=5e-4)
     task = replace(recipe.task, model=None, init="solfa-notes", weights=LossWeights(events=0.0))
     return Recipe(task, train)

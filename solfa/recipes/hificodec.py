@@ -35,7 +35,7 @@ MELS = SpectralConfig(
 EPOCH = 8_000  # steps
 
 
-def hificodec() -> Recipe:
+def hificodec() -> Recipe[CodecTaskConfig]:
     """From scratch. Rates fall by 2 % an epoch."""
     codec = encodec.hificodec()
     quantizer = replace(codec.quantizer, update="gradient", commitment=0.25, dead_code_threshold=0.0)
@@ -73,10 +73,11 @@ def hificodec() -> Recipe:
     return Recipe(task, train)
 
 
-def tiny() -> Recipe:
+def tiny() -> Recipe[CodecTaskConfig]:
     """The same losses on a codec of 8 kHz that trains in seconds, to try a change."""
     recipe = hificodec()
     codec = recipe.task.codec
+    assert codec.seanet is not None
     codec = replace(
         codec,
         name="hificodec-tiny",

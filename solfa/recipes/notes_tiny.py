@@ -13,7 +13,7 @@ from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.vocabulary import vocabulary
 
 
-def notes_tiny() -> Recipe:
+def notes_tiny() -> Recipe[TranscriberTaskConfig]:
     """Two layers of 32: it learns how often notes begin, and little of which."""
     model = TranscriberConfig(
         "notes-tiny",
@@ -45,9 +45,9 @@ def notes_tiny() -> Recipe:
     return Recipe(task, train)
 
 
-def events() -> Recipe:
+def events() -> Recipe[TranscriberTaskConfig]:
     """The same with a decoder of one layer."""
     recipe = notes_tiny()
-    assert isinstance(recipe.task, TranscriberTaskConfig) and recipe.task.model is not None
+    assert recipe.task.model is not None
     shape = replace(recipe.task.model, decoder_layers=1, vocabulary=vocabulary("solfa_events"))
     return Recipe(replace(recipe.task, model=shape), recipe.train)
