@@ -7,6 +7,8 @@ nothing: that is the null condition.
 `forward` runs a whole sequence. `start` and `advance` run it piece by piece with a state that is passed in and out, and give the same: the
 keys and values of the past lie in buffers of a fixed capacity, written in place, so a state is good for one continuation only. The
 memory's keys and values, and the positions, are made once. `advance_together` does it for sequences that are at different places.
+
+What a memory holds may have a place of its own, in time say. Queries that are told where they are then listen by how far away it is.
 """
 
 from __future__ import annotations
@@ -62,6 +64,11 @@ class Memory:
 
     values: Tensor  # [B, L, D]
     mask: Tensor | None = None  # [B, L] bool, True is heard; None: all. A row of no True at all is not legal.
+    places: Tensor | None = None  # [B, L] where each lies; what listens then says at every step where it is. None: order means nothing
+
+    def turns(self, width: int) -> Tensor | None:
+        """Of the keys of heads of this width, as `rotations`."""
+        return None if self.places is None else rotations(self.places, width)
 
 
 @dataclass(frozen=True)
@@ -100,16 +107,17 @@ class Transformer(nn.Module):
                     std = 1 / math.sqrt(weight.shape[1]) / math.sqrt(2 * layer)
                     nn.init.trunc_normal_(weight, 0.0, std, -3 * std, 3 * std)
 
-    def forward(self, x: Tensor, memory: Memory | None = None) -> Tensor:
-        """x: [B, S, D], position 0 first. Gives [B, S, D]."""
+    def forward(self, x: Tensor, memory: Memory | None = None, places: Tensor | None = None) -> Tensor:
+        """x: [B, S, D], position 0 first. places: [B, S] where each step is among the places of the memory. Gives [B, S, D]."""
         x, turns = self._placed(x, 0)
         mask = None if memory is None or memory.mask is None else memory.mask[:, None, None]
         heard = None if memory is None else memory.values.to(x.dtype)
+        across = (self._where(places), None if memory is None else memory.turns(self._head_width))
         for block in self.blocks:
             if self.checkpointed and self.training:
-                x = checkpoint(block, x, heard, mask, turns, use_reentrant=False)
+                x = checkpoint(block, x, heard, mask, turns, across, use_reentrant=False)
             else:
-                x = block(x, heard, mask, turns)
+                x = block(x, heard, mask, turns, across)
         return self.norm(x)
 
     def start(self, batch: int, capacity: int, memory: Memory | None = None) -> TransformerState:
@@ -118,16 +126,21 @@ class Transformer(nn.Module):
         shape = (batch, self.config.heads, capacity, self.config.width // self.config.heads)
         keys, values = ([like.new_zeros(shape) for _ in blocks] for _ in range(2))
         mask = None if memory is None or memory.mask is None else memory.mask[:, None, None]
-        heard = [] if memory is None else [block.memory(memory.values.to(like.dtype)) for block in blocks]
+        heard = []
+        if memory is not None:
+            turns = memory.turns(self._head_width)
+            heard = [block.memory(memory.values.to(like.dtype), turns) for block in blocks]
         return TransformerState(tuple(keys), tuple(values), tuple(heard), mask, self._table(capacity).to(like.device))
 
-    def advance(self, x: Tensor, state: TransformerState) -> tuple[Tensor, TransformerState]:
-        """The next steps, [B, S, D] for any S that the capacity leaves room for."""
-        y, (after,) = self.advance_together(x, [state])
+    def advance(
+        self, x: Tensor, state: TransformerState, places: Tensor | None = None
+    ) -> tuple[Tensor, TransformerState]:
+        """The next steps, [B, S, D] for any S that the capacity leaves room for. places: as in `forward`."""
+        y, (after,) = self.advance_together(x, [state], places)
         return y, after
 
     def advance_together(
-        self, x: Tensor, states: Sequence[TransformerState]
+        self, x: Tensor, states: Sequence[TransformerState], places: Tensor | None = None
     ) -> tuple[Tensor, tuple[TransformerState, ...]]:
         """The same for the sequences of several states, [sum of their B, S, D], each at its own place."""
         steps, spans = x.shape[1], [slice(state.position, state.position + x.shape[1]) for state in states]
@@ -139,22 +152,31 @@ class Transformer(nn.Module):
             x = x + (added[0] if len(added) == 1 else _rows(added, sizes))
         else:
             turns = [state.places[:, span] for state, span in zip(states, spans, strict=True)]
+        where = self._where(places)
         for layer, block in enumerate(self.blocks):
-            x = cast(Block, block).advance(x, states, layer, turns)
+            x = cast(Block, block).advance(x, states, layer, turns, where)
         return self.norm(x), tuple(replace(state, position=state.position + steps) for state in states)
+
+    @property
+    def _head_width(self) -> int:
+        return self.config.width // self.config.heads
+
+    def _where(self, places: Tensor | None) -> Tensor | None:
+        """Turns of the queries to a memory."""
+        return None if places is None else rotations(places, self._head_width)
 
     def _table(self, capacity: int) -> Tensor:
         places = torch.arange(capacity)
         if self.config.positions == "sinusoidal":
             return sinusoids(places, self.config.width)
-        return rotations(places, self.config.width // self.config.heads)
+        return rotations(places, self._head_width)
 
     def _placed(self, x: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
         """The input with its positions, or the turns for queries and keys."""
         places = torch.arange(start, start + x.shape[1], device=x.device)
         if self.config.positions == "sinusoidal":
             return x + sinusoids(places, self.config.width).to(x.dtype), None
-        return x, rotations(places, self.config.width // self.config.heads)
+        return x, rotations(places, self._head_width)
 
 
 def _rows(added: Sequence[Tensor], sizes: Sequence[int]) -> Tensor:
@@ -182,17 +204,30 @@ class Block(nn.Module):
         self.down = nn.Linear(config.inner, width, bias=False)
         self.cross = config.cross
 
-    def forward(self, x: Tensor, heard: Tensor | None, mask: Tensor | None, turns: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        heard: Tensor | None,
+        mask: Tensor | None,
+        turns: Tensor | None,
+        across: tuple[Tensor | None, Tensor | None] = (None, None),
+    ) -> Tensor:
+        """turns: of queries and keys among the steps; across: of the steps' queries to what is heard, and of its keys."""
         q, k, v = self.split(self.qkv(self.norm_self(x)), 3)
         q, k = turned(q, turns), turned(k, turns)
         drop = self.dropout if self.training else 0.0
         x = x + self._drop(self.out(joined(attend_causally(q, k, v, drop))))
         if self.cross and heard is not None:
-            x = x + self._drop(self.listen(x, *self.memory(heard), mask))
+            x = x + self._drop(self.listen(x, *self.memory(heard, across[1]), mask, across[0]))
         return x + self._drop(self.feed(x))
 
     def advance(
-        self, x: Tensor, states: Sequence[TransformerState], layer: int, turns: Sequence[Tensor] | None
+        self,
+        x: Tensor,
+        states: Sequence[TransformerState],
+        layer: int,
+        turns: Sequence[Tensor] | None,
+        where: Tensor | None = None,
     ) -> Tensor:
         """The same for steps that follow those in the states, whose buffers it writes."""
         sizes = [state.batch for state in states]
@@ -206,25 +241,30 @@ class Block(nn.Module):
             mixed.append(attend_to_past(turned(q[i], turn), keys[:, :, :end], values[:, :, :end]))
         x = x + self.out(joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
         if self.cross and any(state.memory for state in states):
-            x = x + self._listen_together(x, states, layer)
+            x = x + self._listen_together(x, states, layer, where)
         return x + self.feed(x)
 
-    def _listen_together(self, x: Tensor, states: Sequence[TransformerState], layer: int) -> Tensor:
+    def _listen_together(
+        self, x: Tensor, states: Sequence[TransformerState], layer: int, where: Tensor | None
+    ) -> Tensor:
         (q,) = self.split(self.cross_q(self.norm_cross(x)), 1)
+        q = turned(q, where)
         mixed = [
             attend(part, *state.memory[layer], state.mask) if state.memory else torch.zeros_like(part)
             for part, state in zip(q.split([state.batch for state in states]), states, strict=True)
         ]
         return self.cross_out(joined(mixed[0] if len(mixed) == 1 else torch.cat(mixed)))
 
-    def memory(self, heard: Tensor) -> tuple[Tensor, Tensor]:
+    def memory(self, heard: Tensor, turns: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Keys and values of the memory: [B, H, L, d] each."""
         keys, values = self.split(self.cross_kv(heard), 2)
-        return keys, values
+        return turned(keys, turns), values
 
-    def listen(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    def listen(
+        self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, where: Tensor | None = None
+    ) -> Tensor:
         (q,) = self.split(self.cross_q(self.norm_cross(x)), 1)
-        return self.cross_out(joined(attend(q, keys, values, mask)))
+        return self.cross_out(joined(attend(turned(q, where), keys, values, mask)))
 
     def feed(self, x: Tensor) -> Tensor:
         return self.down(F.gelu(self.up(self.norm_feed(x))))
@@ -292,9 +332,11 @@ def sinusoids(places: Tensor, width: int) -> Tensor:
 
 
 def rotations(places: Tensor, width: int) -> Tensor:
-    """Turns of a head's pairs (i, i + d / 2) at these places: [2, S, d / 2], cosines and sines."""
+    """Turns of a head's pairs (i, i + d / 2), cosine and sine: of places [S] [2, S, d / 2], of rows of them [B, S] [2, B, 1, S, d / 2]."""
     rates = 10_000 ** -(torch.arange(0, width, 2, device=places.device, dtype=torch.float32) / width)
-    phase = places.float()[:, None] * rates
+    phase = places.float()[..., None] * rates
+    if places.ndim == 2:
+        phase = phase[:, None]
     return torch.stack([phase.cos(), phase.sin()])
 
 

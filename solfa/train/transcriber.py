@@ -25,6 +25,7 @@ from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.model import TokenTranscriber
 
 VALID_BATCH = 16
+WITH_CONTEXT = (0.8, 0.6)  # the shares of crops that have some before and behind their events
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class TranscriberTaskConfig:
     weights: of the losses. init: a transcriber to go on from, a name or a folder. codec: where its codec is, if
         not under the name that the model says. init_codec: a new model's embeddings begin with the codec's own code vectors.
     tune_trunk: the language model whose hidden states are heard is trained too, as a second phase, and exported within the model's folder.
+    freeze_hearing: the decoder of events alone is trained; the frame outputs stay what they are, to the bit.
     valid_items: recordings that are validated on, at most. hold_out: where `valid` is empty, every so many-th of `train` is held out.
     valid_codebooks: numbers of codebooks that are validated with too; thresholds: of onsets, of drums and of what sounds on, likewise,
         beside 0.5: the model is exported with the best.
@@ -70,6 +72,7 @@ class TranscriberTaskConfig:
     codec: str | None = None
     init_codec: bool = True
     tune_trunk: bool = False
+    freeze_hearing: bool = False
     valid_items: int = 64
     hold_out: int = 20
     valid_codebooks: tuple[int, ...] = ()
@@ -101,6 +104,8 @@ class TranscriberTask:
         self.config = config
         self.start = start_transcriber(config.model, config.init, config.codec, config.init_codec, config.tune_trunk)
         self.model = self.start.model
+        if config.freeze_hearing:
+            self._freeze()
         self._check_codebooks()
         reading = Reading(
             self.start.codec,
@@ -115,6 +120,15 @@ class TranscriberTask:
         data = read_data(config.train, config.valid, reading, config.hold_out, config.valid_items)
         self.takes, self.valid = data.train, data.valid
         self._shares = np.cumsum(shares(self.takes, config.alpha))
+
+    def _freeze(self) -> None:
+        """Leave gradients to the decoder only."""
+        if self.model.decoder is None or not self.config.weights.events or self.config.tune_trunk:
+            raise ValueError(
+                "freeze_hearing: it needs a model with decoder_layers, a weight of the events above 0, and no tune_trunk"
+            )
+        self.model.requires_grad_(False)
+        self.model.decoder.requires_grad_(True)
 
     def _check_codebooks(self) -> None:
         shape = self.model.config
@@ -163,7 +177,12 @@ class TranscriberTask:
         take = self.takes[index]
         start = int(rng.integers(0, max(1, take.frames - self.model.config.segment_frames + 1)))
         told = bool(rng.random() < self.config.hint)
-        return Crop(take, start, told, self.config.sound.draw(rng) if self._hears_sound else None)
+        crop = Crop(take, start, told, self.config.sound.draw(rng) if self._hears_sound else None)
+        if not self.model.config.decoder_layers:
+            return crop
+        # As segments are read: mostly with context, the first and the last of a recording without.
+        before, after = (self.model.config.margin * int(rng.random() < share) for share in WITH_CONTEXT)
+        return replace(crop, before=before, after=after)
 
     def loss(self, phase: str, batch: TranscriberBatch, step: int) -> Loss:
         losses = self._losses(self.model, batch)
@@ -173,21 +192,21 @@ class TranscriberTask:
         weights, shape, targets = self.config.weights, model.config, batch.targets
         source = self._source(batch) if batch.source is None else batch.source
         codebooks = batch.codes.shape[1] if shape.source == "codes" else None
-        written = None
-        if batch.ids is not None and weights.events:
-            assert shape.vocabulary is not None  # where there are ids there is one
+        learning = torch.is_grad_enabled()
+        with torch.set_grad_enabled(learning and not self.config.freeze_hearing):
+            heard = model.encode(source, batch.lengths, batch.hint, codebooks)
+        losses: dict[str, Tensor] = {}
+        if not (learning and self.config.freeze_hearing):
+            losses = frame_losses(heard.frames, targets, batch.real, weights.positive)
+            if weights.program:
+                pitched = targets.cells[:, 2] < shape.columns.pitched
+                row, frame, column = targets.cells[pitched].unbind(1)
+                losses["program"] = program_loss(model.programs(heard, row, frame, column), targets.program[pitched])
+        if batch.ids is not None and batch.asked is not None and weights.events:
+            assert model.decoder is not None and shape.vocabulary is not None  # where there are ids there are both
             pad = shape.vocabulary.pad
             before = torch.cat([torch.full_like(batch.ids[:, :1], pad), batch.ids[:, :-1]], 1)
-            written, heard = model(source, before, batch.lengths, batch.hint, codebooks)
-        else:
-            heard = model.encode(source, batch.lengths, batch.hint, codebooks)
-        losses = frame_losses(heard.frames, targets, batch.real, weights.positive)
-        if weights.program:
-            pitched = targets.cells[:, 2] < shape.columns.pitched
-            row, frame, column = targets.cells[pitched].unbind(1)
-            losses["program"] = program_loss(model.programs(heard, row, frame, column), targets.program[pitched])
-        if written is not None and batch.asked is not None:
-            losses["events"] = event_loss(written, batch.asked, pad)
+            losses["events"] = event_loss(model.decoder(before, replace(heard, first=batch.first)), batch.asked, pad)
         return losses
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:

@@ -27,13 +27,15 @@ NEAR = 0.05  # seconds around a crop: what is so near to it may be in it by roun
 class Crop:
     """The frames of a recording from `start` on, as many as a segment has, or as there are. told: the model is told what plays.
 
-    change: of its sound; the notes are transposed with it.
+    change: of its sound; the notes are transposed with it. before, after: frames at either end that are context for its events.
     """
 
     take: Take
     start: int
     told: bool = False
     change: SoundChange | None = None
+    before: int = 0
+    after: int = 0
 
     def notes(self, start: float, end: float) -> NoteTable:
         """What sounds between two times of the recording, in seconds."""
@@ -50,6 +52,7 @@ class TranscriberBatch:
     targets: FrameTargets
     ids: Tensor | None = None  # [B, L] event tokens, padding behind them
     asked: Tensor | None = None  # [B, L] the same, padding where a token is not asked for
+    first: Tensor | None = None  # [B] int64 the frame at which the events begin
     hint: Tensor | None = None  # [B, 129] bool: the instruments that play; a row of none is told nothing
     changes: tuple[SoundChange, ...] = ()  # one a row, of models that hear sound
     source: Tensor | None = None  # [B, D, T] what is heard of the codes, where it was made ahead of time
@@ -76,25 +79,28 @@ def make_batch(crops: Sequence[Crop], config: TranscriberConfig, codebooks: int,
         codes[row, :, : lengths[row]] = piece
         start = crop.start / rate
         tables.append((crop.notes(start - NEAR, start + frames / rate + NEAR), start))
-    ids = _event_ids(tables, config, longest) if config.decoder_layers else None
+    ids = _event_ids(crops, tables, config, longest) if config.decoder_layers else None
     return TranscriberBatch(
         torch.from_numpy(codes),
         torch.from_numpy(lengths),
         frame_targets(tables, config.columns, frames, rate),
         ids,
         None if ids is None else _asked(ids, tables, config),
+        None if ids is None else torch.tensor([crop.before for crop in crops]),
         _hints(crops, tables, frames / rate) if config.hints else None,
         tuple(crop.change for crop in crops if crop.change is not None),
     )
 
 
-def _event_ids(tables: Sequence[tuple[NoteTable, float]], config: TranscriberConfig, longest: int) -> Tensor:
-    vocabulary = config.vocabulary
+def _event_ids(
+    crops: Sequence[Crop], tables: Sequence[tuple[NoteTable, float]], config: TranscriberConfig, longest: int
+) -> Tensor:
+    vocabulary, rate = config.vocabulary, config.frame_rate
     assert vocabulary is not None  # where there is a decoder there is one
     rows = []
-    for table, start in tables:
+    for crop, (table, start) in zip(crops, tables, strict=True):
         pedals = [PedalSpan(*row) for row in table.pedals.tolist()]
-        segment = Segment(start, config.segment_frames / config.frame_rate)
+        segment = Segment(start + crop.before / rate, (config.segment_frames - crop.before - crop.after) / rate)
         rows.append(encode_segment(table.notes(), pedals, segment, vocabulary))
     most = max(map(len, rows))
     if most > longest:

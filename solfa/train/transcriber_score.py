@@ -15,7 +15,8 @@ from solfa.score.note import Note
 from solfa.train.transcriber_data import Take
 from solfa.transcription.config import READ
 from solfa.transcription.frames import Columns, FrameOptions
-from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.heard import Heard
+from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.stitch import FrameStitcher, Hearing, Source, Stitcher, Window
 
 BATCH = 16  # segments at once
@@ -86,7 +87,7 @@ class _Readers(Stitcher):
 
     def __init__(self, model: TokenTranscriber, options: Sequence[FrameOptions], hearing: Hearing) -> None:
         self._parts = [FrameStitcher(model, each, hearing) for each in options]
-        super().__init__(model, self._parts[0].margin, hearing)
+        super().__init__(model, hearing)
         self.notes: list[list[Note]] = [[] for _ in options]
 
     def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:

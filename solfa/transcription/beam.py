@@ -8,8 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from solfa.transcription.heard import Heard
 from solfa.transcription.inference import DecodingOptions, DecodingResult, Forced, Inference, Task
-from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.model import TokenTranscriber
 
 
 class Beam:

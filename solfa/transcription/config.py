@@ -11,6 +11,7 @@ from solfa.transcription.harmonics import WINDOWS
 from solfa.transcription.vocabulary import Vocabulary
 
 MOST_WEIGHTS = 1 << 31
+OVERLAP = 10  # a segment has this part of itself as context on either side
 READ = FrameOptions(dip=1, neighbours=True)  # how the frame outputs of a new model are read
 _LIMITS = {
     "codebooks": (1, 1024),
@@ -114,6 +115,11 @@ class TranscriberConfig:
         """The shape of the decoder (of one layer where there is none)."""
         layers = max(self.decoder_layers, 1)
         return TransformerConfig(self.width, layers, self.heads, self.inner, "rotary", dropout=self.dropout)
+
+    @property
+    def margin(self) -> int:
+        """Frames at either end of a segment that are its context: another segment speaks for them."""
+        return self.segment_frames // OVERLAP
 
     @property
     def inner(self) -> int:

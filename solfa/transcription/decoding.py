@@ -15,8 +15,9 @@ from torch import Tensor
 
 from solfa.nn.drawing import draw, keep_top_k, keep_top_p
 from solfa.transcription.beam import Beam
+from solfa.transcription.heard import Heard
 from solfa.transcription.inference import USUAL, DecodingOptions, DecodingResult, Forced, Inference, Task
-from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.model import TokenTranscriber
 
 __all__ = ["USUAL", "DecodingOptions", "DecodingResult", "Task", "decode", "seed_of"]
 

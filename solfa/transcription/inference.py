@@ -9,9 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from solfa.transcription.event_decoder import EventState
 from solfa.transcription.filters import FrameGuide, LegalEvents
 from solfa.transcription.grammar import Grammar
-from solfa.transcription.model import EventState, Heard, TokenTranscriber
+from solfa.transcription.heard import Heard
+from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.segments import Segment
 
 MAX_BEAM = 64
@@ -98,7 +100,8 @@ class Inference:
         spans = [task.segment.steps(words.steps_per_second) for task in tasks]
         onsets = None
         if options.guide:
-            guide = FrameGuide(heard.frames.probabilities(), model.config.frame_rate, options.guide, options.reach)
+            outputs, rate = heard.frames.probabilities(), model.config.frame_rate
+            guide = FrameGuide(outputs, rate, options.guide, options.reach, heard.first)
             onsets = guide.onsets([task.segment for task in tasks], words)
         steps = [last - first for first, last in spans]
         self.filter = LegalEvents(Grammar(words, steps, onsets, programs, model.device))

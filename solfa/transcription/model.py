@@ -8,7 +8,7 @@ or the hidden states of a language model, 50 times a second where MT3 has 125. W
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from solfa import checkpoint
-from solfa.nn.gated import GatedTransformer
-from solfa.nn.transformer import Memory, TransformerState
 from solfa.nn.unmade import unmade
 from solfa.transcription.cast import Cast
 from solfa.transcription.config import TranscriberConfig
-from solfa.transcription.frames import DRUMS, FrameOutputs, Programs
+from solfa.transcription.event_decoder import EventDecoder, EventState
+from solfa.transcription.frames import DRUMS, Programs
 from solfa.transcription.front import INSTRUMENTS, Encoder, Front
 from solfa.transcription.heads import FrameHead, ProgramHead
+from solfa.transcription.heard import Heard
 
 KIND = "transcriber"
-
-
-@dataclass(frozen=True)
-class Heard:
-    """What the encoder makes of segments. Where `mask` is False there is no sound, and nothing there means anything."""
-
-    memory: Tensor  # [B, T, W]
-    mask: Tensor | None  # [B, T] bool; None: all is sound
-    frames: FrameOutputs  # logits [B, T, P]
-    pitches: Tensor  # [B, C, T, pitches] the map that the frame outputs and the instruments are read from
-    hint: Tensor | None = None  # [B, 129] bool
-
-    def rows(self, chosen: Tensor) -> Heard:
-        """Of rows [n] of the batch, as they are named: they may be left out, and stand twice."""
-        mask, hint = (None if part is None else part[chosen] for part in (self.mask, self.hint))
-        return Heard(self.memory[chosen], mask, self.frames.map(lambda x: x[chosen]), self.pitches[chosen], hint)
-
-
-@dataclass(frozen=True)
-class EventState:
-    """The past of events that are written step by step. Its buffers are written in place: it is good for one continuation."""
-
-    transformer: TransformerState
-
-    @property
-    def position(self) -> int:
-        """How many ids have been read."""
-        return self.transformer.position
-
-    def rows(self, chosen: Tensor, memory: bool = True) -> EventState:
-        """A copy of rows [n] of the batch, as they are named: for a beam, or to go on with those that have not ended.
-
-        memory: False where every row hears already what the row that takes its place hears: that is then not copied.
-        """
-        old = self.transformer
-
-        def past(part: Tensor) -> Tensor:  # [B, H, capacity, d]; what was not written yet is not copied
-            copy = part.new_empty(len(chosen), *part.shape[1:])
-            copy[:, :, : old.position] = part[:, :, : old.position][chosen]
-            return copy
-
-        keys, values = (tuple(past(part) for part in each) for each in (old.keys, old.values))
-        if not memory:
-            return EventState(replace(old, keys=keys, values=values))
-        heard = tuple((keys[chosen], values[chosen]) for keys, values in old.memory)
-        mask = None if old.mask is None else old.mask[chosen]
-        return EventState(replace(old, keys=keys, values=values, memory=heard, mask=mask))
 
 
 class TokenTranscriber(nn.Module):
@@ -86,13 +39,7 @@ class TokenTranscriber(nn.Module):
         self.encoder = Encoder(config)
         self.frame_head = FrameHead(config)
         self.program_head = ProgramHead(config)
-        if config.vocabulary is not None:
-            self.events = nn.Embedding(config.vocabulary.size, config.width)
-            self.decoder = GatedTransformer(config.transformer)
-            self.head = nn.Linear(
-                config.width, config.vocabulary.size, bias=False
-            )  # not the embedding again, as in T5.1.1
-            nn.init.normal_(self.head.weight, 0.0, config.width**-0.5)
+        self.decoder = None if config.vocabulary is None else EventDecoder(config, config.vocabulary)
 
     @property
     def device(self) -> torch.device:
@@ -193,31 +140,29 @@ class TokenTranscriber(nn.Module):
         lengths: Tensor | Sequence[int] | None = None,
         hint: Tensor | None = None,
         codebooks: int | None = None,
+        first: Tensor | None = None,
     ) -> tuple[Tensor | None, Heard]:
         """Logits [B, L, V] of what follows each of the ids [B, L], and what was heard; without ids, None and what was heard.
 
         A sequence begins with the vocabulary's `pad`, as T5's do: [pad, first event, ...] is read, [first event, ..., eos] is written.
-        What follows a sequence in its row changes nothing before it. The rest is as in `encode`.
+        What follows a sequence in its row changes nothing before it. first: [B] int64, the frame at which a row's events begin, which
+        count their time from there; None is the very first. The rest is as in `encode`.
         """
-        heard = self.encode(source, lengths, hint, codebooks)
-        if ids is None:
-            return None, heard
-        self._check_events()
-        return self.head(self.decoder(self.events(ids), Memory(heard.memory, heard.mask))), heard
+        heard = replace(self.encode(source, lengths, hint, codebooks), first=first)
+        return None if ids is None else self._events()(ids, heard), heard
 
     def start(self, heard: Heard, capacity: int) -> EventState:
         """The state before the first of at most `capacity` ids, the first `pad` among them."""
-        self._check_events()
-        return EventState(self.decoder.start(len(heard.memory), capacity, Memory(heard.memory, heard.mask)))
+        return self._events().start(heard, capacity)
 
     def advance(self, ids: Tensor, state: EventState) -> tuple[Tensor, EventState]:
         """The next ids [B, S] read, `pad` the very first: logits [B, S, V] of what follows each. The state that was given is used up."""
-        hidden, transformer = self.decoder.advance(self.events(ids), state.transformer)
-        return self.head(hidden), EventState(transformer)
+        return self._events().advance(ids, state)
 
-    def _check_events(self) -> None:
-        if self.config.vocabulary is None:
+    def _events(self) -> EventDecoder:
+        if self.decoder is None:
             raise ValueError(f"{self.config.name} writes no events: it has frame outputs only")
+        return self.decoder
 
     def start_from(self, vectors: Sequence[Tensor]) -> None:
         """Begin with the codec's own vectors of its codes, [N, C] of each codebook: see `Front.start_from`."""

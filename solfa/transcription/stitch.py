@@ -3,11 +3,14 @@
 Segments lie on a fixed grid, counted from the start of the recording, so what is found does not depend on the pieces in which codes came;
 a stream and a file are read by the same class. The last segment is filled up with padding that is not heard.
 
-Frames (`FrameStitcher`): segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it; the first
-begins in silence before the recording, without which what is struck at its very start would seem to sound on from before. Notes are named
-segment by segment, those of a later one after those of an earlier one have said who plays (`Cast`).
+Segments overlap, and each speaks for its middle, so that every frame has sound on both sides of it; the first begins in silence before the
+recording, without which what is struck at its very start would seem to sound on from before.
 
-Events (`EventStitcher`): segments follow one another. What sounds at the end of one goes on in the next if its tie section says so.
+Frames (`FrameStitcher`): notes are named segment by segment, those of a later one after those of an earlier one have said who plays
+(`Cast`).
+
+Events (`EventStitcher`): the parts that segments speak for follow one another. What sounds at the end of one goes on in the next if its tie
+section says so.
 "forced" writes that section down for it, from what sounds (MuScriptor's prelude forcing, arXiv 2607.08168): no note is lost or made up at a
 seam. "matched" lets each segment say by itself what goes on, as MT3 (Gardner et al., 2021), and keeps what agrees. Forced segments seem to
 have to wait for each other; but several are first written side by side without being forced, and where one began as it would have been
@@ -32,11 +35,11 @@ from solfa.score.note import Note
 from solfa.transcription.cast import Cast
 from solfa.transcription.decoding import USUAL, DecodingOptions, DecodingResult, Task, decode, seed_of
 from solfa.transcription.frames import TENSORS, FrameOptions, FrameOutputs, FrameReader
-from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.heard import Heard
+from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.reading import Dropped, EventReader
 from solfa.transcription.segments import PedalSpan, Segment
 
-OVERLAP = 10  # a segment has this part of itself as context on either side
 INSTRUMENTS = 129
 Source = Callable[[Tensor, list[int]], Tensor]  # codes [B, K, T], and frames of each, to what the model hears of them
 Silent = Callable[[Tensor], bool]  # whether codes [K, t] are of digital silence
@@ -149,10 +152,9 @@ class Account:
 class Stitcher(ABC):
     """Codes in, notes out."""
 
-    def __init__(self, model: TokenTranscriber, margin: int, hearing: Hearing) -> None:
+    def __init__(self, model: TokenTranscriber, hearing: Hearing) -> None:
         self.model, self.hearing, self.rate = model, hearing, model.config.frame_rate
-        self.margin = margin  # frames at either end of a segment for which another one speaks
-        self._windows = Windows(model.config.segment_frames, margin, hearing.silence)
+        self._windows = Windows(model.config.segment_frames, model.config.margin, hearing.silence)
         self._waiting: list[Window] = []
         self._segments = self._silent = 0
 
@@ -220,7 +222,7 @@ class FrameStitcher(Stitcher):
     """Notes of the frame outputs."""
 
     def __init__(self, model: TokenTranscriber, options: FrameOptions = PEAKS, hearing: Hearing = ALL) -> None:
-        super().__init__(model, model.config.segment_frames // OVERLAP, hearing)
+        super().__init__(model, hearing)
         self._reader, self._cast = FrameReader(model.config.columns, options, self.rate), Cast()
 
     def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:
@@ -258,7 +260,7 @@ class EventStitcher(Stitcher):
     def __init__(self, model: TokenTranscriber, options: DecodingOptions = USUAL, hearing: Hearing = ALL) -> None:
         if model.config.vocabulary is None:
             raise ValueError(f"{model.config.name} writes no events: it has frame outputs only")
-        super().__init__(model, 0, hearing)
+        super().__init__(model, hearing)
         self.options, self._reader = options, EventReader(model.config.vocabulary)
         self._forced = options.ties == "forced" and model.config.vocabulary.ties
         self._again = self._cut = 0
@@ -274,6 +276,8 @@ class EventStitcher(Stitcher):
     def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:
         tasks = [self._task(window) for window in windows]
         loud = [task for task, window in zip(tasks, windows, strict=True) if not self._is_silent(window)]
+        if heard is not None:
+            heard = replace(heard, first=torch.tensor([w.kept[0] for w in windows if not self._is_silent(w)]))
         guesses: Sequence[DecodingResult | None] = [None] * len(loud)
         if heard is not None and (not self._forced or (len(loud) > 1 and self.options.beam == 1)):
             guesses = decode(self.model, heard, loud, self.options, self.hearing.instruments)
@@ -305,7 +309,8 @@ class EventStitcher(Stitcher):
         return decode(self.model, one, [replace(task, prefix=prefix)], self.options, self.hearing.instruments)[0]
 
     def _task(self, window: Window) -> Task:
-        segment = Segment(window.start / self.rate, window.tokens.shape[1] / self.rate)
+        first, last = window.kept
+        segment = Segment((window.start + first) / self.rate, (last - first) / self.rate)
         return Task(segment, seed=seed_of(self.options.seed, window.index))
 
     def _end(self, seconds: float) -> list[Note]:

@@ -166,15 +166,48 @@ def test_it_learns_the_events(music: Music) -> None:
 
 
 def test_events_are_those_of_the_segment(music: Music) -> None:
+    """Of what it speaks for: its context is heard only."""
     task = TranscriberTask(configured(music, model=with_events(music[1])))
     shape, take = task.model.config, task.takes[0]
-    batch = make_batch([Crop(take, 11), Crop(take, 0)], shape, 3, 1024)
-    assert batch.ids is not None and shape.vocabulary is not None
-    for row, start in zip(batch.ids, (11, 0), strict=True):
-        wanted = encode_segment(take.notes.notes(), (), Segment(start / 50, 40 / 50), shape.vocabulary)
+    batch = make_batch([Crop(take, 11), Crop(take, 0, before=4, after=6)], shape, 3, 1024)
+    assert batch.ids is not None and batch.first is not None and shape.vocabulary is not None
+    assert batch.first.tolist() == [0, 4]
+    for row, (start, frames) in zip(batch.ids, ((11, 40), (4, 30)), strict=True):
+        wanted = encode_segment(take.notes.notes(), (), Segment(start / 50, frames / 50), shape.vocabulary)
         assert row[: len(wanted)].tolist() == wanted and set(row[len(wanted) :].tolist()) <= {shape.vocabulary.pad}
     with pytest.warns(UserWarning, match="cut at 5"):
         assert make_batch([Crop(take, 0)], shape, 3, 5).ids.shape == (1, 5)  # type: ignore[union-attr]
+
+
+def test_crops_have_context_as_segments_have(music: Music) -> None:
+    task = TranscriberTask(configured(music, model=with_events(music[1])))
+    crops = [task._crop(np.random.default_rng(seed)) for seed in range(60)]
+    assert {crop.before for crop in crops} == {crop.after for crop in crops} == {0, 4}
+    assert all(crop.before == crop.after == 0 for crop in map(TranscriberTask(configured(music))._crop, rngs(9)))
+
+
+def test_hearing_can_be_frozen(music: Music, tmp_path: Path) -> None:
+    """The decoder learns; all else stays to the bit, and is not computed for nothing."""
+    TranscriberTask(configured(music)).model.save(tmp_path / "first")
+    config = configured(music, model=with_events(music[1]), init=str(tmp_path / "first"), freeze_hearing=True)
+    train(config, replace(LOOP, steps=4, muon="*coder.*.[0-9]*.weight"), tmp_path / "run", quiet=True)
+    before, after = load_transcriber_model(tmp_path / "first"), load_transcriber_model(tmp_path / "run" / "model")
+    start = dict(TranscriberTask(config).model.named_parameters())
+    told = dict(before.named_parameters())
+    for name, weight in after.named_parameters():
+        if name.startswith("decoder."):
+            assert not torch.equal(weight, start[name].half().float()), name
+        else:
+            assert torch.equal(weight, told[name].half().float()), name
+    lines = read_metrics(tmp_path / "run")
+    assert "transcriber/events" in lines[0] and "transcriber/onset" not in lines[0] and "loss_onset" in lines[-1]
+    for wrong in ({"model": music[1]}, {"weights": LossWeights(events=0.0)}):
+        with pytest.raises(ValueError, match="freeze_hearing: it needs a model with decoder_layers"):
+            TranscriberTask(replace(config, **wrong))
+
+
+def rngs(count: int) -> list[np.random.Generator]:
+    return [np.random.default_rng(seed) for seed in range(count)]
 
 
 def test_a_weight_of_zero_leaves_a_loss_out(music: Music) -> None:

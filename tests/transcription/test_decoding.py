@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,8 @@ from torch import Tensor
 
 from solfa.transcription.decoding import DecodingOptions, DecodingResult, Task, decode, seed_of
 from solfa.transcription.grammar import Grammar
-from solfa.transcription.model import Heard, TokenTranscriber
+from solfa.transcription.heard import Heard
+from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.reading import EventReader
 from solfa.transcription.segments import Segment
 from solfa.transcription.vocabulary import mt3
@@ -64,17 +66,18 @@ def same(one: DecodingResult, other: DecodingResult) -> bool:
 def ending(model: TokenTranscriber, bias: float) -> TokenTranscriber:
     """The model with a liking for ends, so that rows end at different places."""
 
+    assert model.decoder is not None
+    weight = model.decoder.head.weight
+
     class Ending(torch.nn.Module):
         def forward(self, hidden: Tensor) -> Tensor:
-            logits = torch.nn.functional.linear(hidden, model.head.weight).clone()
+            logits = torch.nn.functional.linear(hidden, weight).clone()
             logits[..., 1] += bias
             return logits
 
-    liking = TokenTranscriber.__new__(TokenTranscriber)
-    torch.nn.Module.__init__(liking)
-    liking.config = model.config
-    for name, module in model.named_children():
-        setattr(liking, name, Ending() if name == "head" else module)
+    liking = deepcopy(model)
+    assert liking.decoder is not None
+    liking.decoder.head = Ending()  # type: ignore[assignment]
     return liking
 
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from solfa import checkpoint
 from solfa.transcription.frames import TENSORS, Columns, frame_notes
-from solfa.transcription.model import KIND, Heard, TokenTranscriber, TranscriberConfig, load_transcriber_model
+from solfa.transcription.heard import Heard
+from solfa.transcription.model import KIND, TokenTranscriber, TranscriberConfig, load_transcriber_model
 from solfa.transcription.pitch_layer import PitchLayer, toeplitz
 from solfa.transcription.vocabulary import mt3, solfa_events
 
@@ -376,9 +377,8 @@ def test_a_checkpoint_that_promises_more_than_it_holds(make_transcriber: Make, t
     checkpoint.save(tmp_path / "less", KIND, asdict(model.config), dict(list(tensors.items())[1:]))
     with pytest.raises(ValueError, match="less: 1 tensors are missing"):
         load_transcriber_model(tmp_path / "less")
-    checkpoint.save(
-        tmp_path / "wild", KIND, asdict(model.config), tensors | {"head.weight": tensors["head.weight"] / 0}
-    )
+    wild = tensors | {"decoder.head.weight": tensors["decoder.head.weight"] / 0}
+    checkpoint.save(tmp_path / "wild", KIND, asdict(model.config), wild)
     with pytest.raises(ValueError, match="NaN or infinity"):
         load_transcriber_model(tmp_path / "wild")
     checkpoint.save(tmp_path / "other", "lm", asdict(model.config), tensors)
