@@ -16,8 +16,7 @@ from solfa.train.transcriber_sound import SoundChange
 from solfa.train.transcriber_targets import FrameTargets, frame_targets
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.events import encode_segment
-from solfa.transcription.frames import DRUMS
-from solfa.transcription.front import INSTRUMENTS
+from solfa.transcription.frames import DRUMS, INSTRUMENTS
 from solfa.transcription.segments import PedalSpan, Segment
 
 NEAR = 0.05  # seconds around a crop: what is so near to it may be in it by rounding

@@ -1,9 +1,8 @@
 """The decoder of events: a T5.1.1-like transformer (as MT3's: Gardner et al., 2021, arXiv 2111.03017) that listens to a segment.
 
-Where we differ: it hears the frame outputs beside the encoder's vectors, so it need not find the notes again; and it listens by
-distance in time. MT3 adds positions to what is heard, and the decoder has to learn which token of time means which frame. Here a query
-stands where the last shift before it has led, a frame where it lies, and rotary positions (Su et al., 2021, arXiv 2104.09864) tell them
-how far apart they are. What is learned at one time is so known at all of them.
+Where we differ: time is not to be learned token by token. An id stands where the last shift before it has led. It is given what is heard
+there, the frame outputs among it, so that notes need not be found again; it listens to the rest by distance (rotary positions: Su et al.,
+2021, arXiv 2104.09864); and a shift is chosen by pointing at the frame that it leads to (Vinyals et al., 2015, arXiv 1506.03134).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from solfa.nn.gated import GatedTransformer
-from solfa.nn.transformer import Memory, TransformerState
+from solfa.nn.transformer import Memory, TransformerState, rotations, sinusoids, turned
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.heard import Heard
 from solfa.transcription.vocabulary import Vocabulary
@@ -23,12 +22,29 @@ SAID = 5  # numbers of each column of the frame outputs that it hears
 
 
 @dataclass(frozen=True)
+class Field:
+    """What events are written from: frames, and where in them the steps of shifts lie."""
+
+    values: Tensor  # [B, T, W]
+    mask: Tensor | None  # [B, T] bool
+    first: Tensor  # [B] the frame at which the events begin
+    keys: Tensor  # [B, 1, N, W] of the places that can be pointed at, `phases` a frame
+    where: Tensor  # [B, S] int64 which of these places each shift leads to
+    beyond: Tensor  # [B, S] bool: none of them
+
+    def rows(self, chosen: Tensor) -> Field:
+        mask = None if self.mask is None else self.mask[chosen]
+        rest = (part[chosen] for part in (self.first, self.keys, self.where, self.beyond))
+        return Field(self.values[chosen], mask, *rest)
+
+
+@dataclass(frozen=True)
 class EventState:
     """The past of events that are written step by step. Its buffers are written in place: it is good for one continuation."""
 
     transformer: TransformerState
-    first: Tensor  # [B] the frame at which the events begin
-    now: Tensor  # [B] int64: steps from there to where the last shift led
+    field: Field
+    now: Tensor  # [B] int64: steps from the beginning to where the last shift led
     shifted: Tensor  # [B] bool: the last id was a shift
 
     @property
@@ -49,65 +65,104 @@ class EventState:
             return copy
 
         keys, values = (tuple(past(part) for part in each) for each in (old.keys, old.values))
-        place = (self.first[chosen], self.now[chosen], self.shifted[chosen])
+        place = self.now[chosen], self.shifted[chosen]
         if not memory:
-            return EventState(replace(old, keys=keys, values=values), *place)
+            return EventState(replace(old, keys=keys, values=values), self.field, *place)
         heard = tuple((keys[chosen], values[chosen]) for keys, values in old.memory)
         mask = None if old.mask is None else old.mask[chosen]
-        return EventState(replace(old, keys=keys, values=values, memory=heard, mask=mask), *place)
+        new = replace(old, keys=keys, values=values, memory=heard, mask=mask)
+        return EventState(new, self.field.rows(chosen), *place)
 
 
 class EventDecoder(nn.Module):
     """Logits of events [B, L, V]: `forward` reads all ids at once, `start` and `advance` step by step, and they give the same."""
 
     shifts: Tensor
+    shift_ids: Tensor
 
     def __init__(self, config: TranscriberConfig, vocabulary: Vocabulary) -> None:
         super().__init__()
-        width = config.width
-        self.frames_a_step = config.frame_rate / vocabulary.steps_per_second
+        width, rate, steps = config.width, config.frame_rate, vocabulary.steps_per_second
+        self.frames_a_step = rate / steps
+        self.phases = max(1, round(steps / rate))  # places a frame that are told apart when a shift is chosen
         self.embedding = nn.Embedding(vocabulary.size, width)
         self.outputs = nn.Linear(SAID * config.columns.count, width, bias=False)
+        self.here = nn.Linear(width, width, bias=False)
         self.transformer = GatedTransformer(config.transformer)
         self.head = nn.Linear(width, vocabulary.size, bias=False)  # not the embedding again, as in T5.1.1
         nn.init.normal_(self.head.weight, 0.0, width**-0.5)
-        steps = [-1 if event is None or event.kind != "shift" else event.value for event in vocabulary.events]
-        self.register_buffer("shifts", torch.tensor(steps, device="cpu"), persistent=False)  # [V] -1: no shift
+        self.pointer = nn.Linear(width, width, bias=False)
+        self.pointed = nn.Linear(width, self.phases * width, bias=False)
+        values = [-1 if event is None or event.kind != "shift" else event.value for event in vocabulary.events]
+        self.register_buffer("shifts", torch.tensor(values, device="cpu"), persistent=False)  # [V] -1: no shift
+        ids = torch.tensor(vocabulary.ids("shift"), device="cpu")
+        self.register_buffer("shift_ids", ids, persistent=False)  # [S] of 0, 1, ... steps
 
     def forward(self, ids: Tensor, heard: Heard) -> Tensor:
         """ids: [B, L]."""
-        zeros = torch.zeros_like(ids[:, 0])
+        field, zeros = self._field(heard), torch.zeros_like(ids[:, 0])
         steps, _ = self._steps(ids, zeros, zeros > 0)
-        hidden = self.transformer(self.embedding(ids), self._memory(heard), self._places(steps, self._first(heard)))
-        return self.head(hidden)
+        places = self._places(steps, field)
+        return self._logits(
+            self.transformer(self._inward(ids, places, field), self._memory(field), places), places, field
+        )
 
     def start(self, heard: Heard, capacity: int) -> EventState:
         """The state before the first of at most `capacity` ids."""
-        first = self._first(heard)
-        state = self.transformer.start(len(first), capacity, self._memory(heard))
-        return EventState(state, first, torch.zeros_like(first), torch.zeros_like(first, dtype=torch.bool))
+        field = self._field(heard)
+        state = self.transformer.start(len(field.first), capacity, self._memory(field))
+        return EventState(state, field, torch.zeros_like(field.first), torch.zeros_like(field.first, dtype=torch.bool))
 
     def advance(self, ids: Tensor, state: EventState) -> tuple[Tensor, EventState]:
         """The next ids [B, S] read. The state that was given is used up."""
         steps, shifted = self._steps(ids, state.now, state.shifted)
-        places = self._places(steps, state.first)
-        hidden, transformer = self.transformer.advance(self.embedding(ids), state.transformer, places)
-        return self.head(hidden), EventState(transformer, state.first, steps[:, -1], shifted)
+        places = self._places(steps, state.field)
+        x = self._inward(ids, places, state.field)
+        hidden, transformer = self.transformer.advance(x, state.transformer, places)
+        return self._logits(hidden, places, state.field), EventState(transformer, state.field, steps[:, -1], shifted)
 
-    def _memory(self, heard: Heard) -> Memory:
-        """What is listened to. The frame outputs are taken as they are: the loss of the events does not bend them."""
-        frames = heard.frames.probabilities()
+    def _field(self, heard: Heard) -> Field:
+        """What is heard of segments, and time. The frame outputs are taken as they are: the loss of the events does not bend them."""
+        frames, (batch, count, width), device = heard.frames.probabilities(), heard.memory.shape, heard.memory.device
+        first = torch.zeros(batch, dtype=torch.int64) if heard.first is None else heard.first
+        first = first.to(device)
         notes = [frames.onset, frames.onset * frames.velocity, frames.onset * frames.shift, frames.frame, frames.offset]
-        places = torch.arange(heard.memory.shape[1], device=heard.memory.device).expand(len(heard.memory), -1)
-        return Memory(heard.memory + self.outputs(torch.cat(notes, -1)), heard.mask, places)
+        times = torch.arange(count, device=device) - first[:, None]
+        values = heard.memory + self.outputs(torch.cat(notes, -1)) + sinusoids(times, width)
+        spots = torch.arange(count * self.phases, device=device).expand(batch, -1) / self.phases
+        keys = self.pointed(values).unflatten(-1, (self.phases, width)).flatten(1, 2)[:, None]
+        steps = torch.arange(len(self.shift_ids), device=device) * self.frames_a_step
+        where = ((first[:, None] + steps) * self.phases + 0.5).long()
+        beyond = where >= count * self.phases
+        where = where.clamp_max(count * self.phases - 1)
+        if heard.mask is not None:  # what is no sound cannot be pointed at
+            beyond = beyond | ~heard.mask.gather(1, where // self.phases)
+        return Field(values, heard.mask, first, turned(keys, rotations(spots, width)), where, beyond)
 
-    def _first(self, heard: Heard) -> Tensor:
-        rows, device = len(heard.memory), heard.memory.device
-        return torch.zeros(rows, dtype=torch.int64, device=device) if heard.first is None else heard.first.to(device)
+    def _memory(self, field: Field) -> Memory:
+        batch, count, _ = field.values.shape
+        return Memory(field.values, field.mask, torch.arange(count, device=field.values.device).expand(batch, -1))
 
-    def _places(self, steps: Tensor, first: Tensor) -> Tensor:
+    def _inward(self, ids: Tensor, places: Tensor, field: Field) -> Tensor:
+        """Each id with what is heard where it stands, [B, S, W]."""
+        nearest = (places + 0.5).long().clamp_max(field.values.shape[1] - 1)
+        found = field.values.gather(1, nearest[..., None].expand(-1, -1, field.values.shape[2]))
+        if field.mask is not None:
+            found = found * field.mask.gather(1, nearest)[..., None]
+        return self.embedding(ids) + self.here(found)
+
+    def _logits(self, hidden: Tensor, places: Tensor, field: Field) -> Tensor:
+        """[B, S, V]; those of shifts are the worth of the id plus that of the place it leads to (of the first in a run of them)."""
+        width = hidden.shape[-1]
+        query = turned(self.pointer(hidden)[:, None], rotations(places, width))
+        scores = (query @ field.keys.transpose(-1, -2).to(query.dtype))[:, 0] * width**-0.5  # [B, S, N]
+        worth = scores.gather(2, field.where[:, None].expand(-1, scores.shape[1], -1))
+        logits = self.head(hidden)
+        return logits.index_add(2, self.shift_ids, worth.masked_fill(field.beyond[:, None], 0.0).to(logits.dtype))
+
+    def _places(self, steps: Tensor, field: Field) -> Tensor:
         """[B, S] in frames, as those of the memory."""
-        return first[:, None] + steps * self.frames_a_step
+        return field.first[:, None] + steps * self.frames_a_step
 
     def _steps(self, ids: Tensor, now: Tensor, shifted: Tensor) -> tuple[Tensor, Tensor]:
         """Where each id stands, [B, S]: at the sum of the last run of shifts up to it; and whether the last id was a shift."""

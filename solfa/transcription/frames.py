@@ -20,6 +20,7 @@ from solfa.transcription.segments import MIN_DURATION
 Array = np.ndarray
 Programs = Callable[[Array, Array], Array]  # frames and columns of n notes, int64 [n] each, to their programs, 0 to 128
 DRUMS = 128  # the program of a drum
+INSTRUMENTS = DRUMS + 1  # the General MIDI programs, and drums
 _BEGUN = np.dtype([("column", "i8"), ("frame", "i8"), ("time", "f8"), ("velocity", "i8"), ("program", "i8")])
 
 

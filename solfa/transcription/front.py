@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from solfa.nn.gated import EPSILON, GatedFeed
 from solfa.nn.transformer import attend, joined, rotations, turned
 from solfa.transcription.config import TranscriberConfig
-
-INSTRUMENTS = 129  # the General MIDI programs, and drums
+from solfa.transcription.frames import INSTRUMENTS
 
 
 class Front(nn.Module):

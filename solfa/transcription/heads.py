@@ -10,8 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from solfa.transcription.config import TranscriberConfig
-from solfa.transcription.frames import TENSORS, FrameOutputs
-from solfa.transcription.front import INSTRUMENTS
+from solfa.transcription.frames import INSTRUMENTS, TENSORS, FrameOutputs
 from solfa.transcription.harmonics import Harmonics
 from solfa.transcription.pitch_layer import PitchLayer
 

@@ -21,8 +21,8 @@ from solfa.nn.unmade import unmade
 from solfa.transcription.cast import Cast
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.event_decoder import EventDecoder, EventState
-from solfa.transcription.frames import DRUMS, Programs
-from solfa.transcription.front import INSTRUMENTS, Encoder, Front
+from solfa.transcription.frames import DRUMS, INSTRUMENTS, Programs
+from solfa.transcription.front import Encoder, Front
 from solfa.transcription.heads import FrameHead, ProgramHead
 from solfa.transcription.heard import Heard
 

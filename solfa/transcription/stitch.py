@@ -34,13 +34,12 @@ from torch import Tensor
 from solfa.score.note import Note
 from solfa.transcription.cast import Cast
 from solfa.transcription.decoding import USUAL, DecodingOptions, DecodingResult, Task, decode, seed_of
-from solfa.transcription.frames import TENSORS, FrameOptions, FrameOutputs, FrameReader
+from solfa.transcription.frames import DRUMS, INSTRUMENTS, TENSORS, FrameOptions, FrameOutputs, FrameReader
 from solfa.transcription.heard import Heard
 from solfa.transcription.model import TokenTranscriber
 from solfa.transcription.reading import Dropped, EventReader
 from solfa.transcription.segments import PedalSpan, Segment
 
-INSTRUMENTS = 129
 Source = Callable[[Tensor, list[int]], Tensor]  # codes [B, K, T], and frames of each, to what the model hears of them
 Silent = Callable[[Tensor], bool]  # whether codes [K, t] are of digital silence
 
@@ -48,12 +47,13 @@ Silent = Callable[[Tensor], bool]  # whether codes [K, t] are of digital silence
 @dataclass(frozen=True)
 class Window:
     """One segment of the grid: codes [K, n], frames `start` to start + n of the recording (below 0 before it); it speaks for its frames
-    `kept`."""
+    `kept`. silent: of digital silence; the model is not asked."""
 
     index: int
     start: int
     tokens: Tensor
     kept: tuple[int, int]
+    silent: bool = False
 
 
 class Windows:
@@ -191,7 +191,8 @@ class Stitcher(ABC):
         notes = []
         for _ in range(batches):
             some, self._waiting = self._waiting[: self.hearing.batch], self._waiting[self.hearing.batch :]
-            loud = [window for window in some if not self._is_silent(window)]
+            some = [replace(window, silent=self._is_silent(window)) for window in some]
+            loud = [window for window in some if not window.silent]
             self._segments += len(some)
             self._silent += len(some) - len(loud)
             notes += self._read(some, self._hear(loud) if loud else None)
@@ -229,7 +230,7 @@ class FrameStitcher(Stitcher):
         notes, row = [], 0
         for window in windows:
             first, last = window.kept
-            if self._is_silent(window):
+            if window.silent:
                 notes += self._reader.push(self._nothing(last - first))
                 continue
             assert heard is not None
@@ -251,7 +252,7 @@ class FrameStitcher(Stitcher):
         playing = self.hearing.instruments
         if playing is None:
             return notes
-        return [note for note in notes if (128 if note.is_drum else note.program) in playing]
+        return [note for note in notes if (DRUMS if note.is_drum else note.program) in playing]
 
 
 class EventStitcher(Stitcher):
@@ -275,15 +276,15 @@ class EventStitcher(Stitcher):
 
     def _read(self, windows: list[Window], heard: Heard | None) -> list[Note]:
         tasks = [self._task(window) for window in windows]
-        loud = [task for task, window in zip(tasks, windows, strict=True) if not self._is_silent(window)]
+        loud = [task for task, window in zip(tasks, windows, strict=True) if not window.silent]
         if heard is not None:
-            heard = replace(heard, first=torch.tensor([w.kept[0] for w in windows if not self._is_silent(w)]))
+            heard = replace(heard, first=torch.tensor([window.kept[0] for window in windows if not window.silent]))
         guesses: Sequence[DecodingResult | None] = [None] * len(loud)
         if heard is not None and (not self._forced or (len(loud) > 1 and self.options.beam == 1)):
             guesses = decode(self.model, heard, loud, self.options, self.hearing.instruments)
         notes, row = [], 0
-        for task in tasks:
-            if row == len(loud) or task is not loud[row]:
+        for task, window in zip(tasks, windows, strict=True):
+            if window.silent:
                 notes += self._reader.finish(task.segment.start)
                 continue
             assert heard is not None
