@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import shutil
 import sys
@@ -25,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from solfa.files import replace_folder
+from solfa import strict_json
+from solfa.files import file_hash, replace_folder
 
 FORMAT = "solfa-checkpoint"
 VERSION = 1
@@ -126,6 +126,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder}: not a checkpoint, {CONFIG_NAME} is missing{hint}")
     document = read_json(path)
     if not isinstance(document, dict) or document.get("format") != FORMAT:
+        if (folder / "model" / CONFIG_NAME).is_file():
+            raise CheckpointError(f"{folder}: is the folder of a run; its model is {folder / 'model'}")
         raise CheckpointError(f"{path}: not a solfa checkpoint (format is not {FORMAT!r})")
     if document.get("version") != VERSION:
         raise CheckpointError(f"{path}: version {document.get('version')!r}; this solfa reads version {VERSION}")
@@ -140,27 +142,13 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 
 
 def read_json(path: Path) -> Any:
-    """Strict JSON of at most 16 MiB: no NaN or infinity, no key twice. Raises CheckpointError."""
+    """Strict JSON (see `solfa.strict_json`) of at most 16 MiB. Raises CheckpointError."""
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
         raise CheckpointError(f"{path}: {size} bytes; at most {MAX_JSON_BYTES} are read")
-
-    def finite(text: str) -> float:
-        value = float(text)
-        if not math.isfinite(value):
-            raise ValueError(f"{text} is not a finite number")
-        return value
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table = dict(pairs)
-        if len(table) != len(pairs):
-            raise ValueError("a key stands twice in one object")
-        return table
-
     try:
-        text = path.read_text(encoding="utf-8")
-        return json.loads(text, parse_constant=finite, parse_float=finite, object_pairs_hook=unique)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise CheckpointError(f"{path}: not valid JSON: {error}") from error
 
 
@@ -203,12 +191,6 @@ def _refuse_nan(tensors: Mapping[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and bool(torch.isnan(tensor if tensor.itemsize > 1 else tensor.float()).any()):
             raise CheckpointError(f"{where}: tensor {name!r} holds NaN")
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _canonical(value: Any, where: str) -> bytes:

@@ -8,6 +8,7 @@ process that is killed outright leaves it, hidden, as `.solfa-*.tmp`.
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -99,6 +100,12 @@ def flush(path: str | os.PathLike[str]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def file_hash(path: str | os.PathLike[str]) -> str:
+    """sha256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def exhaustion(error: BaseException | None) -> OSError | None:

@@ -1,4 +1,7 @@
-"""Processes that end when the one that started them is gone, however it ended: killed outright it can tell nobody."""
+"""Processes and those that start them: what a child finds, how it ended, and how it ends when its parent is gone.
+
+A parent that is killed outright can tell nobody: its children look.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,32 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 LOOK = 0.1  # seconds between two looks at who the parent is
 GRACE = 10.0  # seconds to tidy up in
 TERMINATED = 128 + signal.SIGTERM
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a process that is to find this package wherever it is started, and what else is said."""
+    places = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(places)} | more
+
+
+def how_it_ended(code: int) -> str:
+    """The end of a process by its exit code, which is -n for signal n: "exit 1", "SIGKILL", "signal 35" (of real time: no name)."""
+    if code >= 0:
+        return f"exit {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def die() -> None:

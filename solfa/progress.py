@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, elsewhere a line every half minute; and how durations are told."""
+"""Progress on stderr: a bar on a terminal, elsewhere a line every half minute; how durations are told, and what strangers say."""
 
 from __future__ import annotations
 
@@ -85,3 +85,8 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m{whole % 60:02d}s"
     return f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def on_a_line(text: str) -> str:
+    """What a stranger says, fit for a line: line breaks, and all that would speak to the terminal, written as escapes."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)

@@ -28,6 +28,7 @@ from solfa.codecs.stream import EncodeStream
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.token_format import MAGIC
 from solfa.data.composer.instruments import INSTRUMENTS
+from solfa.nn.devices import pick_device
 from solfa.score.note import Note
 from solfa.transcription.decoding import USUAL, DecodingOptions
 from solfa.transcription.frames import FrameOptions
@@ -36,6 +37,7 @@ from solfa.transcription.registry import DEFAULT, find_transcriber, load_transcr
 from solfa.transcription.result import Report, Transcription
 from solfa.transcription.segments import PedalSpan
 from solfa.transcription.stitch import Account, EventStitcher, FrameStitcher, Hearing, Source, Stitcher
+from solfa.wishes import check_wishes
 
 Mode = Literal["frames", "events"]
 MODES = Mode.__args__  # type: ignore[attr-defined]
@@ -91,8 +93,10 @@ class Transcriber:
         """A model by name or folder, with the codec, and the language model if it hears one, that its configuration names.
 
         codec, trunk: where those are, if they have no name here: a folder, a file of weights, a hub repository; or the codec itself.
+        device: a torch device; "auto" is cuda where there is one.
         Raises ValueError for what is not there, is damaged or does not fit together.
         """
+        device = str(pick_device(device))
         found = load_transcriber(model, device)
         if found.config.source != "trunk" and trunk is not None:
             raise ValueError(f"{found.config.name} hears {found.config.source}: it has no use for a trunk")
@@ -110,6 +114,7 @@ class Transcriber:
         A sound file and its token file give the same notes. Files of any length are read in memory that does not grow. progress: called
         with the seconds that were heard. Raises ValueError for what cannot be read, codes of another codec, and wishes that cannot be.
         """
+        check_wishes(more, Wishes)
         notes = []
         with self._opened(source, more.get("codebooks")) as (books, codes):
             one = self.model.device.type == "cpu" and more.get("mode", "frames") == "frames"
@@ -129,6 +134,7 @@ class Transcriber:
         which the codec encodes as a stream, may differ from a file's at near-ties. sample_rate: of samples, where it is not the codec's.
         Raises ValueError for wishes that cannot be.
         """
+        check_wishes(more, Wishes)
         books = self._codebooks(more.get("codebooks"))
         return TranscriptionStream(
             self.codec,

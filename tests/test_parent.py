@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import solfa
-from solfa.parent import end_with
+from solfa.parent import child_environment, end_with, how_it_ended
 
 CHILD = """
 import os, signal, sys, time
@@ -58,3 +58,17 @@ def test_a_process_of_multiprocessing_knows_its_parent() -> None:
     process.start()
     process.join()
     assert process.exitcode == 0
+
+
+def test_every_end_has_words() -> None:
+    """Signals of real time have no name in Python, and none stops who reports it."""
+    told = [how_it_ended(code) for code in (0, 77, -signal.SIGKILL, -35)]
+    assert told == ["exit 0", "exit 77", "SIGKILL", "signal 35"]
+
+
+def test_a_child_finds_this_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    look = "import os, solfa; print(solfa.__file__, os.environ['MINE'], os.environ['PYTHONPATH'].split(os.pathsep)[1])"
+    environment = child_environment(MINE="x")
+    found = subprocess.run([sys.executable, "-P", "-c", look], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert found.stdout.split() == [solfa.__file__, "x", str(tmp_path)]

@@ -56,7 +56,7 @@ def test_codes_of_the_shipped_codec_do_not_depend_on_the_path(codec: solfa.Codec
     assert torch.equal(torch.cat(list(codec.encode_blocks(x.split(7919, -1))), -1), whole)
     batch = torch.zeros(2, 1, x.shape[-1])
     batch[0, :, :5000], batch[1] = x[:, :5000], x
-    assert torch.equal(codec.encode(batch, [5000, x.shape[-1]]).tokens[1], whole)
+    assert torch.equal(codec.encode(batch, lengths=[5000, x.shape[-1]]).tokens[1], whole)
     safe = whole.shape[-1] - codec.encode_context
     assert torch.equal(codec.encode_file(DEMO).tokens[0, :, :safe], whole[:, :safe])
     before = torch.get_num_threads()

@@ -170,7 +170,8 @@ def test_what_was_found_is_written(transcriber: Transcriber, take: Path, tmp_pat
     assert found.save(tmp_path / "take.json") is None and (tmp_path / "take.json").is_file()
     nothing = replace(found, notes=(), pedals=())
     nothing.to_midi(tmp_path / "nothing.mid")
-    assert nothing.to_abc() and read_midi(tmp_path / "nothing.mid").notes == ()
+    nothing.save(tmp_path / "nothing.abc")
+    assert nothing.to_abc() == (tmp_path / "nothing.abc").read_text() and read_midi(tmp_path / "nothing.mid").notes == ()
     assert nothing.remarks[0] == "no notes were found"
 
 
@@ -275,6 +276,9 @@ def test_what_cannot_be_read(transcriber: Transcriber, take: Path, tmp_path: Pat
     assert transcriber(renamed).notes == heard(transcriber, take, "frames").notes  # known by its first bytes
     with pytest.raises(ValueError, match="mode is 'both': legal are frames and events"):
         transcriber(renamed, mode="both")  # type: ignore[arg-type]
+    for ask in (lambda **more: transcriber(renamed, **more), transcriber.stream):
+        with pytest.raises(ValueError, match=r"^codebook is nothing .*: legal are mode, .*did you mean codebooks\?$"):
+            ask(codebook=1)
     with pytest.raises(ValueError, match="a batch of 2 recordings"):
         transcriber(Audio(torch.zeros(2, 1, 800), RATE))
 

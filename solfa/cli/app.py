@@ -3,6 +3,7 @@
 import difflib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -47,6 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval": ("solfa.cli.eval:app", "Measure codecs, their codebooks, generated music, and transcriptions"),
     "demo": ("solfa.cli.demo:demo", "A recording to tokens and back, and a page that plays and shows it"),
 }
+GROUPS = {name for name, (target, _) in COMMANDS.items() if target.endswith(":app")}  # they have commands of their own
 HELP = {"--help", "-h"}
 TOP_OPTIONS = (*sorted(HELP), "--version")
 
@@ -84,7 +86,7 @@ def _converted(kind: Any, tokens: Sequence[Token]) -> Any:
 def run(tokens: Sequence[str]) -> int:
     """Runs one command line and gives its exit code. Never raises for a user's mistake."""
     command = tokens[0] if tokens and tokens[0] in COMMANDS else ""
-    title = f"solfa {command}".rstrip()
+    title = _title(tokens) if command else "solfa"
     plain_warnings(title)
     try:
         _check_first(tokens)
@@ -110,6 +112,14 @@ def run(tokens: Sequence[str]) -> int:
         say(f"{title}: {reason(error)}")
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _title(tokens: Sequence[str]) -> str:
+    """The command as it is called, with what follows it of its own commands: `solfa store export`."""
+    words = [tokens[0]]
+    if tokens[0] in GROUPS and len(tokens) > 1 and re.fullmatch(r"[a-z]+", tokens[1]):
+        words.append(tokens[1])
+    return " ".join(["solfa", *words])
 
 
 def _check_first(tokens: Sequence[str]) -> None:
@@ -140,10 +150,3 @@ def reflow(doc: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines) + "\n" * text.endswith("\n") + heading + parameters
-
-
-def main() -> None:
-    """The console script."""
-    if hasattr(sys.stdout, "reconfigure"):  # names of files that are not UTF-8 go out as the bytes they are
-        sys.stdout.reconfigure(errors="surrogateescape")
-    sys.exit(run(sys.argv[1:]))

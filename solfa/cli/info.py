@@ -6,6 +6,7 @@ from typing import Any
 
 from solfa.cli import info_store, other_formats, report
 from solfa.cli.inputs import AUDIO_SUFFIXES, OTHER_SUFFIXES, TOKEN_SUFFIXES, expand
+from solfa.progress import on_a_line
 
 
 def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> int:
@@ -140,8 +141,8 @@ def _show(facts: dict[str, Any], indent: str = "") -> None:
     width = max(map(len, facts), default=0)
     for name, value in report.plain(facts).items():
         if isinstance(value, dict) and value:
-            report.out(f"{indent}{report.on_a_line(name)}:")
+            report.out(f"{indent}{on_a_line(name)}:")
             _show(value, indent + "  ")
         elif value not in (None, [], {}):
-            text = f"{value:.6g}" if isinstance(value, float) else report.on_a_line(str(value))
-            report.out(f"{indent}{report.on_a_line(name).ljust(width)}  {text}")
+            text = f"{value:.6g}" if isinstance(value, float) else on_a_line(str(value))
+            report.out(f"{indent}{on_a_line(name).ljust(width)}  {text}")

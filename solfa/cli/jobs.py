@@ -16,7 +16,6 @@ from solfa.cli.report import UsageError, plain_warnings, reason, show_traceback
 
 Item = TypeVar("Item")
 
-TERMINATED = 128 + signal.SIGTERM
 AHEAD = 4  # items in flight a worker: enough that none waits, few enough that results do not pile up
 
 
@@ -36,8 +35,10 @@ def run_jobs(work: Callable[[Item], Any], items: Sequence[Item], *, jobs: int = 
     items must pickle: a function at the top of a module, or an instance of a frozen dataclass with `__call__`. What
     each process needs once (a loaded codec) belongs in an `lru_cache` beside `work`. They end when this process does, however it ends.
     """
+    from solfa.parent import cores
+
     check_jobs(jobs)
-    jobs = min(jobs or os.cpu_count() or 1, len(items))
+    jobs = min(jobs or cores(), len(items))
     return _in_processes(work, items, jobs) if jobs > 1 else map(lambda item: _attempt(work, item), items)
 
 
@@ -56,6 +57,8 @@ def _attempt(work: Callable[[Item], Any], item: Item) -> Outcome[Item]:
 
 
 def _in_worker(work: Callable[[Item], Any], item: Item) -> Outcome[Item]:
+    from solfa.parent import TERMINATED
+
     try:
         return _attempt(work, item)
     except SystemExit:
@@ -64,7 +67,7 @@ def _in_worker(work: Callable[[Item], Any], item: Item) -> Outcome[Item]:
 
 
 def _start_worker() -> None:
-    from solfa.parent import end_with, unwind
+    from solfa.parent import TERMINATED, end_with, unwind
 
     plain_warnings("solfa")
     # Before torch is imported: one thread a process, or N workers on N cores make N * N threads.

@@ -26,8 +26,9 @@ class LiveWav:
         """The next samples [C, n]."""
         import numpy as np
 
+        from solfa.audio.io import quantised
+
         if not np.isfinite(samples).all():
             raise ValueError("samples are NaN or infinite")
-        whole = np.clip(np.floor(samples.astype(np.float64) * 32768), -32768, 32767)  # as `audio.io.write` does
-        self._file.write(np.ascontiguousarray(whole.T).astype("<i2").tobytes())
+        self._file.write(np.ascontiguousarray(quantised(samples, 16).T).astype("<i2").tobytes())
         self._file.flush()

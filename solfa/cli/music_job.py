@@ -76,6 +76,7 @@ def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[P
         bar.advance(seconds - told, clock.factor(seconds))
         told = seconds
 
+    pair: tuple[Recording, ...] = ()
     if job.infill:
         pair = sounds[job.infill[0]], sounds[job.infill[1]]
         wishes: dict[str, Any] = {"options": job.options, "progress": progress, "beat": job.beat(some)}
@@ -98,7 +99,16 @@ def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[P
                 _save_sound(prompt.target, sound)
     for prompt in some:
         seconds = job.duration * len(some)
-        report.out(f"{prompt.short} -> {prompt.target}  {job.duration:.2f} s, seed {job.seed}, {clock.factor(seconds)}")
+        length = _length(job, *([before] if before else []), *pair)
+        report.out(f"{prompt.short} -> {prompt.target}  {length}, seed {job.seed}, {clock.factor(seconds)}")
+
+
+def _length(job: Job, *around: "Recording") -> str:
+    """How long what is written is, beside the recordings that it goes on from."""
+    known = 0.0
+    for sound in around:  # a recording, or codes of one
+        known += sound.samples[0] / sound.sample_rate if isinstance(sound.samples, tuple) else sound.duration  # type: ignore[union-attr]
+    return f"{job.duration:.2f} s new, {job.duration + known:.2f} s in all" if around else f"{job.duration:.2f} s"
 
 
 def _save_sound(target: Path, sound: "Audio") -> None:
@@ -131,7 +141,8 @@ def _stream(
             new = max(0.0, heard + piece.duration - known) - max(0.0, heard - known)
             heard += piece.duration
             bar.advance(new, clock.factor(max(0.0, heard - known)))
-    line = f"{prompt.short} -> {prompt.target}  {job.duration:.2f} s, seed {job.seed}, {clock.factor(job.duration)}"
+    length = _length(job, *([before] if before else []))
+    line = f"{prompt.short} -> {prompt.target}  {length}, seed {job.seed}, {clock.factor(job.duration)}"
     report.say(line.replace(f" {STDOUT} ", " stdout ")) if prompt.target == STDOUT else report.out(line)
 
 

@@ -42,11 +42,6 @@ def out(text: str) -> None:
     print(text.translate(_SHOWN), flush=True)
 
 
-def on_a_line(text: str) -> str:
-    """What a file says of itself, fit for a line: line breaks, and all that would speak to the terminal, written as escapes."""
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
-
-
 def print_json(value: Any) -> None:
     """One JSON document on stdout. Dataclasses become objects, paths strings, and NaN and infinities null."""
     print(as_json(value, indent=2), flush=True)
@@ -133,10 +128,9 @@ def device(name: str) -> str:
     """The torch device for `--device auto|cpu|cuda`. Raises UsageError when cuda is asked for and is not there."""
     if name == "cpu":
         return name
-    import torch
+    from solfa.nn.devices import pick_device
 
-    if torch.cuda.is_available():
-        return "cuda"
-    if name == "cuda":
-        raise UsageError("--device cuda: torch finds no CUDA device here; use cpu or auto")
-    return "cpu"
+    try:
+        return str(pick_device(name))
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error

@@ -143,7 +143,8 @@ def _check_mode(mode: str, onset: float | None, beam: int, guide: float) -> None
     if mode == "events" and onset is not None:
         raise UsageError(f"--onset {onset}: it is for --mode frames; of events, see --guide")
     if mode == "frames" and (beam != 1 or guide):
-        raise UsageError(f"--beam {beam} --guide {guide:g}: they are for --mode events")
+        given = [f"--beam {beam}"] * (beam != 1) + [f"--guide {guide:g}"] * bool(guide)
+        raise UsageError(f"{' '.join(given)}: for --mode events only")
 
 
 def _check_bars(planned: list[Input], tempo: float | None, metre: str | None) -> None:
@@ -191,11 +192,11 @@ def _programs(text: str | None) -> tuple[int, ...] | None:
 
 def _check(work: "_Transcribe", planned: list[Input]) -> None:
     """Raises UsageError for options that cannot be, before anything is heard."""
-    for option, build in (("tempo or --metre", work.sheet), ("onset, --beam or --guide", work.wishes)):
+    for before, build in (("tempo or --metre: ", work.sheet), ("", work.wishes)):  # "onset is 2: ..."
         try:
             build()
         except ValueError as error:
-            raise UsageError(f"--{option}: {error}") from error
+            raise UsageError(f"--{before}{error}") from error
     try:
         transcriber = _load(work.model, work.codec, work.trunk, work.device)
     except ValueError as error:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from solfa import checkpoint
 from solfa.codecs.codec import CodeBlock, Codec, Read
 from solfa.codecs.windows import in_order, pool
+from solfa.files import file_hash
 from solfa.foreign import hub
 from solfa.nn.unmade import unmade
 
@@ -165,7 +166,7 @@ def load_adapter(name: str | Path, *, fetch: bool = True) -> TransformersCodec:
     if not weights.is_file():
         raise ValueError(f"{name}: holds no {checkpoint.WEIGHTS_NAME}, and weights are read from safetensors only")
     label = folder.name if Path(name).is_dir() else str(name)
-    return TransformersCodec(_load_model(folder, document["model_type"]), label, checkpoint.file_hash(weights))
+    return TransformersCodec(_load_model(folder, document["model_type"]), label, file_hash(weights))
 
 
 def _folder(name: str, fetch: bool) -> Path:

@@ -32,7 +32,8 @@ class Codes:
     """A codec's integer tokens for a batch of recordings.
 
     Items shorter than the longest are filled up with zeros; `samples` tells each one's true length. With a segment, the frames
-    of its segments (offsets 0, stride, 2 * stride ... < samples) follow one another along T. Two are equal that say the same.
+    of its segments (offsets 0, stride, 2 * stride ... < samples) follow one another along T. Two are equal that say the same;
+    they hold tensors, so they are not hashable.
     """
 
     tokens: Tensor  # [B, K, T] int64, 0 <= token < codebook size
@@ -171,13 +172,13 @@ class Codec(nn.Module, ABC):
         raise ValueError(f"{self.name} cannot be streamed")
 
     def encode(
-        self, audio: Audio | Tensor, lengths: Iterable[int] | None = None, codebooks: int | None = None
+        self, audio: Audio | Tensor, codebooks: int | None = None, *, lengths: Iterable[int] | None = None
     ) -> Codes:
         """Codes of a batch of recordings.
 
         audio: samples [B, C, S]; an `Audio` of another rate is resampled, other channel counts are mixed down or repeated. A bare
-        tensor is taken at the codec's rate. lengths: samples of each item, at the input's rate, where they are not all S.
-        codebooks: how many to keep, 1 to K (all by default).
+        tensor is taken at the codec's rate. codebooks: how many to keep, 1 to K (all by default). lengths: samples of each item, at the
+        input's rate, where they are not all S.
         Raises ValueError for empty, non-finite or misshapen input, and for samples that are no floats.
         """
         k = self.check_codebooks(codebooks)

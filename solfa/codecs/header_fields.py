@@ -4,14 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, as `object_pairs_hook`. Raises ValueError where a field stands twice: readers would differ in which they take."""
-    record = dict(pairs)
-    if len(record) != len(pairs):
-        raise ValueError("a field stands in it twice")
-    return record
-
-
 def check_fields(record: object, bounds: Mapping[str, tuple[int, int]], texts: Mapping[str, int]) -> None:
     """Raises ValueError naming a field that is no integer within its bounds, or no printable text of so many letters at most."""
     for name, (low, high) in bounds.items():

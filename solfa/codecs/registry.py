@@ -57,13 +57,13 @@ def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool =
     file of encodec (.th), dac (.pth) or AudioCraft (.bin), or a folder that holds one. What a hub name stands for is taken from
     the user's cache, or else fetched, unless `fetch` is false or HF_HUB_OFFLINE is set.
     Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do, and for a device that is
-    not there.
+    not there; "auto" is cuda where there is one.
     """
-    from solfa.nn.devices import check_device, in_float32
+    from solfa.nn.devices import in_float32, pick_device
 
-    check_device(device)
+    place = pick_device(device)
     with in_float32():
-        return _load(name, fetch).to(device)
+        return _load(name, fetch).to(place)
 
 
 def _load(name: str | Path, fetch: bool) -> Codec:

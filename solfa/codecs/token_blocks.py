@@ -31,6 +31,7 @@ from solfa.codecs.token_format import (
 
 _INDEX_AT_ONCE = 1 << 14
 CRC_WRONG = "its checksum does not match"
+READ_ON = 'solfa decode --on-damage zero (in Python on_damage="zero") reads'
 
 
 class ByteFile:
@@ -99,7 +100,7 @@ class Blocks(ABC):
         return (
             f"truncated: {self.file.size} bytes{bytes_needed}; {self.whole} of {self.header.blocks} blocks are whole "
             f"({seconds:.2f} s)"
-            + (', and solfa decode --on-damage zero (in Python on_damage="zero") reads them' if self.whole else "")
+            + (f", and {READ_ON} them" if self.whole else "")
         )
 
     def _index(self) -> Iterator[bytes]:

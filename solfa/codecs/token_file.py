@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn, Self
 import numpy as np
 
 from solfa.codecs.entropy.codings import make_coding
-from solfa.codecs.token_blocks import ByteFile, CodedBlocks, PackedBlocks
+from solfa.codecs.token_blocks import READ_ON, ByteFile, CodedBlocks, PackedBlocks
 from solfa.codecs.token_format import PRELUDE, TokenFileError, TokenHeader, parse_json, parse_prelude
 from solfa.codecs.token_writer import TokenWriter, write_tokens
 
@@ -102,7 +102,7 @@ class TokenFile:
         for first, last in self._runs(self.header.block_at(start), self.header.block_at(stop - 1) + 1):
             codes, damage = self._read_blocks(first, last, books)  # [k, n]
             if damage and self.on_damage == "error":
-                self._fail(str(damage[0]))
+                self._fail(f"{damage[0]}; {READ_ON} the rest")
             offset = self.header.start_of(first)
             low, high = max(start, offset), min(stop, offset + codes.shape[1])
             out[:, low - start : high - start] = codes[:, low - offset : high - offset]

@@ -22,6 +22,7 @@ from solfa.data.soundfont import DRUM_BANK, SoundFont, SoundFontError
 Samples = np.ndarray
 VOICES = 96  # sounding at once (a note takes one or two); beyond, the quietest are cut: 49 dB under the sound in dense pieces
 VOLUME, PAN = 7, 10  # MIDI controllers
+GET_TINY = "pip install --no-deps tinysoundfont (the pyaudio that it asks for is to hear it by, and has wheels on Windows only)"
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class FluidSynth:
                 continue
         raise ImportError(
             "no synthesizer: install fluidsynth's library (Debian, Ubuntu: apt install libfluidsynth3; Fedora: "
-            "dnf install fluidsynth-libs; Arch, macOS: fluidsynth) or pip install --no-deps tinysoundfont"
+            f"dnf install fluidsynth-libs; Arch, macOS: fluidsynth) or {GET_TINY}"
         )
 
     def __init__(self, soundfont: SoundFont, sample_rate: int) -> None:
@@ -166,9 +167,7 @@ class TinySoundFont:
         try:
             from tinysoundfont import _tinysoundfont
         except ImportError as error:
-            raise ImportError(
-                f"tinysoundfont is not installed ({error}): pip install --no-deps tinysoundfont"
-            ) from error
+            raise ImportError(f"tinysoundfont is not installed ({error}): {GET_TINY}") from error
         return _tinysoundfont
 
     def __init__(self, soundfont: SoundFont, sample_rate: int) -> None:

@@ -8,7 +8,6 @@ there what is done. Items are independent, so the folder's bytes do not depend o
 
 from __future__ import annotations
 
-import hashlib
 import multiprocessing
 import os
 import re
@@ -28,7 +27,8 @@ import torch
 
 from solfa.audio.io import Audio, write
 from solfa.data.manifest import NAME, Entry, ManifestError, json_line, read_lines, write_lines, write_manifest
-from solfa.parent import end_with
+from solfa.files import file_hash
+from solfa.parent import cores, end_with
 from solfa.score.midi import write_midi
 from solfa.score.score import Score
 
@@ -163,7 +163,7 @@ class _Journal:
     def verified(self, identity: str) -> Entry | None:
         """The entry of an item whose files are all there, unchanged."""
         record = self._records.get(identity)
-        if record and all(_hash(self._out / name) == value for name, value in record.sha256.items()):
+        if record and all(_unchanged(self._out / name, value) for name, value in record.sha256.items()):
             return record.entry
         return None
 
@@ -202,12 +202,12 @@ class _Write(Generic[Task]):
             assert isinstance(entry.notes, str)
             write_midi(made.score, self.out / entry.notes)
             names.append(entry.notes)
-        return _Record(entry, {name: _hash(self.out / name) for name in names})
+        return _Record(entry, {name: file_hash(self.out / name) for name in names})
 
 
 def _run(work: Callable[[Task], Any], tasks: Sequence[Task], jobs: int) -> Iterator[Any]:
     """`work` over the tasks, results in their order."""
-    jobs = min(jobs or os.cpu_count() or 1, len(tasks))
+    jobs = min(jobs or cores(), len(tasks))
     if jobs <= 1:
         yield from map(work, tasks)
         return
@@ -232,12 +232,12 @@ def _start() -> None:
     end_with()  # who comes next writes to the same folder
 
 
-def _hash(path: Path) -> str:
+def _unchanged(path: Path, value: str) -> bool:
+    """Whether a file is there, and has that hash."""
     try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return file_hash(path) == value
     except OSError:
-        return ""
+        return False
 
 
 def _difference(old: Any, new: Any) -> str:

@@ -9,12 +9,12 @@ Paths are relative to the manifest's folder. `notes` is a MIDI path, or the note
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
-from typing import Any, NoReturn
+from typing import Any
 
+from solfa import strict_json
 from solfa.files import WholeFile
 from solfa.score.note import Note
 
@@ -155,23 +155,9 @@ def json_line(value: Any) -> str:
 
 def _parse(line: str, path: str | os.PathLike[str], number: int) -> Any:
     try:
-        return parse_json(line)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(line)
+    except ValueError as error:
         raise ManifestError(f"{path}, line {number}: not JSON ({error})") from error
-
-
-def parse_json(text: str) -> Any:
-    """JSON as its standard has it. Raises ValueError, also for NaN and for numbers that no float holds, and RecursionError."""
-    return json.loads(text, parse_constant=_refuse, parse_float=_finite)
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _refuse(text)
 
 
 def _numbers(note: Note) -> list[Any]:

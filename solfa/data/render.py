@@ -21,6 +21,7 @@ from solfa.score.score import Part, Pedal, Score
 
 HIGHEST = 20000  # Hz: what the sounds of a soundfont hold, about
 FADE = 0.05  # seconds
+TAIL = 2.0  # seconds that the last notes may ring
 SHORTEST = 0.004  # seconds that a key is down: more than a block of either synthesizer
 MAX_SECONDS = 3 * 3600
 
@@ -28,9 +29,8 @@ MAX_SECONDS = 3 * 3600
 class Renderer:
     """Plays scores with one soundfont, which is loaded once.
 
-    `sample_rate` is 8000 to 96000 Hz, `channels` 1 or 2, `backend` "auto", "fluidsynth" or "tinysoundfont". `tail` are the seconds that
-    the last notes may ring. Below 40 kHz it plays at a higher rate and resamples: synthesizers do not filter what they
-    transpose, and what folds over is to fold above the band that is kept.
+    `sample_rate` is 8000 to 96000 Hz, `channels` 1 or 2, `backend` "auto", "fluidsynth" or "tinysoundfont". Below 40 kHz it plays at a
+    higher rate and resamples: synthesizers do not filter what they transpose, and what folds over is to fold above the band that is kept.
     """
 
     def __init__(
@@ -39,15 +39,13 @@ class Renderer:
         sample_rate: int = 24000,
         channels: int = 1,
         backend: str = "auto",
-        tail: float = 2.0,
     ) -> None:
-        if not 8000 <= sample_rate <= 96000 or channels not in (1, 2) or not 0 <= tail <= 30:
+        if not 8000 <= sample_rate <= 96000 or channels not in (1, 2):
             raise ValueError(
-                f"sample rate {sample_rate}, channels {channels}, tail {tail} s: "
-                "legal are 8000 to 96000 Hz, 1 or 2, 0 to 30 s"
+                f"sample rate {sample_rate}, channels {channels}: legal are 8000 to 96000 Hz, 1 or 2"
             )
         self.soundfont = soundfont if isinstance(soundfont, SoundFont) else find_soundfont(soundfont)
-        self.sample_rate, self.channels, self.tail = sample_rate, channels, tail
+        self.sample_rate, self.channels = sample_rate, channels
         self.play_rate = play_rate(sample_rate)
         self._backend = open_backend(backend, self.soundfont, self.play_rate)
         self.presets = Presets().within(self.soundfont)
@@ -79,7 +77,7 @@ class Renderer:
         if seconds > MAX_SECONDS:
             raise ValueError(f"the score lasts {seconds:.0f} s; at most {MAX_SECONDS} are rendered at once")
         channels = [_channel(part, rng, options) for part in score.parts]
-        samples = math.ceil((seconds + self.tail) * self.play_rate)
+        samples = math.ceil((seconds + TAIL) * self.play_rate)
         stereo = self._backend.play(channels, events(score, self.play_rate), samples, cents)
         mixed = stereo if self.channels == 2 else stereo.mean(0, keepdims=True)
         return trim(resample(mixed, self.play_rate, self.sample_rate), math.ceil(seconds * self.sample_rate))

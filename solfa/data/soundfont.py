@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from collections.abc import Iterable
@@ -10,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
+
+from solfa.files import file_hash
 
 DRUM_BANK = 128
 FOLDERS = (
@@ -138,7 +139,4 @@ def _find(file: BinaryIO, path: Path, end: int, tag: bytes, kind: bytes | None) 
     raise SoundFontError(f"{path}: damaged (no {(kind or tag).decode()} chunk)")
 
 
-@lru_cache(maxsize=16)
-def _hash(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_hash = lru_cache(maxsize=16)(file_hash)

@@ -9,12 +9,12 @@ manifest.jsonl               {"audio": "song.wav", "text": "..."}     (also file
 from __future__ import annotations
 
 import csv
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from solfa import strict_json
 from solfa.data.manifest import NAME, Entry, ManifestError, read_lines, read_rows
 
 SUFFIXES = (
@@ -46,7 +46,8 @@ TABLES = (
 AUDIO = ("audio", "file_name", "file", "filename", "path")  # fields that name the sound, the first that is there
 CAPTIONS = ("text", "description", "caption", "prompt")  # fields that hold one caption
 LISTS = ("captions", "descriptions", "texts")  # fields that hold several
-_NOT_ATTRIBUTES = {*AUDIO, *CAPTIONS, *LISTS, "id", "split", "notes", "velocities", "attributes", "seconds"}
+_TEXT = {*AUDIO, *CAPTIONS, *LISTS, "id", "split", "notes"}  # columns of text, though it may look like a number
+_NOT_ATTRIBUTES = {*_TEXT, "velocities", "attributes", "seconds"}
 LONGEST_SIDECAR = 1 << 20  # bytes
 
 
@@ -119,6 +120,24 @@ def split_of(fields: Mapping[str, Any]) -> str:
     return split.strip().lower() if isinstance(split, str) else ""
 
 
+def told_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What fields say of a recording, as `texts`, `attributes` and `split`."""
+    return {"texts": texts_of(fields), "attributes": attributes_of(fields), "split": split_of(fields)}
+
+
+def united(name: str, told: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several rows say of one recording, each as of `told_of`: the captions of all, of the rest what is said first.
+
+    Raises ValueError, with the recording's name, where they are of two splits: that may not be left to chance.
+    """
+    splits = list(dict.fromkeys(row["split"] for row in told if row["split"]))
+    if len(splits) > 1:
+        raise ValueError(f"{name}: it is named twice, once for {splits[0]} and once for {splits[1]}")
+    texts = tuple(dict.fromkeys(text for row in told for text in row["texts"]))
+    attributes = {key: value for row in reversed(told) for key, value in row["attributes"].items()}
+    return {"texts": texts, "attributes": attributes, "split": "".join(splits)}
+
+
 def velocities_of(fields: Mapping[str, Any]) -> bool:
     """Whether the velocities of a recording's notes are known."""
     return fields.get("velocities") not in (False, "false", "no")
@@ -130,8 +149,8 @@ def sidecars(path: Path) -> tuple[tuple[str, ...], dict[str, Any]]:
     text, data = path.with_suffix(".txt"), path.with_suffix(".json")
     if data.is_file():
         try:
-            found = json.loads(_small(data))
-        except (ValueError, RecursionError) as error:
+            found = strict_json.loads(_small(data))
+        except ValueError as error:
             raise ValueError(f"{data}: not JSON ({error})") from error
         if not isinstance(found, dict):
             raise ValueError(f"{data}: a JSON object is needed, with fields such as description, key, bpm")
@@ -159,10 +178,8 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                     raise ValueError(
                         f"{path}, line {reader.line_num}: more values than columns; put quotes around commas"
                     )
-                yield (
-                    f"{path}, line {reader.line_num}",
-                    {(k or "").strip().lower(): _value(v or "") for k, v in row.items()},
-                )
+                named = {(k or "").strip().lower(): (v or "").strip() for k, v in row.items()}
+                yield f"{path}, line {reader.line_num}", {k: v if k in _TEXT else _value(v) for k, v in named.items()}
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not text in UTF-8 ({error.reason})") from error
     except csv.Error as error:  # strict: else a stray quote would take all rows up to the next one for its own
@@ -174,7 +191,6 @@ def _table_rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _value(text: str) -> Any:
     """A number of a table without its needless zeros (120.0 is told as 120); other text as it is."""
-    text = text.strip()
     try:
         number = float(text)
     except ValueError:

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from solfa.checkpoint import file_hash
+from solfa.files import file_hash
 
 _BLOB = re.compile(r"[0-9a-f]{64}")  # the hub's cache keeps large files under their sha256
 MAX_STRUCTURE = 64 << 20  # bytes of an archive that describe its tensors

@@ -5,17 +5,19 @@ A model's folder holds config.json and its weights. Only `fetch` uses the networ
 
 from __future__ import annotations
 
-import json
 import re
 import socket
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from solfa import strict_json
+
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")  # the first that is there is read
 INDEX = ".index.json"  # after either name: weights in several files
 MAX_INDEX = 16 << 20  # bytes
+PATIENCE = 10.0  # seconds for the hub's host to answer
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -34,8 +36,8 @@ def shards_of(index: Path) -> list[Path]:
     try:
         if index.stat().st_size > MAX_INDEX:
             raise ValueError(f"it is larger than {MAX_INDEX} bytes")
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        names = set(strict_json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{index}: not an index of weights: {error}") from error
     strange = [name for name in names if not re.fullmatch(r"[\w-][\w.-]*\.(safetensors|bin)", str(name))]
     if strange or not names:
@@ -115,14 +117,14 @@ def _download(repo: str, name: str) -> Path | None:
         raise ValueError(f"the hub says: {' '.join(str(error).split())[:200]}") from error
 
 
-def _reachable(endpoint: str, seconds: float = 10.0) -> bool:
+def _reachable(endpoint: str) -> bool:
     """Whether the hub's host answers; taken to be so behind a proxy. Without this the library tries for half a minute, a line a try."""
     if urllib.request.getproxies():
         return True
     address = urllib.parse.urlsplit(endpoint)
     try:
         port = address.port or (80 if address.scheme == "http" else 443)
-        socket.create_connection((address.hostname or "", port), timeout=seconds).close()
+        socket.create_connection((address.hostname or "", port), timeout=PATIENCE).close()
     except OSError:
         return False
     return True

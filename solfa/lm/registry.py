@@ -79,18 +79,18 @@ def load_lm(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = Tr
     name: one that `list_lms` gives, a hub repository (owner/model), or a folder: a checkpoint of ours, one of transformers, or one with
     AudioCraft's state_dict.bin. What a hub name stands for is taken from the user's cache, or else fetched, unless `fetch` is false or
     HF_HUB_OFFLINE is set. Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do, and
-    for a device that is not there.
+    for a device that is not there; "auto" is cuda where there is one.
     """
     from solfa.lm import model
     from solfa.lm.weights import layouts
-    from solfa.nn.devices import check_device, in_float32
+    from solfa.nn.devices import in_float32, pick_device
 
-    check_device(device)
+    place = pick_device(device)
     folder = find_lm(name, fetch=fetch)
     _check_place(folder)
     load = layouts.load if _layout(folder) == "released" else model.load_lm
     with in_float32():
-        return load(folder).to(device)
+        return load(folder).to(place)
 
 
 def describe_lm(name: str | Path) -> dict[str, Any]:

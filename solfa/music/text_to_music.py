@@ -30,7 +30,9 @@ from solfa.lm.sampling import USUAL, SamplingOptions, check_seed
 from solfa.music.codec_of_model import codec_of
 from solfa.music.heard import Heard, Recording, hear
 from solfa.music.stream import MusicStream
+from solfa.nn.devices import pick_device
 from solfa.nn.quantized import checked_precision
+from solfa.wishes import check_wishes
 
 DEFAULT = "solfa-music"
 LONGEST = 3600.0  # seconds
@@ -87,13 +89,15 @@ class TextToMusic:
         """A model by name, folder or hub name, with the codec that lies beside it or that its configuration names.
 
         codec: where that codec is, if neither finds it: a name, a folder, a file of weights, or the codec itself.
-        precision: float32, or faster and a little different: bfloat16, int8, int4 (see `lm.fast`). adapter: a folder of adapters of
-        this model, peft's or ours, merged into its weights. ValueError for what is not there, or does not fit together.
+        device: a torch device; "auto" is cuda where there is one. precision: float32, or faster and a little different: bfloat16, int8,
+        int4 (see `lm.fast`). adapter: a folder of adapters of this model, peft's or ours, merged into its weights.
+        ValueError for what is not there, or does not fit together.
         """
         from solfa.lm.lora import load_adapter, merged
         from solfa.lm.registry import load_lm
 
         checked_precision(precision)
+        device = str(pick_device(device))
         model = load_lm(name, device)
         if adapter is not None:
             load_adapter(model, adapter)
@@ -117,6 +121,7 @@ class TextToMusic:
         was trained on is written in windows. seed: one for all prompts, or one each. more: see `Wishes`.
         Raises ValueError for an empty prompt, one longer than the model reads, and for what is out of range.
         """
+        check_wishes(more, Wishes)
         sounds = self._play(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
         return sounds[0] if prompt is None or isinstance(prompt, str) else sounds
 
@@ -125,6 +130,7 @@ class TextToMusic:
 
         Raises ValueError also for a stereo model over a mono codec: its codes are two channels' by turns.
         """
+        check_wishes(more, Wishes)
         return self._codes(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
 
     def stream(
@@ -171,6 +177,7 @@ class TextToMusic:
         Both pieces, recordings or their codes, are heard as the codec plays them, the left one up to its last whole frame.
         Raises ValueError as `generate`.
         """
+        check_wishes(more, Tries)
         return self._play(*self._infilled(left, right, prompt, gap, seed, **more))[0]
 
     def infill_codes(
@@ -183,6 +190,7 @@ class TextToMusic:
         **more: Unpack[Tries],
     ) -> Codes:
         """As `infill`, but the codes: those of both pieces as they were, and the gap's between them. Raises ValueError as `codes`."""
+        check_wishes(more, Tries)
         return self._codes(*self._infilled(left, right, prompt, gap, seed, **more))
 
     def _tokens(

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrizations
 
 from solfa.nn.streaming import Layer, Span, StreamState, pad_reflect
 
@@ -25,13 +25,6 @@ def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     """Raise ValueError, naming the choices, unless the value is one of them."""
     if value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")
-
-
-def fuse_weight_norm(module: nn.Module) -> None:
-    """Replace every weight-normed weight in the module by its present value: the same outputs, faster."""
-    for part in module.modules():
-        if parametrize.is_parametrized(part, "weight"):
-            parametrize.remove_parametrizations(part, "weight", leave_parametrized=True)
 
 
 _Conv = TypeVar("_Conv", nn.Conv1d, nn.ConvTranspose1d)

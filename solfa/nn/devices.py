@@ -6,15 +6,32 @@ from contextlib import contextmanager
 import torch
 
 
-def check_device(device: str | torch.device) -> None:
-    """Raise ValueError for a device that torch does not know, or that is not there."""
+def pick_device(name: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is cuda where there is one, else the cpu. Nothing is put on it yet.
+
+    Raises ValueError for one that torch does not know, or that is not there.
+    """
+    if str(name) == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # each backend has its own way to say so
-        reason = str(error).partition("\n")[0].strip().rstrip(".") or "it is not there"
-        raise ValueError(
-            f"device is {str(device)!r}: {reason}; cpu is always there, cuda where there is a GPU"
-        ) from error
+        device = torch.device(name)
+        why = _missing(device)
+    except (RuntimeError, AssertionError, NotImplementedError):  # each backend has its own way to say so
+        why = "no such device here"
+    if why:
+        raise ValueError(f"device is {str(name)!r}: {why}; legal are cpu, cuda where there is a GPU, and auto")
+    return device
+
+
+def _missing(device: torch.device) -> str:
+    """Why a device cannot be had, "" where it can. Of a GPU it takes nothing: who only hands work out must not sit on one."""
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            return "this machine or this torch has no CUDA"
+        count = torch.cuda.device_count()
+        return f"the machine has {count} GPUs, counted from 0" if (device.index or 0) >= count > 0 else ""
+    torch.empty(0, device=device)
+    return ""
 
 
 @contextmanager

@@ -116,13 +116,6 @@ def _whole(matrix: Matrix) -> Tensor:
     return fours.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def rounded_rows(x: Tensor) -> Tensor:
-    """What the kernels make of inputs [..., inputs] for int8 and int4 matrices: rounded to eight bits in groups of 64."""
-    groups = F.pad(x, (0, -x.shape[-1] % GROUP)).unflatten(-1, (-1, GROUP))
-    scale = groups.abs().amax(-1, keepdim=True) / 127
-    return ((groups / _divisor(scale)).round() * scale).flatten(-2)[..., : x.shape[-1]]
-
-
 class QuantizedLinear(nn.Module):
     """A linear layer without bias in int8 or int4 by torch's own products, for where nothing is compiled: [..., in] to [..., out].
 

@@ -109,7 +109,7 @@ class Transformer(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory | None = None, places: Tensor | None = None) -> Tensor:
         """x: [B, S, D], position 0 first. places: [B, S] where each step is among the places of the memory. Gives [B, S, D]."""
-        x, turns = self._placed(x, 0)
+        x, turns = self._placed(x)
         mask = None if memory is None or memory.mask is None else memory.mask[:, None, None]
         heard = None if memory is None else memory.values.to(x.dtype)
         across = (self._where(places), None if memory is None else memory.turns(self._head_width))
@@ -171,9 +171,9 @@ class Transformer(nn.Module):
             return sinusoids(places, self.config.width)
         return rotations(places, self._head_width)
 
-    def _placed(self, x: Tensor, start: int) -> tuple[Tensor, Tensor | None]:
+    def _placed(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """The input with its positions, or the turns for queries and keys."""
-        places = torch.arange(start, start + x.shape[1], device=x.device)
+        places = torch.arange(x.shape[1], device=x.device)
         if self.config.positions == "sinusoidal":
             return x + sinusoids(places, self.config.width).to(x.dtype), None
         return x, rotations(places, self._head_width)

@@ -77,7 +77,7 @@ def notes() -> Recipe[TranscriberTaskConfig]:
 
 
 def events() -> Recipe[TranscriberTaskConfig]:
-    """A decoder of three layers, 2.3 million weights, learns to write what `notes` hears, which stays as it is."""
+    """A decoder of three layers, 2.4 million weights, learns to write what `notes` hears, which stays as it is."""
     recipe = notes()
     assert recipe.task.model is not None
     shape = replace(recipe.task.model, decoder_layers=3, vocabulary=vocabulary("solfa_events"))
@@ -94,7 +94,7 @@ def events() -> Recipe[TranscriberTaskConfig]:
 
 
 def large() -> Recipe[TranscriberTaskConfig]:
-    """13 million weights, crops of eight seconds, frame outputs and events at once: for a GPU."""
+    """14 million weights, crops of eight seconds, frame outputs and events at once: for a GPU."""
     recipe = notes()
     assert recipe.task.model is not None
     shape = replace(

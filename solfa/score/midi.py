@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import os
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ import mido
 from solfa.files import write_whole
 from solfa.score import smf
 from solfa.score.note import Note
+from solfa.score.pedal import joined
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 from solfa.score.smf import MidiError
 from solfa.score.tempo import TempoMap
@@ -69,7 +70,7 @@ class _Reading:
                 self.pedals.append((onset, tick, key))
 
 
-def read_midi(source: str | os.PathLike | bytes) -> Score:
+def read_midi(source: str | os.PathLike[str] | bytes) -> Score:
     """Read a Standard MIDI File (format 0 or 1) from a path or from its bytes.
 
     Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts
@@ -270,21 +271,11 @@ def _track(score: Score, index: int, notes: Sequence[Note], place: tuple[int, in
         offset = max(clock.tick(note.offset), onset + 1)
         events.append((onset, 3, mido.Message("note_on", channel=channel, note=note.pitch, velocity=note.velocity)))
         events.append((offset, 0, mido.Message("note_off", channel=channel, note=note.pitch, velocity=64)))
-    for onset, offset in _joined((clock.tick(p.onset), clock.tick(p.offset)) for p in score.pedals if p.part == index):
+    for onset, offset in joined((clock.tick(p.onset), clock.tick(p.offset)) for p in score.pedals if p.part == index):
         events.append((onset, 2, mido.Message("control_change", channel=channel, control=64, value=127)))
         events.append((offset, 1, mido.Message("control_change", channel=channel, control=64, value=0)))
     events.sort(key=lambda event: event[:2])
     return _deltas([(tick, message) for tick, _, message in events])
-
-
-def _joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    result: list[tuple[int, int]] = []
-    for onset, offset in sorted(spans):
-        if result and onset < result[-1][1]:
-            result[-1] = (result[-1][0], max(offset, result[-1][1]))
-        elif offset > onset:
-            result.append((onset, offset))
-    return result
 
 
 def _deltas(events: list[tuple[int, Any]]) -> Any:

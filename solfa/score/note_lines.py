@@ -26,6 +26,7 @@ from typing import Any
 
 from solfa.files import write_whole
 from solfa.score.note import Note
+from solfa.strict_json import value_at
 
 MAX_BYTES = 64 << 20
 _KEYS = tuple(field.name for field in fields(Note))
@@ -114,27 +115,14 @@ def _skip(text: str, place: int) -> int:
     return match.end()
 
 
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) != len({key for key, _ in pairs}):
-        raise ValueError(f"a key stands twice among {[key for key, _ in pairs][:8]}")
-    return dict(pairs)
-
-
-def _constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant)
-
-
 def _value(text: str, place: int, line: int) -> tuple[Any, int]:
     """The JSON value at a place, and where the next thing after it stands."""
     try:
-        value, end = _DECODER.raw_decode(text, place)
+        value, end = value_at(text, place)
     except json.JSONDecodeError as error:
         inside = line + text.count("\n", place, error.pos)  # a note of an array may go over several lines
         raise NoteLineError(f"line {inside}, column {error.colno}: not JSON: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and nesting without end
+    except ValueError as error:  # also numbers of thousands of digits, and nesting without end
         raise NoteLineError(f"line {line}: {error}") from error
     return value, _skip(text, end)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TypeVar
 
 from solfa.score.note import Note
 from solfa.score.score import Part, Score
+
+Time = TypeVar("Time", int, float)  # ticks or seconds
 
 
 def pedal_extended(score: Score) -> Score:
@@ -25,7 +28,7 @@ def pedal_extended(score: Score) -> Score:
 
 
 def _extended(part: Part, pedals: Iterable[tuple[float, float]]) -> Part:
-    down = _joined(pedals)
+    down = joined(pedals)
     strokes: dict[int, list[float]] = {}
     for note in part.notes:
         strokes.setdefault(note.pitch, []).append(note.onset)
@@ -42,9 +45,9 @@ def _held(note: Note, down: list[tuple[float, float]], strokes: list[float]) -> 
     return replace(note, offset=min(down[place][1], again))
 
 
-def _joined(pedals: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+def joined(pedals: Iterable[tuple[Time, Time]]) -> list[tuple[Time, Time]]:
     """The stretches, sorted, where they overlap as one; those that only touch stay apart, for there the pedal came up."""
-    result: list[tuple[float, float]] = []
+    result: list[tuple[Time, Time]] = []
     for start, end in sorted(pedals):
         if result and start < result[-1][1]:
             result[-1] = (result[-1][0], max(end, result[-1][1]))

@@ -121,12 +121,17 @@ def write_notes(
         warnings.warn(remark, SheetWarning, stacklevel=2)
     sheet = _with_a_voice(found.sheet)
     if suffix == ".abc":
-        write_whole(path, write_abc(sheet))
+        write_whole(path, abc_text(found))
     elif suffix == ".svg":
         write_whole(path, stacked(engrave(sheet)))
     else:
         write_musicxml(sheet, path)
     return found
+
+
+def abc_text(found: Quantised) -> str:
+    """The sheet in ABC notation, as `write_notes` writes it; if nothing plays, with a voice that rests."""
+    return write_abc(_with_a_voice(found.sheet))
 
 
 def _with_a_voice(sheet: Sheet) -> Sheet:

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from solfa.audio.io import AudioError, read
 from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.sides import encode_sides
 from solfa.codecs.token_file import TokenFile, TokenFileError, write_tokens
-from solfa.nn.devices import check_device
+from solfa.nn.devices import pick_device
 from solfa.progress import Bar
 from solfa.train.distributed import group_rank, group_wait
 from solfa.train.recordings import Recording
@@ -55,7 +53,7 @@ class CodeCache:
         """What the codes are made of: another one than theirs, and they are made anew."""
         return file_stamp(audio)
 
-    def fill(self, recordings: Sequence[Recording], device: str = "cpu") -> set[Path]:
+    def fill(self, recordings: Sequence[Recording], device: str = "auto") -> set[Path]:
         """Encode what is missing; gives the sound files that there are codes of, and warns of the others, with their number.
 
         Processes that train together share the work, each encodes every n-th file. Raises ValueError where the folder cannot be written.
@@ -73,7 +71,7 @@ class CodeCache:
 
     def _encode_all(self, recordings: Sequence[Recording], device: str) -> dict[Path, str]:
         """Encodes each; gives what is wrong with those that cannot be."""
-        codec = self.codec.to(device)
+        codec = self.codec.to(pick_device(device))
         problems: dict[Path, str] = {}
         with Bar(f"encoding with {codec.name}", len(recordings), quiet=group_rank()[0] > 0) as bar:
             bar.say(f"{self.root}: {len(recordings)} recordings to encode with {codec.name}, kept in {self.folder}")
@@ -122,13 +120,6 @@ class CodeCache:
             header.weights_hash,
             header.metadata.get(SOURCE),
         ) == mine and header.codebooks >= self.codebooks
-
-
-def pick_codec_device(name: str) -> str:
-    """Where sound is encoded: "auto" is the GPU where there is one. Raises ValueError where what is asked for is not there."""
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    check_device(device)
-    return device
 
 
 def file_stamp(audio: Path) -> str:

@@ -19,6 +19,7 @@ from solfa.codecs.entropy.lm_config import CodeLMConfig
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.vqvae import VQVAE
+from solfa.data.folders import files_in
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.store_source import StoredCodes, StoredItem, stored_items
 from solfa.train.task import Loss
@@ -161,7 +162,7 @@ def token_files(places: tuple[str, ...], held_out: bool = False) -> list[Path | 
         elif not Path(place).exists():
             raise ValueError(f"{place}: no such file or folder")
         else:
-            found += sorted(Path(place).rglob("*.solfa")) if Path(place).is_dir() else [Path(place)]
+            found += files_in(Path(place), (".solfa",)) if Path(place).is_dir() else [Path(place)]
     if not found:
         raise ValueError(
             f"no token files in {list(places)}: name .solfa files, folders that hold some, or token stores"

@@ -11,6 +11,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from solfa.nn.devices import pick_device
+
 
 @dataclass(frozen=True)
 class World:
@@ -45,24 +47,16 @@ class World:
             distributed.barrier()
 
 
-def pick_device(name: str, local_rank: int = 0) -> torch.device:
-    """auto (cuda where there is one), cpu or cuda."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device is {name!r}; it must be auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is cuda, but this machine or this torch has no CUDA; use cpu or auto")
-    if name == "cpu" or not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", local_rank)
-
-
 @contextmanager
 def join_world(device_name: str) -> Iterator[World]:
     """The world that torchrun's environment describes (nccl on cuda, gloo on cpu), or one process alone."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     rank, local_rank = int(os.environ.get("RANK", "0")), int(os.environ.get("LOCAL_RANK", "0"))
-    device = pick_device(device_name, local_rank)
+    if device_name not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"device is {device_name!r}: legal are auto, cpu and cuda")
+    device = pick_device(device_name)
     if device.type == "cuda":
+        device = torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
     if size == 1:
         yield World(0, 1, device)

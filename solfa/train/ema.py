@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from .sharding import divided_as, mine
+from solfa.train.sharding import divided_as, mine
 
 
 class WeightAverage:

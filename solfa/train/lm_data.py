@@ -11,7 +11,7 @@ import numpy as np
 from solfa.codecs.codec import Codec
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.captions import Said
-from solfa.train.code_cache import CodeCache, pick_codec_device
+from solfa.train.code_cache import CodeCache
 from solfa.train.code_source import CodesInMemory, CodeSource, Identity, Joined, Some, read_codes
 from solfa.train.recordings import TRAINED, Recording, find_recordings, held_out_of, say_strays, validated_on
 from solfa.train.store_source import StoreSource
@@ -125,7 +125,7 @@ def _encoded(place: str, recordings: list[Recording], reading: Reading) -> Codes
         given = each.codes is not None and not reading.apart  # a mono file's codes say nothing of left and right
         files.append((each, [each.codes] if given and each.codes else cache.targets(each.audio)))
     waiting = [each for each, paths in files if paths != [each.codes]]
-    ready = cache.fill(waiting, pick_codec_device(reading.device)) if waiting else set()
+    ready = cache.fill(waiting, reading.device) if waiting else set()
     codes: list[np.ndarray] = []
     said: list[Said] = []
     for each, paths in files:

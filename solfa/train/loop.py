@@ -28,20 +28,19 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from solfa.progress import duration
-
-from .config import TrainConfig
-from .distributed import World, join_world
-from .ema import WeightAverage
-from .finite import NotFinite
-from .metrics import Meter, MetricsLog
-from .phase import Phase
-from .prefetch import move, pin, prefetch
-from .progress import Progress
-from .record import CONFIG_NAME, RunRecord, check_same, resolved_config, write_document
-from .schedule import learning_rate_factor
-from .sharding import Twin
-from .state import TrainingState, latest_state, sweep
-from .task import Task, TaskConfig
+from solfa.train.config import TrainConfig
+from solfa.train.distributed import World, join_world
+from solfa.train.ema import WeightAverage
+from solfa.train.finite import NotFinite
+from solfa.train.metrics import Meter, MetricsLog
+from solfa.train.phase import Phase
+from solfa.train.prefetch import move, pin, prefetch
+from solfa.train.progress import Progress
+from solfa.train.record import CONFIG_NAME, RunRecord, check_same, resolved_config, write_document
+from solfa.train.schedule import learning_rate_factor
+from solfa.train.sharding import Twin
+from solfa.train.state import TrainingState, latest_state, sweep
+from solfa.train.task import Task, TaskConfig
 
 VOTE_EVERY = 10  # steps between two agreements of several processes to stop or to save
 
@@ -295,7 +294,7 @@ def _check_run(
         try:
             if (run / CONFIG_NAME).exists():
                 if not resume:
-                    raise ValueError(f"{run}: holds a run already; resume it, or name another folder")
+                    raise ValueError(f"{run}: holds a run already; go on with it (--resume), or name another folder")
                 check_same(run, resolved, task, config)
             sweep(run)
         except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..files import write_whole
+from solfa.files import write_whole
 
 METRICS_NAME = "metrics.jsonl"
 

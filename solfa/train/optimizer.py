@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .config import TrainConfig
+from solfa.train.config import TrainConfig
 
 MOMENTUM = 0.95  # Muon's
 

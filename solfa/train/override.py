@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..checkpoint import from_plain
+from solfa.checkpoint import from_plain
 
 T = TypeVar("T")
 _TRUE, _FALSE, _NONE = ("true", "yes", "on", "1"), ("false", "no", "off", "0"), ("none", "null")
@@ -103,18 +103,28 @@ def _parse(hint: Any, text: str, where: str) -> Any:
     return _parse_scalar(hint, text)
 
 
+def _number(text: str, kind: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"must be {kind}") from None
+
+
 def _parse_scalar(hint: Any, text: str) -> Any:
     if hint is bool:
         if text.lower() in _TRUE + _FALSE:
             return text.lower() in _TRUE
         raise ValueError("must be true or false")
     if hint is int:
-        number = float(text) if "e" in text.lower() else int(text)  # 2e5 is a fair way to write a count
-        if number != int(number):
-            raise ValueError("must be a whole number")
-        return int(number)
+        number = _number(text, "a whole number") if "e" in text.lower() else text  # 2e5 is a fair way to write a count
+        try:
+            if int(number) == float(number):
+                return int(number)
+        except (ValueError, OverflowError):
+            pass
+        raise ValueError("must be a whole number")
     if hint is float:
-        return from_plain(float, float(text), text)
+        return from_plain(float, _number(text, "a number"), text)
     raise ValueError(f"a {hint} cannot be given on the command line")
 
 

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
 from torch.nn.parallel import DistributedDataParallel
 
-from .config import TrainConfig
-from .distributed import World
-from .finite import FiniteGuard
-from .optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
-from .sharding import divided_as, shard, whole
-from .task import Task
+from solfa.train.config import TrainConfig
+from solfa.train.distributed import World
+from solfa.train.finite import FiniteGuard
+from solfa.train.optimizer import load_optimizer_tensors, make_optimizer, optimizer_tensors
+from solfa.train.sharding import divided_as, shard, whole
+from solfa.train.task import Task
 
 _DTYPES = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
-from .config import TrainConfig
-from .override import override
-from .task import TaskConfig
+from solfa.train.config import TrainConfig
+from solfa.train.override import override
+from solfa.train.task import TaskConfig
 
 BUNDLED = Path(__file__).resolve().parents[1] / "recipes"
 

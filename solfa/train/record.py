@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from ..checkpoint import read_json
-from ..files import write_whole
-from .config import FREE_FIELDS, TrainConfig
+from solfa.checkpoint import read_json
+from solfa.files import write_whole
+from solfa.train.config import FREE_FIELDS, TrainConfig
 
 CONFIG_NAME = "config.json"
 RECORD_NAME = "run.json"

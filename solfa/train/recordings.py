@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from solfa.data.tables import (
-    CAPTIONS,
-    LISTS,
-    SUFFIXES,
-    audio_of,
-    is_entry,
-    rows,
-    sidecars,
-    split_of,
-    table_in,
-    texts_of,
-)
+from solfa.data.folders import sound_files
+from solfa.data.tables import SUFFIXES, audio_of, is_entry, rows, sidecars, split_of, table_in, told_of, united
 from solfa.train.captions import Said, said_of
 
 TRAINED, VALIDATION = ("", "train"), ("valid", "validation", "val", "dev")  # splits
@@ -80,7 +70,7 @@ def find_recordings(place: str | Path, instruments: bool = False) -> list[Record
     place = Path(place)
     if place.is_dir():
         table = table_in(place)
-        found = _in_table(table, instruments) if table else list(_in_folder(place, instruments))
+        found = _in_table(table, instruments) if table else [_beside(path, instruments) for path in sound_files(place)]
     elif place.is_file() and place.suffix.lower() in (".csv", ".tsv", ".jsonl"):
         found = _in_table(place, instruments)
     elif place.exists():
@@ -90,13 +80,6 @@ def find_recordings(place: str | Path, instruments: bool = False) -> list[Record
     if not found:
         raise ValueError(f"{place}: no recordings; sound files end in {', '.join(SUFFIXES)}")
     return found
-
-
-def _in_folder(folder: Path, instruments: bool) -> Iterator[Recording]:
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
-            yield _beside(path, instruments)
 
 
 def _beside(path: Path, instruments: bool) -> Recording:
@@ -117,35 +100,18 @@ def codes_beside(home: Path, audio: Sequence[str]) -> list[Path | None]:
     return [path if often[path.stem] == 1 and path.is_file() else None for path in paths]
 
 
-def _united(path: Path) -> list[tuple[str, Mapping[str, Any]]]:
-    """The rows of a table, those of one recording as one: the captions of all, of the rest what is said first."""
-    found: dict[tuple[str, str], tuple[str, Mapping[str, Any]]] = {}
+def _in_table(path: Path, instruments: bool) -> list[Recording]:
+    """Rows of one recording, a sound file or a manifest's id, are one."""
+    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    places: dict[tuple[str, str], str] = {}
     for where, row in rows(path):
         recording = (str(row["id"]) if is_entry(row, path) else "", audio_of(where, row))
-        first_where, first = found.setdefault(recording, (where, row))
-        if first is row:
-            continue
-        if split_of(first) and split_of(row) and split_of(first) != split_of(row):
-            raise ValueError(
-                f"{where}: {recording[1]} is of {split_of(row)} here, and of {split_of(first)} in {first_where}"
-            )
-        texts = list(dict.fromkeys((*texts_of(first), *texts_of(row))))
-        rest = {name: value for name, value in first.items() if value not in (None, "")}
-        plain = {name: value for name, value in {**row, **rest}.items() if name not in (*CAPTIONS, *LISTS)}
-        found[recording] = (first_where, {**plain, "texts": texts})
-    return list(found.values())
-
-
-def _in_table(path: Path, instruments: bool) -> list[Recording]:
-    found = _united(path)
-    audio = [audio_of(where, row) for where, row in found]
+        places.setdefault(recording, where)
+        found.setdefault(recording, []).append(told_of(row))
+    audio = [name for _, name in found]
     codes = codes_beside(path.parent, audio) if path.suffix == ".jsonl" else [None] * len(audio)
-    return [
-        Recording(
-            path.parent / name,
-            said_of(row, instruments),
-            split_of(row),
-            there,
-        )
-        for (_, row), name, there in zip(found, audio, codes, strict=True)
-    ]
+    recordings = []
+    for (each, told), name, there in zip(found.items(), audio, codes, strict=True):
+        what = united(f"{places[each]}: {name}", told)
+        recordings.append(Recording(path.parent / name, said_of(what, instruments), what["split"], there))
+    return recordings

@@ -16,7 +16,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from .distributed import World
+from solfa.train.distributed import World
 
 
 def shard(module: nn.Module, world: World) -> None:

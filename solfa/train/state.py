@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .. import checkpoint
-from ..checkpoint import CheckpointError
-from ..files import write_whole
-from .ema import WeightAverage
-from .metrics import Meter
-from .phase import Phase
-from .sharding import divided_as, whole
+from solfa import checkpoint
+from solfa.checkpoint import CheckpointError
+from solfa.files import write_whole
+from solfa.train.ema import WeightAverage
+from solfa.train.metrics import Meter
+from solfa.train.phase import Phase
+from solfa.train.sharding import divided_as, whole
 
 KIND = "training-state"
 LATEST_NAME = "latest"

@@ -14,7 +14,7 @@ from solfa.codecs.codec import Codec
 from solfa.data.mixing import MixOptions
 from solfa.score.score import Score
 from solfa.tokenize_audio.store.place import is_store
-from solfa.train.code_cache import CodeCache, pick_codec_device
+from solfa.train.code_cache import CodeCache
 from solfa.train.code_source import Identity, read_codes
 from solfa.train.recordings import TRAINED, Recording, evenly, held_out_of, say_strays, validated_on
 from solfa.train.store_source import StoredCodes, StoredItem, check_store
@@ -121,8 +121,7 @@ def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0,
     scored = read_scores(pieces)
     cache = CodeCache(root_of(place), reading.codec, reading.codebooks, place=reading.cache)
     waiting = [piece.recording for piece, _ in scored if piece.recording.codes is None]
-    device = pick_codec_device(reading.device)
-    ready = cache.fill(waiting, device) if waiting else set()
+    ready = cache.fill(waiting, reading.device) if waiting else set()
     takes = []
     for piece, score in scored:
         recording = piece.recording
@@ -158,7 +157,7 @@ def _varied(cache: CodeCache, scored: list[Scored], reading: Reading, variant: i
     audio, scores = [piece.recording.audio for piece, _ in scored], [score for _, score in scored]
     plans, varied = draw_variants(audio, scores, reading.augmentation, reading.seed, variant)
     variants = VariantCache(cache, plans)
-    ready = variants.fill([Recording(path) for path in plans], pick_codec_device(reading.device))
+    ready = variants.fill([Recording(path) for path in plans], reading.device)
     known = all(piece.velocities for piece, _ in scored)  # a place's are; where they are not, no mixture has them
     return [_take(variants.targets(p)[0], varied[p], reading, number, known) for p in plans if p in ready]
 

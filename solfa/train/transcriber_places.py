@@ -6,9 +6,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from solfa.data.folders import sound_files
 from solfa.data.manifest import NAME, Entry, read_manifest
 from solfa.data.readers import DATASETS, read_dataset
-from solfa.data.tables import SUFFIXES
+from solfa.data.tables import velocities_of
 from solfa.score.midi import MidiError, read_midi
 from solfa.score.note import Note
 from solfa.score.score import Score, score_of_notes
@@ -95,7 +96,7 @@ def _of_entries(entries: list[Entry], home: Path) -> tuple[list[Piece], int]:
             continue
         recording = Recording(home / entry.audio, split=entry.split.strip().lower(), codes=codes)
         notes = home / entry.notes if isinstance(entry.notes, str) else entry.notes
-        found.append(Piece(recording, notes, entry.extra.get("velocities", True) is not False))
+        found.append(Piece(recording, notes, velocities_of(entry.extra)))
     return found, without
 
 
@@ -112,10 +113,7 @@ def _in_folder(folder: Path) -> tuple[list[Piece], int]:
     found, without = [], 0
     for name in (name for name, dataset in DATASETS.items() if dataset.is_here(folder)):
         warnings.warn(f"{folder}: laid out as {name} is; {name}:{folder} keeps to its splits and notes", stacklevel=3)
-    for path in sorted(folder.rglob("*")):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if hidden or path.suffix.lower() not in SUFFIXES or not path.is_file():
-            continue
+    for path in sound_files(folder):
         notes = next((path.with_suffix(suffix) for suffix in MIDI if path.with_suffix(suffix).is_file()), None)
         if notes is None:
             without += 1

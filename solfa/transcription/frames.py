@@ -122,15 +122,14 @@ def frame_notes(
     outputs: FrameOutputs,
     options: FrameOptions = FrameOptions(),
     frame_rate: float = 50.0,
-    start: float = 0.0,
     programs: Programs | None = None,
 ) -> list[Note]:
     """The notes, sorted, of a recording's probabilities [T, P].
 
-    frame_rate: Hz. start: seconds, of the first frame. programs: what names the instrument of each pitched note, from its frame and
+    frame_rate: Hz. programs: what names the instrument of each pitched note, from its frame and
     column; without it all are of program 0. Notes last 10 ms at least; drum hits last just that. At the last frame all that sounds ends.
     """
-    reader = FrameReader(outputs.columns, options, frame_rate, start)
+    reader = FrameReader(outputs.columns, options, frame_rate)
     return sorted([*reader.push(outputs, programs), *reader.finish()])
 
 
@@ -145,11 +144,10 @@ class FrameReader:
         columns: Columns = Columns(),
         options: FrameOptions = FrameOptions(),
         frame_rate: float = 50.0,
-        start: float = 0.0,
     ) -> None:
-        if not (0 < frame_rate < float("inf") and 0 <= start < float("inf")):
-            raise ValueError(f"frame_rate is {frame_rate}, start {start}: they must be above 0, and 0 or later")
-        self.columns, self.options, self.frame_rate, self.start = columns, options, frame_rate, start
+        if not 0 < frame_rate < float("inf"):
+            raise ValueError(f"frame_rate is {frame_rate}: it must be above 0")
+        self.columns, self.options, self.frame_rate = columns, options, frame_rate
         self._least = np.where(np.arange(columns.count) < columns.pitched, options.onset, options.drum)
         self._reset()
 
@@ -209,7 +207,7 @@ class FrameReader:
         at = rows + 1, columns
         begun = np.zeros(len(rows), _BEGUN)
         begun["column"], begun["frame"], begun["program"] = columns, rows + 1 + self._first, table["program"][at]
-        begun["time"] = self.start + (begun["frame"] + table["shift"][at].astype(np.float64)) / self.frame_rate
+        begun["time"] = (begun["frame"] + table["shift"][at].astype(np.float64)) / self.frame_rate
         begun["velocity"] = np.rint(table["velocity"][at] * 127).clip(1, 127)
         hit = begun["program"] == DRUMS
         waiting = np.concatenate([self._open, begun[~hit]])
@@ -239,7 +237,7 @@ class FrameReader:
         """Notes that end at these frames of the recording, 10 ms after they began at the earliest; drums just then."""
         onsets, drums = np.maximum(begun["time"], 0.0), begun["program"] == DRUMS
         least = onsets + MIN_DURATION
-        offsets = np.where(drums, least, np.maximum(self.start + ends / self.frame_rate, least))
+        offsets = np.where(drums, least, np.maximum(ends / self.frame_rate, least))
         programs = np.where(drums, 0, begun["program"])
         parts = (onsets, offsets, self.columns.keys(begun["column"]), begun["velocity"], programs, drums)
         return [Note(*row) for row in zip(*(part.tolist() for part in parts), strict=True)]

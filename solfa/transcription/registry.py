@@ -54,14 +54,14 @@ def find_transcriber(name: str | Path = DEFAULT) -> Path:
 
 def load_transcriber(name: str | Path = DEFAULT, device: str = "cpu") -> TokenTranscriber:
     """The transcriber of that name or folder, in float32, ready to hear. Raises ValueError where there is none or it is damaged, and for a
-    device that is not there."""
-    from solfa.nn.devices import check_device, in_float32
+    device that is not there; "auto" is cuda where there is one."""
+    from solfa.nn.devices import in_float32, pick_device
     from solfa.transcription.model import load_transcriber_model
 
-    check_device(device)
+    place = str(pick_device(device))
     folder = find_transcriber(name)
     with in_float32():
-        return load_transcriber_model(folder, device)
+        return load_transcriber_model(folder, place)
 
 
 def _folder(name: str | Path) -> Path | None:
@@ -77,8 +77,6 @@ def _instead(folder: Path) -> str:
 
     if (folder / "config.json").is_file():
         return f"holds no transcriber but a {read_config(folder)['kind']}"
-    if _says_so(folder / "model"):
-        return f"is the folder of a run; its model is {folder / 'model'}"
     return f"this folder holds no transcriber (a config.json of kind {KIND!r} and model.safetensors)"
 
 

@@ -9,13 +9,12 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import overload
 
-from solfa.score.abc import write_abc
 from solfa.score.midi import write_midi
 from solfa.score.note import Note
 from solfa.score.quantising.performed import performed_score
 from solfa.score.quantising.quantise import Quantised, QuantiseOptions, quantise
 from solfa.score.score import Part, Pedal, Score, score_of_notes
-from solfa.score.write import SheetWarning, write_notes
+from solfa.score.write import SheetWarning, abc_text, write_notes
 from solfa.transcription.segments import PedalSpan
 from solfa.transcription.stitch import Account
 
@@ -111,7 +110,7 @@ class Transcription(Sequence[Note]):
         found = self.quantised(options)
         for remark in found.remarks:
             warnings.warn(remark, SheetWarning, stacklevel=2)
-        return write_abc(found.sheet)
+        return abc_text(found)
 
     def save(self, path: str | os.PathLike[str], options: QuantiseOptions | None = None) -> Quantised | None:
         """Write a file by the ending of its name: .mid, .abc, .musicxml, .svg, .roll.svg, .json, .jsonl ...; see `write_notes`."""

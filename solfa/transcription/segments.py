@@ -9,7 +9,7 @@ from solfa.score import Score
 
 PEDAL = -1  # stands for the pedal where a pitch would stand; sorts before all pitches
 MIN_DURATION = 0.01  # seconds: what is shorter than this lasts so long, as in MT3
-_NEAR = 1e-6  # of a step, or of a segment: nearer to a whole one is that one, as products of seconds are not exact
+_NEAR = 1e-6  # of a step: nearer to a whole one is that one, as products of seconds are not exact
 _MOST_SECONDS = 1e9
 
 
@@ -48,14 +48,6 @@ class Segment:
     def steps(self, steps_per_second: int) -> tuple[int, int]:
         """Its first step, and the first of the next segment: start and end floored, as MT3 floors 2.048 s to 2.04."""
         return math.floor(self.start * steps_per_second + _NEAR), math.floor(self.end * steps_per_second + _NEAR)
-
-
-def segments_of(seconds: float, length: float) -> list[Segment]:
-    """The grid of segments of `length` seconds that covers `seconds` of sound, the last one whole; none for no sound."""
-    if not 0.0 <= seconds <= _MOST_SECONDS or not 0.0 < length <= _MOST_SECONDS:
-        raise ValueError(f"segments of {length} s in {seconds} s: it needs 0 <= seconds, 0 < length, both at most 1e9")
-    count = max(math.ceil(seconds / length - _NEAR), 1) if seconds else 0
-    return [Segment(index * length, length) for index in range(count)]
 
 
 def pedal_spans(score: Score) -> list[PedalSpan]:

@@ -208,3 +208,25 @@ def test_the_table_is_whole() -> None:
         __import__(module)
         assert hasattr(sys.modules[module], attribute), name
     assert not set(app.TOP_OPTIONS) & set(COMMANDS)
+
+
+def test_ctrl_c_while_the_command_is_loaded() -> None:
+    """What is interrupted is the import of the commands, which takes longest."""
+    code = (
+        "import sys\n"
+        "class Hit:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Hit())\n"
+        "from solfa.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "solfa: interrupted\n")
+
+
+def test_help_is_pointed_at_where_the_answer_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["eval", "codec", "--nonsense"]) == 2
+    assert "Try: solfa eval codec --help" in capsys.readouterr().err
+    assert run(["encode", "codec", "--nonsense"]) == 2
+    assert "Try: solfa encode --help" in capsys.readouterr().err

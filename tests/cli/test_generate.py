@@ -127,11 +127,12 @@ def test_continuation_and_infill(run: Run) -> None:
     for name, seed in (("a.wav", 1), ("b.wav", 2)):
         run("piano", "-o", name, "--duration", 0.2, "--seed", seed)
     code, out, _ = run("piano", "-o", "c.wav", "--continue-from", "a.wav", "--duration", 0.3)
-    assert code == 0 and "0.30 s" in out and info("c.wav").samples == 4000
-    assert run("piano", "-o", "s.wav", "--continue-from", "a.wav", "--duration", 0.3, "--stream")[0] == 0
+    assert code == 0 and "0.30 s new, 0.50 s in all" in out and info("c.wav").samples == 4000
+    code, out, _ = run("piano", "-o", "s.wav", "--continue-from", "a.wav", "--duration", 0.3, "--stream")
+    assert code == 0 and "0.30 s new, 0.50 s in all" in out
     assert np.abs(read("c.wav").samples - read("s.wav").samples).max() < 1e-4
-    code, _, _ = run("piano", "-o", "d.wav", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)
-    assert code == 0 and info("d.wav").samples == 1600 + 800 + 1600
+    code, out, _ = run("piano", "-o", "d.wav", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)
+    assert code == 0 and "0.10 s new, 0.50 s in all" in out and info("d.wav").samples == 1600 + 800 + 1600
     assert run("piano", "-o", "d.solfa", "--infill", "a.wav", "b.wav", "--duration", 0.1, "--candidates", 2)[0] == 0
     with TokenFile("d.solfa") as file:
         assert file.header.samples == 4000

@@ -172,7 +172,7 @@ def test_tokens_of_another_codec(run: Run, folders: tuple[Path, Path]) -> None:
         ("onset is 2.0: legal are", ["take.wav", "--onset", "2"]),
         ("beam is 0", ["take.wav", "--mode", "events", "--beam", "0"]),
         ("guide is 2.0", ["take.wav", "--mode", "events", "--guide", "2"]),
-        ("they are for --mode events", ["take.wav", "--beam", "2"]),
+        ("--beam 2: for --mode events only", ["take.wav", "--beam", "2"]),
         ("--onset 0.3: it is for --mode frames", ["take.wav", "--mode", "events", "--onset", "0.3"]),
         ("'kazoo' is none of the general midi", ["take.wav", "--instruments", "piano,kazoo"]),
         ("'128' is none of the general midi", ["take.wav", "--instruments", "128"]),

@@ -181,7 +181,7 @@ def test_batched_alone_and_in_blocks_give_the_same_codes_and_lengths(
     batch = torch.full((len(items), 1, max(lengths)), 9.0)  # what follows a short item must not matter
     for row, item in zip(batch, items, strict=True):
         row[:, : item.shape[-1]] = item
-    codes = codec.encode(batch, lengths)
+    codes = codec.encode(batch, lengths=lengths)
     assert codes.samples == tuple(lengths) and codes.lengths == tuple(-(-n // codec.hop) for n in lengths)
     audio = codec.decode(codes).samples
     for i, (item, frames) in enumerate(zip(items, codes.lengths, strict=True)):

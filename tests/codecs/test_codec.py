@@ -48,7 +48,7 @@ def test_whole_batched_and_in_blocks_give_the_same_codes(
     batch = torch.full((len(items), codec.channels, max(lengths)), 9.0)  # what follows a short item must not matter
     for row, item in zip(batch, items, strict=True):
         row[:, : item.shape[-1]] = item
-    codes = codec.encode(batch, lengths)
+    codes = codec.encode(batch, lengths=lengths)
     if codec.segment is None:
         assert codes.lengths == tuple(-(-n // codec.hop) for n in lengths)
     for i, (item, frames) in enumerate(zip(items, codes.lengths, strict=True)):
@@ -201,6 +201,11 @@ def test_first_codebooks_alone(tiny_codecs) -> None:
     codec = tiny_codecs["frames"]
     x = sound(codec, 500)[None]
     assert torch.equal(codec.encode(x, codebooks=2).tokens, codec.encode(x).tokens[:, :2])
+    assert codec.encode(x, 2) == codec.encode(x, codebooks=2)  # its place is that of `decode` and `encode_file`
+    with pytest.raises(ValueError, match=r"codebooks is \[400\]: a whole number"):
+        codec.encode(x, [400])
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(codec.encode(x))
     assert torch.equal(codec.decode(codec.encode(x), 2).samples, codec.decode(codec.encode(x, codebooks=2)).samples)
 
 

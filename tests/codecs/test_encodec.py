@@ -172,7 +172,7 @@ def test_a_batch_gives_what_transformers_gives_one_by_one(name: str) -> None:
     batch = torch.full((4, codec.channels, 2650), 9.0)
     for row, n in zip(batch, lengths, strict=True):
         row[:, :n] = sound(codec, n, n)
-    codes = codec.encode(batch, lengths)
+    codes = codec.encode(batch, lengths=lengths)
     audio = codec.decode(codes).samples
     for i, n in enumerate(lengths):
         tokens, heard, _ = theirs(model, batch[i, :, :n])
@@ -191,7 +191,7 @@ def test_transformers_scales_a_padded_row_by_its_zeros() -> None:
     with torch.no_grad():
         wrong = model.encode(x, mask, bandwidth=model.config.target_bandwidths[0])
     alone, _, scale = theirs(model, x[1, :, :900])
-    ours = codec.encode(x, [1900, 900])
+    ours = codec.encode(x, lengths=[1900, 900])
     assert torch.equal(ours.tokens[1, :, :3], alone)
     assert ours.scales is not None and scale is not None and torch.allclose(ours.scales[1, :1], scale)
     assert wrong.audio_scales[0][1].item() < 0.75 * scale.item()  # sqrt(900 / 1900) of it

@@ -1,3 +1,4 @@
+import random
 import stat
 import zipfile
 
@@ -167,3 +168,66 @@ def test_names_of_items_are_plain_and_their_own():
     made = [Piece("p", name).identity for name in names]
     assert len(set(made)) == len(names)
     assert all(len(name) <= 60 and name.strip("abcdefghijklmnopqrstuvwxyz0123456789-") == "" for name in made)
+
+
+def zipped(path, names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, song(number + 1))
+    return path
+
+
+def test_a_zip_is_opened_once_a_process_and_anew_where_another_file_is_in_its_place(tmp_path, monkeypatch):
+    path = zipped(tmp_path / "songs.zip", [f"{number}.mid" for number in range(9)])
+    pieces, opened, plain = find_pieces(path), [], zipfile.ZipFile
+    monkeypatch.setattr(
+        corpus.zipfile, "ZipFile", lambda *given: (len(given) == 1 and opened.append(given)) or plain(*given)
+    )
+    assert [len(read_piece(piece).notes) for piece in pieces] == list(range(1, 10)) and len(opened) == 1
+    monkeypatch.setattr(corpus.os, "getpid", lambda: -1)  # a fork shares the place in a file that was open before
+    assert len(read_piece(pieces[4]).notes) == 5 and len(opened) == 2
+    zipped(tmp_path / "new.zip", ["gone.mid", "4.mid"]).replace(path)
+    assert len(read_piece(pieces[4]).notes) == 2 and len(opened) == 3
+    with pytest.raises(CorpusError, match="cannot be unpacked"):
+        read_piece(pieces[0])
+    path.unlink()
+    with pytest.raises(CorpusError, match="cannot be unpacked"):
+        read_piece(pieces[4])
+    for number in range(9):  # no more are held than are worth it
+        read_piece(find_pieces(zipped(tmp_path / f"{number}.zip", ["a.mid"]))[0])
+    assert corpus._opened.cache_info().currsize == corpus.OPEN_ZIPS
+
+
+def test_every_damage_to_a_zip_is_a_corpus_error_that_names_it(tmp_path):
+    path, rng, told = tmp_path / "bad.zip", random.Random(0), 0
+    whole = zipped(tmp_path / "whole.zip", ["a/é.mid", "b.mid"]).read_bytes()
+    directory = whole.index(b"PK\1\2")
+    for turn in range(1500):
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            data[rng.randrange(directory, len(data)) if turn % 2 else rng.randrange(len(data))] = rng.choice(
+                [0, 255, rng.randrange(256)]
+            )
+        path.write_bytes(data)
+        try:
+            pieces = find_pieces(path)
+        except CorpusError as error:
+            assert str(path) in str(error)
+            told += 1
+            continue
+        for piece in pieces:
+            try:
+                read_piece(piece)
+            except ValueError:
+                told += 1
+    assert told > 100
+    for at, value in ((6, 99), (28, 0), (8, 0xFF)):  # a version to come; no name; a name that is no UTF-8
+        data = bytearray(whole)
+        data[directory + at] = value
+        path.write_bytes(data)
+        try:
+            found = find_pieces(path)
+        except CorpusError as error:
+            assert str(path) in str(error)
+        else:
+            assert len(found) <= 2

@@ -325,3 +325,13 @@ def test_a_model_without_a_beat_says_so(music: TextToMusic) -> None:
     assert torch.equal(music.codes("piano, 90 bpm", 0.2, options=OPTIONS, beat=None).tokens, same)
     with pytest.raises(ValueError, match="2 beats for 1 prompts"):
         music.generate("piano", 0.1, beat=[None, None])
+
+
+def test_a_wish_that_is_none_is_named(music: TextToMusic) -> None:
+    silence = Audio(torch.zeros(1, 1, 8000), 8000)
+    for ask in (music.generate, music.codes):
+        with pytest.raises(ValueError, match=r"^option is nothing .*: legal are options, melody, .*did you mean options\?$"):
+            ask("a waltz", 0.5, option=None)
+    for ask in (music.infill, music.infill_codes):
+        with pytest.raises(ValueError, match=r"^tries is nothing .*: legal are candidates, options, progress, beat$"):
+            ask(silence, silence, tries=3)

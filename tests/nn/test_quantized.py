@@ -20,7 +20,6 @@ from solfa.nn.quantized import (
     QuantizedLinear,
     checked_precision,
     pack,
-    rounded_rows,
     torch_has,
     unpack,
 )
@@ -79,6 +78,13 @@ def test_products_are_those_of_the_unpacked_matrix(
     torch.testing.assert_close(y.double(), expected, rtol=0, atol=edge)
     assert (y.double() - expected).abs().median() < 1e-5
     assert all(torch.equal(linear(row[None])[0], found) for row, found in zip(x, y, strict=True))
+
+
+def rounded_rows(x: torch.Tensor) -> torch.Tensor:
+    """What the kernels make of inputs [..., inputs] for int8 and int4 matrices: rounded to eight bits in groups of 64."""
+    groups = torch.nn.functional.pad(x, (0, -x.shape[-1] % GROUP)).unflatten(-1, (-1, GROUP))
+    scale = groups.abs().amax(-1, keepdim=True) / 127
+    return ((groups / scale.masked_fill(scale == 0, 1)).round() * scale).flatten(-2)[..., : x.shape[-1]]
 
 
 @needs_compiler

@@ -1,13 +1,15 @@
 """What is put together of what was heard: on cases whose answers are known."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from solfa.data.manifest import Entry
+from solfa.eval.evaluation import differences, summary
 from solfa.eval.generation import MEASURES
 from solfa.eval.music import Facts, Traces
 from solfa.tokenize_audio.adherence import Clip, Heard, Pair, clip_of, match_clips
@@ -88,14 +90,36 @@ def test_chance_reaches_the_best_share_seldom_and_the_worst_always() -> None:
     assert alike["p"] == 1 and alike["chance"].low == alike["chance"].high  # it plays one family, whatever it is asked
 
 
+def test_eight_seeds_of_a_prompt_that_sound_alike_change_no_number() -> None:
+    once = [pair(str(i), i % 3, (0, 1, 2, 0)[i % 4]) for i in range(12)]
+    seeds = [replace(p, made=replace(p.made, name=f"{p.made.name}-{k}")) for p in once for k in range(8)]
+    truth = Truth([p.true_heard for p in once if p.true_heard], cast(Any, Listener()))
+    few, many = (evaluate(pairs, truth, measures_of(True, False, False), {}) for pairs in (once, seeds))
+    assert repr(many.tables["adherence"]) == repr(few.tables["adherence"]) and many.tables["adherence"][0]["n"] == 12
+    assert repr(summary(many)) == repr(summary(few)) and len(many.items) == 96
+    assert repr(differences(many, few)) == repr(differences(few, few))  # paired by prompt, though no name is in both
+    # A reference whose music came out twice is there once: the ceiling is that of the references.
+    uneven = evaluate(
+        [*once, *[replace(once[0], made=replace(once[0].made, name=f"x{k}")) for k in range(30)]],
+        truth,
+        few.measures,
+        {},
+    )
+    assert repr(uneven.tables["adherence"][0]["reference"]) == repr(few.tables["adherence"][0]["reference"])
+
+
 def test_a_distance_that_cannot_be_had_is_named() -> None:
-    silent = Heard(Traces(None, None, None, None), {"log-mel": np.zeros((4, 2)), "latents": np.eye(4)})
+    silent = Heard(Traces(None, None, None, None), {"log-mel": np.full((4, 2), np.nan), "latents": np.eye(4)})
     pairs = [Pair(Clip(str(i), Path(str(i)), "", Facts()), silent) for i in range(3)]
     found = evaluate(pairs, Truth([silent] * 3), measures_of(False, False, False), {}, ["x"])
     assert [row["embedding"] for row in found.tables["distances"]] == ["latents"] and list(found.tables) == [
         "distances"
     ]
-    assert found.failed[0] == "x" and "log-mel: a bandwidth of 0" in found.failed[1] and len(found.failed) == 2
+    assert (
+        found.failed[0] == "x"
+        and "log-mel: embeddings that are not finite" in found.failed[1]
+        and len(found.failed) == 2
+    )
     assert set(found.settings["in_tables"]) == {"frechet", "floor", "extrapolated", "r2", "kernel", "gaussian"}
 
 

@@ -13,7 +13,7 @@ from solfa.codecs.quantizers import QuantizerConfig
 from solfa.codecs.token_file import TokenFile, TokenHeader, TokenWriter
 from solfa.codecs.vqvae import VQVAE, VQVAEConfig
 from solfa.nn.frames import FrameConfig
-from solfa.train.code_lm import ABSENT, CodeLMTask, CodeLMTaskConfig, code_vectors
+from solfa.train.code_lm import ABSENT, CodeLMTask, CodeLMTaskConfig, code_vectors, token_files
 from solfa.train.config import TrainConfig
 from solfa.train.loop import train
 
@@ -96,6 +96,13 @@ def test_it_begins_with_the_codecs_vectors(tmp_path: Path) -> None:
     model.start_from(vectors)
     for table in (model.past[1], model.lower[1], model.logits[1].weight):
         assert torch.equal(table[5], table[6]) and not torch.equal(table[5], table[7])
+
+
+def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+    for place in ("b", ".trash", "a"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "0.solfa").touch()
+    assert token_files((str(tmp_path),)) == [tmp_path / "a" / "0.solfa", tmp_path / "b" / "0.solfa"]
 
 
 def test_what_does_not_fit_is_said(folder: Path, tmp_path: Path) -> None:

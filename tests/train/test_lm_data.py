@@ -60,6 +60,18 @@ def test_a_folder_with_sidecars(folder: Path) -> None:
     }
 
 
+def test_what_a_folder_leaves_out_is_said(folder: Path) -> None:
+    """As for `solfa tokenize`, in whose order the recordings are."""
+    found = find_recordings(folder)
+    (folder / "x.m4a").touch()
+    (folder / "link").symlink_to(folder / "deep")
+    with pytest.warns(UserWarning, match="left out") as told:
+        assert find_recordings(folder) == found
+    assert ["link" in str(each.message) for each in told] == [True, False] and "x.m4a" in str(told[1].message)
+    with pytest.warns(UserWarning, match="left out"):
+        assert [item.path for item in find_sources([folder])] == [str(each.audio) for each in found]
+
+
 def test_tables(folder: Path) -> None:
     (folder / "some.csv").write_text(
         'File_Name, Caption ,bpm,split\na.wav,"a waltz, slow",120.0,train\ndeep/c.wav,song,,Valid\n'
@@ -84,8 +96,12 @@ def test_rows_of_one_recording_are_one(folder: Path) -> None:
     assert (a.said, a.split) == (Said(("one", "two"), {"bpm": "90"}), "test") and d.said == Said(("x",))
     items = find_sources([folder / "some.csv"])
     assert [(item.texts, item.split) for item in items] == [(each.said.texts, each.split) for each in (a, d)]
+    rows = [{"file": "a.wav", "attributes": {"bpm": 90}}, {"file": "a.wav", "attributes": {"key": "C major", "bpm": 95}}]
+    (folder / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (only,), (item,) = find_recordings(folder / "some.jsonl"), find_sources([folder / "some.jsonl"])
+    assert only.said.attributes == {"bpm": "90", "key": "C major"} and item.attributes == {"bpm": 90, "key": "C major"}
     (folder / "some.csv").write_text("file,split\na.wav,train\na.wav,test\n")
-    with pytest.raises(ValueError, match=r"line 3: a\.wav is of test here, and of train in .*line 2"):
+    with pytest.raises(ValueError, match=r"line 2: a\.wav: it is named twice, once for train and once for test"):
         find_recordings(folder / "some.csv")
 
 

@@ -193,9 +193,10 @@ def test_a_lone_recording_is_validated_on_too(tmp_path: Path, codec: Codec) -> N
     assert len(data.train) == len(data.valid) == 1
 
 
-def test_unknown_velocities_are_marked(tmp_path: Path, codec: Codec) -> None:
+@pytest.mark.parametrize("known", [False, "no", "false"])
+def test_unknown_velocities_are_marked(tmp_path: Path, codec: Codec, known: object) -> None:
     path = manifest(tmp_path, ["train", "train", "valid"], codec)
-    lines = [json.loads(line) | {"velocities": False} for line in path.read_text().splitlines()]
+    lines = [json.loads(line) | {"velocities": known} for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     take = read_data([str(path)], (), Reading(codec, 2)).train[0]
     assert take.notes.rows["velocity"].tolist() == [0, 0]

@@ -1,6 +1,7 @@
 """Writing events: MT3's own output, a naive MT3 beside ours, its rules one by one; notes -> tokens -> notes is the identity on the grid."""
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,11 +12,16 @@ from hypothesis import strategies as st
 from solfa.score import Note
 from solfa.transcription.events import EventWriter, encode_segment, tie_section
 from solfa.transcription.reading import EventReader
-from solfa.transcription.segments import PEDAL, PedalSpan, Segment, segments_of
+from solfa.transcription.segments import PEDAL, PedalSpan, Segment
 from solfa.transcription.vocabulary import PRESETS, Vocabulary, mt3, muscriptor, piano_2021, solfa_events, vocabulary
 
 GOLDEN = json.loads((Path(__file__).parent / "mt3_golden.json").read_text())
 SECONDS = 16.0  # all notes that are drawn have ended by then
+
+
+def grid(seconds: float, length: float) -> list[Segment]:
+    """Segments of that length that cover so many seconds."""
+    return [Segment(index * length, length) for index in range(math.ceil(seconds / length - 1e-6))]
 
 
 def ids(words: Vocabulary, said: str) -> list[int]:
@@ -165,7 +171,7 @@ def test_notes_to_tokens_to_notes_is_the_identity_on_the_grid(
     words = vocabulary(name)
     writer, reader = EventWriter(notes, pedals, words), EventReader(words)
     read = []
-    for segment in segments_of(SECONDS, length):
+    for segment in grid(SECONDS, length):
         written = writer.segment(segment)
         if words.ties:  # what sounds for the reader is what the writer ties
             assert written[: len(reader.prefix())] == reader.prefix()
@@ -179,7 +185,7 @@ def test_notes_to_tokens_to_notes_is_the_identity_on_the_grid(
 @pytest.mark.parametrize("case", GOLDEN["writing"])
 def test_ids_are_those_that_mt3_itself_writes(case: dict) -> None:
     writer = EventWriter([Note(*note) for note in case["notes"]], [], vocabulary(case["vocabulary"]))
-    segments = segments_of(case["seconds"] * len(case["segments"]), case["seconds"])
+    segments = [Segment(index * case["seconds"], case["seconds"]) for index in range(len(case["segments"]))]
     assert [writer.segment(segment) for segment in segments] == case["segments"]
 
 
@@ -190,7 +196,7 @@ def test_a_naive_mt3_writes_the_same(words: Vocabulary, notes: list[Note], lengt
     named = [moved(note, note.onset, note.offset, program=words.program_of(note.program)) for note in notes]
     trimmed = apart([note for note in named if note.offset > note.onset])
     writer = EventWriter(trimmed, [], words)
-    for segment in segments_of(SECONDS, length):
+    for segment in grid(SECONDS, length):
         assert writer.segment(segment) == naive_mt3(trimmed, segment, words)
 
 
@@ -263,7 +269,7 @@ def test_tie_section() -> None:
 
 def test_events_belong_to_the_segment_of_their_step() -> None:
     notes = [Note(2.039, 2.044, 60), Note(2.0449, 3, 61)]  # steps 204 and 204; 204 and 300
-    first, second = segments_of(4.0, 2.048)
+    first, second = grid(4.0, 2.048)
     assert said(mt3(), encode_segment(notes, [], first, mt3())) == "tie0 eos"
     assert said(mt3(), encode_segment(notes, [], second, mt3())) == (
         "tie0 program0 velocity1 pitch60 velocity0 pitch60 velocity1 pitch61 shift96 velocity0 pitch61 eos"

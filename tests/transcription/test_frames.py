@@ -17,15 +17,13 @@ COLUMNS = Columns(60, 64, 35, 37)
 OPTIONS = FrameOptions()
 
 
-def made(
-    notes: list[Note], frames: int, columns: Columns = COLUMNS, start: float = 0.0
-) -> tuple[FrameOutputs, Programs]:
+def made(notes: list[Note], frames: int, columns: Columns = COLUMNS) -> tuple[FrameOutputs, Programs]:
     """What a perfect model would say of notes, each of which begins in a frame of its own; beside onsets its outputs are unsure."""
     values = {name: np.zeros((frames, columns.count)) for name in TENSORS}
     programs = np.zeros((frames, columns.count), np.int64)
     for note in notes:
         column = int(columns.of(np.array(note.pitch), np.array(note.is_drum)))
-        place, end = (note.onset - start) * RATE, (note.offset - start) * RATE
+        place, end = note.onset * RATE, note.offset * RATE
         first = int(np.floor(place + 0.5))
         last = max(int(np.floor(end + 0.5)), first + 1)
         for beside in (first - 1, first + 1):
@@ -84,10 +82,7 @@ def test_perfect_outputs_give_the_notes(notes: list[Note], dip: int) -> None:
     close(frame_notes(outputs, FrameOptions(dip=dip), RATE, programs=programs), lone)
 
 
-def test_times_begin_at_the_start() -> None:
-    note = Note(61.203, 61.5, 62, 99, 40)
-    outputs, programs = made([note], 40, start=61.0)
-    close(frame_notes(outputs, OPTIONS, RATE, 61.0, programs), [note])
+def test_no_note_begins_before_the_recording() -> None:
     early = made([Note(0.0, 0.1, 60)], 10)[0]
     early.shift[:] = -0.5  # half a frame before the recording begins
     assert frame_notes(early, OPTIONS, RATE)[0].onset == 0.0
@@ -234,7 +229,7 @@ def test_logits_become_probabilities() -> None:
         (lambda: Columns(60, 59), "pitches 60 to 59"),
         (lambda: Columns(lowest_drum=35, highest_drum=33), "drums 35 to 33"),
         (lambda: FrameReader(frame_rate=0), "frame_rate is 0"),
-        (lambda: FrameReader(start=float("nan")), "start nan"),
+        (lambda: FrameReader(frame_rate=float("nan")), "frame_rate is nan"),
         (lambda: frame_notes(noise(3, COLUMNS, 0)[0].map(lambda x: x[None])), r"\[T, 8\] of one recording"),
     ],
 )

@@ -7,10 +7,11 @@ from solfa.score.note import Note
 from solfa.transcription.events import EventWriter
 from solfa.transcription.grammar import Grammar
 from solfa.transcription.reading import EventReader
-from solfa.transcription.segments import PedalSpan, Segment, segments_of
+from solfa.transcription.segments import PedalSpan, Segment
 from solfa.transcription.vocabulary import PRESETS, Vocabulary, vocabulary
 
 SECONDS = 2.05  # a segment that does not begin on a step
+SEGMENTS = [Segment(index * SECONDS, SECONDS) for index in range(5)]
 
 
 def grammar_of(words: Vocabulary, segments: list[Segment], **more: object) -> Grammar:
@@ -49,7 +50,7 @@ pedals = st.lists(
 def test_what_is_written_is_legal(name: str, notes: list[Note], pedals: list[PedalSpan]) -> None:
     words = vocabulary(name)
     writer = EventWriter(notes, pedals, words)
-    segments = segments_of(5.0, SECONDS)
+    segments = SEGMENTS[:3]
     rows = [writer.segment(segment) for segment in segments]
     grammar = grammar_of(words, segments)
     for place in range(max(map(len, rows))):
@@ -79,7 +80,7 @@ def random_ids(words: Vocabulary, grammar: Grammar, generator: torch.Generator, 
 def test_of_what_is_legal_nothing_is_dropped(name: str) -> None:
     words, generator = vocabulary(name), torch.Generator().manual_seed(0)
     reader, notes = EventReader(words), []
-    for segment in segments_of(10.0, SECONDS):
+    for segment in SEGMENTS:
         grammar, prefix = grammar_of(words, [segment]), reader.prefix()
         for id in prefix:
             assert grammar.legal()[0, id]
@@ -176,7 +177,7 @@ def test_only_where_the_guide_lets_notes_begin() -> None:
 
 def test_rows_do_not_know_of_each_other() -> None:
     words, generator = vocabulary("solfa_events"), torch.Generator().manual_seed(1)
-    segments = segments_of(3 * SECONDS, SECONDS)
+    segments = SEGMENTS[:3]
     alone, histories = [grammar_of(words, [segment]) for segment in segments], [[], [], []]
     together = grammar_of(words, segments)
     for step in range(60):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from solfa.score import Note
 from solfa.transcription.events import EventWriter
 from solfa.transcription.reading import Dropped, EventReader
-from solfa.transcription.segments import PEDAL, PedalSpan, Segment, segments_of
+from solfa.transcription.segments import PEDAL, PedalSpan, Segment
 from solfa.transcription.vocabulary import PRESETS, Vocabulary, mt3, muscriptor, piano_2021, solfa_events, vocabulary
 
 GOLDEN = json.loads((Path(__file__).parent / "mt3_golden.json").read_text())
@@ -175,7 +175,7 @@ def test_the_forced_prefix_ties_all_that_sounds() -> None:
     pedals = [PedalSpan(0.5, 3.3, 8)]
     words = solfa_events()
     writer, reader = EventWriter(notes, pedals, words), EventReader(words)
-    for segment in segments_of(7.0, 1.0):
+    for segment in (Segment(float(second), 1.0) for second in range(7)):
         assert reader.prefix() == writer.segment(segment)[: len(reader.prefix())]
         reader.push(writer.segment(segment), segment)
     assert reader.dropped.total == 0 and reader.prefix() == ids(words, "tie0")

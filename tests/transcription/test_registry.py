@@ -69,6 +69,7 @@ def test_what_is_none(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         load_transcriber(tmp_path / "broken")
     run = tmp_path / "run"
     shutil.copytree(find_transcriber(), run / "model")
+    (run / "config.json").write_text('{"task": {}}')  # a run has its own
     with pytest.raises(ValueError, match=r"is the folder of a run; its model is .*run/model"):
         load_transcriber(run)
     (run / "model" / "model.safetensors").unlink()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solfa.score import Note, Part, Pedal, Score
-from solfa.transcription.segments import PedalSpan, Segment, pedal_spans, segments_of
+from solfa.transcription.segments import PedalSpan, Segment, pedal_spans
 
 
 def test_starts_are_floored() -> None:
@@ -19,16 +19,9 @@ def test_starts_are_floored() -> None:
 
 @given(length=st.floats(0.02, 30), count=st.integers(1, 60), rate=st.sampled_from([50, 100, 1000]))
 def test_steps_of_neighbours_meet(length: float, count: int, rate: int) -> None:
-    segments = segments_of(length * count, length)
-    steps = [segment.steps(rate) for segment in segments]
+    steps = [Segment(index * length, length).steps(rate) for index in range(count)]
     assert steps[0][0] == 0 and all(before[1] == after[0] for before, after in pairwise(steps))
-    assert len(segments) == count and steps[-1][1] >= int(length * count * rate)
-
-
-def test_segments_of_nothing_and_of_less_than_one() -> None:
-    assert segments_of(0.0, 4.0) == []
-    assert segments_of(0.001, 4.0) == [Segment(0.0, 4.0)]
-    assert segments_of(8.0, 4.0) == [Segment(0.0, 4.0), Segment(4.0, 4.0)]
+    assert steps[-1][1] >= int(length * count * rate)
 
 
 def test_pedals_of_a_score() -> None:
@@ -51,9 +44,6 @@ def test_pedals_of_a_score() -> None:
         lambda: PedalSpan(1, 0.5),
         lambda: PedalSpan(0, float("inf")),
         lambda: PedalSpan(0, 1, 128),
-        lambda: segments_of(-1, 1),
-        lambda: segments_of(1, 0),
-        lambda: segments_of(float("nan"), 1),
     ],
 )
 def test_times_that_are_none(make) -> None:

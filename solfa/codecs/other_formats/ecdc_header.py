@@ -17,8 +17,9 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from solfa import strict_json
 from solfa.codecs.bitpacking import packed_bytes
-from solfa.codecs.header_fields import short_text, unique_fields
+from solfa.codecs.header_fields import short_text
 from solfa.codecs.other_formats.arithmetic import least_bits
 from solfa.codecs.other_formats.code_file import CodeFileError, read_whole
 
@@ -153,9 +154,7 @@ def parse_header(data: bytes) -> tuple[EcdcHeader, int]:
     if len(data) < end:
         raise ValueError(f"truncated: its header is {length} bytes, the file {len(data)}")
     try:
-        record = json.loads(data[PRELUDE.size : end].decode("utf-8"), object_pairs_hook=unique_fields)
-    except RecursionError:
-        raise ValueError("bad header: it is nested too deeply") from None
+        record = strict_json.loads(data[PRELUDE.size : end].decode("utf-8"))
     except ValueError as error:  # bad UTF-8 and bad JSON are ValueErrors
         raise ValueError(f"bad header: {error}") from None
     _check_record(record)

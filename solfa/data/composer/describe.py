@@ -63,15 +63,6 @@ def observed(attributes: Attributes, score: Score) -> dict[str, Any]:
     return {**attributes.to_dict(), "density": measured["density"], "register": measured["register"]}
 
 
-def key_of(notes: Sequence[Note]) -> tuple[int, str, float] | None:
-    """The best of the 24 major and minor keys by correlation with Krumhansl's profiles: (tonic, mode, correlation)."""
-    ranked = _correlations(_histogram(notes))
-    if not ranked:
-        return None
-    (tonic, mode), value = max(ranked.items(), key=lambda item: item[1])
-    return tonic, mode, value
-
-
 def _histogram(notes: Sequence[Note]) -> list[float]:
     """Seconds that each pitch class sounds."""
     weights = [0.0] * 12

@@ -125,7 +125,7 @@ _PERCUSSION = (
 _LOUD = {"X": 14, "x": 0, "o": -28}
 
 
-def drums(plan: Plan, style: str, seed: int, level: int, fills: bool = True) -> list[Tone]:
+def drums(plan: Plan, style: str, seed: int, level: int) -> list[Tone]:
     """A drum part for the whole plan. Styles are those of the genres; "world" layers hand percussion."""
     pictures = {
         label: _bar(plan.bar, style, stream(seed, "drums", label), level)
@@ -134,11 +134,11 @@ def drums(plan: Plan, style: str, seed: int, level: int, fills: bool = True) -> 
     rng = stream(seed, "fills")
     tones: list[Tone] = []
     for phrase in plan.phrases:
-        tones += _phrase(phrase, plan.bar, pictures[phrase.label], style, rng, fills)
+        tones += _phrase(phrase, plan.bar, pictures[phrase.label], style, rng)
     return tones
 
 
-def _phrase(phrase: Phrase, bar: Bar, picture: list[Tone], style: str, rng: random.Random, fills: bool) -> list[Tone]:
+def _phrase(phrase: Phrase, bar: Bar, picture: list[Tone], style: str, rng: random.Random) -> list[Tone]:
     tones: list[Tone] = []
     for number in range(phrase.bars):
         here = phrase.start + number * bar.length
@@ -151,13 +151,13 @@ def _phrase(phrase: Phrase, bar: Bar, picture: list[Tone], style: str, rng: rand
             )
             return tones + [Tone(here, 120, key, 10) for key in keys]
         cut = bar.length
-        if fills and last and style != "world" and rng.random() < 0.7:
+        if last and style != "world" and rng.random() < 0.7:
             cut = bar.beat_starts()[-1 if rng.random() < 0.5 else -2]
             tones += _fill(bar, here, cut, rng)
         tones += [
             Tone(here + t.start, t.length, t.pitch, t.weight + rng.randrange(-4, 5)) for t in picture if t.start < cut
         ]
-        if number == 0 and phrase.start and fills and style not in ("world", "bossa", "latin", "swing"):
+        if number == 0 and phrase.start and style not in ("world", "bossa", "latin", "swing"):
             tones.append(Tone(here, 120, CRASH, 6))
     return tones
 

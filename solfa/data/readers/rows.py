@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from solfa import strict_json
 from solfa.data.manifest import Entry
 from solfa.score.midi import MAX_SECONDS
 from solfa.score.note import Note
@@ -112,8 +112,8 @@ def read_json(path: Path) -> Any:
     """What a JSON file holds. Raises ValueError for another file."""
     text = read_text(path)
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
+        return strict_json.loads(text)
+    except ValueError as error:
         raise ValueError(f"{path}: not JSON ({error})") from error
 
 

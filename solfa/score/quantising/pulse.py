@@ -20,6 +20,7 @@ FRAME = 0.01  # seconds
 PERIODS = (0.28, 0.92)  # seconds: a range of more than three, so that a level of any metre lies within
 TOGETHER = 0.035  # onsets nearer than this are one event
 SPREAD = 0.022  # seconds, standard deviation of onsets around their place
+STIFFNESS = 6.0  # of the taps, against notes that pull at them
 # Places within a tap's period and how many events are expected there.
 _RATES = (
     (0.0, 0.85),
@@ -191,8 +192,8 @@ def _smoothed(taps: np.ndarray, times: np.ndarray, weights: np.ndarray) -> np.nd
     return taps + _even(pull, target, taps)
 
 
-def _even(pull: np.ndarray, target: np.ndarray, taps: np.ndarray, stiffness: float = 6.0) -> np.ndarray:
-    """The shifts x that minimise sum pull x^2 - 2 target x + stiffness * (second differences of taps + x)^2."""
+def _even(pull: np.ndarray, target: np.ndarray, taps: np.ndarray) -> np.ndarray:
+    """The shifts x that minimise sum pull x^2 - 2 target x + STIFFNESS * (second differences of taps + x)^2."""
     count = len(taps)
     if count < 3:
         return np.where(pull > 0, target / np.maximum(pull, 1e-9), 0.0)
@@ -201,10 +202,10 @@ def _even(pull: np.ndarray, target: np.ndarray, taps: np.ndarray, stiffness: flo
     right = target.copy()
     bend = taps[:-2] - 2 * taps[1:-1] + taps[2:]
     for i, a in enumerate((1.0, -2.0, 1.0)):
-        right[i : count - 2 + i] -= stiffness * a * bend
+        right[i : count - 2 + i] -= STIFFNESS * a * bend
         for j, b in enumerate((1.0, -2.0, 1.0)):
             if i >= j:
-                bands[i - j, j : count - 2 + j] += stiffness * a * b
+                bands[i - j, j : count - 2 + j] += STIFFNESS * a * b
     return _solve(bands, right)
 
 

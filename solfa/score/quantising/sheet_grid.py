@@ -15,6 +15,7 @@ from solfa.score.quantising.pulse import SPREAD, find_events
 from solfa.score.quantising.score_metres import bar_lengths
 from solfa.score.quantising.timing import Origin, Timing, count_bars, find_timing, written_tempi
 from solfa.score.score import Score
+from solfa.score.sheet.lengths import odd_part
 from solfa.score.sheet.notation import BarLength, Tempo
 from solfa.score.tempo import TempoMap, written_bpm
 
@@ -101,7 +102,7 @@ def given_grid(score: Score, notes: Sequence[Note], metre: tuple[int, int] | Non
     starts, stops = ({Fraction(tick, beat).denominator for tick in ticks} for ticks in (begins, ends))
     on_grid = starts <= _FINE
     # Fifths and sevenths where notes only end are a player's touch: four fifths of a length, say.
-    exact = on_grid and stops <= _FINE and all(d in _PLAIN or any(s % _odd(d) == 0 for s in starts) for d in stops)
+    exact = on_grid and stops <= _FINE and all(d in _PLAIN or any(s % odd_part(d) == 0 for s in starts) for d in stops)
     quarter = GRID
     if on_grid:
         quarter = lcm(GRID, *starts, *(stops if exact else ()))
@@ -117,10 +118,6 @@ def given_grid(score: Score, notes: Sequence[Note], metre: tuple[int, int] | Non
     return SheetGrid(
         quarter, onsets, offsets, exact, _rms(np.array(moved)), metres, upbeat, tempi, "given", origin, None, clock
     )
-
-
-def _odd(number: int) -> int:
-    return number // (number & -number)
 
 
 def _rms(values: np.ndarray) -> float:

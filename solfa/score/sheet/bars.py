@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
 
-from solfa.score.sheet.lengths import SHORTEST, Metrical, plain_split, printable
+from solfa.score.sheet.lengths import SHORTEST, Metrical, odd_part, plain_split, printable
 from solfa.score.sheet.notation import BarLength, Key, Sheet, Symbol, Tempo, Voice, beats_of
 
 _ZERO = Fraction(0)
@@ -240,16 +240,12 @@ def _piece(origin: Fraction, start: Fraction, end: Fraction, symbol: Symbol | No
     return Piece(onset, end - start, symbol.pitches, symbol.velocity, value, dots, tie_in, tie_out, tuplet)
 
 
-def _odd(number: int) -> int:
-    return number // (number & -number)
-
-
 def _tuplets(points: list[Fraction], cells: list[Fraction]) -> list[_Bracket]:
     """The brackets of a bar whose symbols begin and end at `points`. A stretch of beats (`cells` are their edges) is one bracket if it
     is divided evenly; if not, its halves are looked at, down to what lies between the places of one beat."""
     start, end = cells[0], cells[-1]
     here = points[bisect_left(points, start) : bisect_right(points, end)]
-    odd = lcm(*(_odd(point.denominator) for point in here))
+    odd = lcm(*(odd_part(point.denominator) for point in here))
     if odd == 1:
         return []
     even = all(((point - start) * odd / (end - start)).denominator == 1 for point in here)
@@ -264,5 +260,5 @@ def _middle(cells: list[Fraction], points: list[Fraction]) -> Fraction | None:
     """Where to part a stretch: between its beats, or within one at the roundest place where something begins."""
     if len(cells) > 2:
         return cells[len(cells) // 2]
-    round_places = [point for point in points if cells[0] < point < cells[1] and _odd(point.denominator) == 1]
+    round_places = [point for point in points if cells[0] < point < cells[1] and odd_part(point.denominator) == 1]
     return min(round_places, key=lambda place: place.denominator, default=None)

@@ -29,6 +29,11 @@ def _is_power(number: int) -> bool:
     return number & (number - 1) == 0
 
 
+def odd_part(number: int) -> int:
+    """A whole number from 1 without its factors of two: what of a denominator only tuplets have."""
+    return number // (number & -number)
+
+
 def plain_split(start: Fraction, end: Fraction) -> Iterator[tuple[Fraction, Fraction]]:
     """Printable lengths between two places of a tuplet, cut at its roundest places."""
     while start < end:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from solfa.tokenize_audio.status import Event, OnEvent, Problem, Summary
-from solfa.tokenize_audio.work.report import Failure, ShardReport
+from solfa.tokenize_audio.work.report import Failure, ShardReport, report_of
 
 if TYPE_CHECKING:
     from solfa.tokenize_audio.work.job import Job
@@ -44,7 +45,7 @@ class Board:
         self._started = time.monotonic()
         before = {shard.index for shard in plan.job.shards} - set(plan.todo)
         for index in sorted(before):
-            self.done(report_of(plan.job, index))
+            self.done(_report_of(plan.job, index))
 
     @property
     def open(self) -> int:
@@ -77,7 +78,7 @@ class Board:
         from solfa.tokenize_audio.work.job import is_done
 
         if shard not in self.reports and is_done(self.job.store, shard):
-            self.done(report_of(self.job, shard))
+            self.done(_report_of(self.job, shard))
             self.elsewhere.discard(shard)
         return shard in self.reports
 
@@ -164,11 +165,8 @@ class Board:
         )
 
 
-def report_of(job: Job, index: int) -> ShardReport:
-    """The report of a shard that is in the store, from its manifest."""
+def _report_of(job: Job, index: int) -> ShardReport:
+    """The report of a shard that was in the store before."""
     from solfa.tokenize_audio.store.format import read_manifest
 
-    manifest = read_manifest(job.store, index)
-    failures = tuple(Failure(entry.key, entry.source, entry.reason) for entry in manifest.quarantined)
-    seconds = manifest.frames / job.head.frame_rate
-    return ShardReport(index, manifest.items, manifest.frames, seconds, failures, skipped=True)
+    return replace(report_of(job.store, read_manifest(job.store, index)), skipped=True)

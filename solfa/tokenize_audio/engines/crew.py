@@ -11,10 +11,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import solfa
+from solfa.parent import child_environment, cores, how_it_ended
 from solfa.tokenize_audio.engines.board import Board
 from solfa.tokenize_audio.engines.stop import Stop
 from solfa.tokenize_audio.engines.worker import WORK, report_from
@@ -41,7 +40,7 @@ def count_jobs(jobs: int, device: str) -> int:
     """How many processes `jobs` stands for on this machine: 0 is one a core, or one a GPU. Raises ValueError below that."""
     if jobs < 0:
         raise ValueError(f"{jobs} jobs: at least 0 (0 is one a core, or one a GPU)")
-    return jobs or (len(_gpus()) if device.startswith("cuda") else _cores()) or 1
+    return jobs or (len(_gpus()) if device.startswith("cuda") else cores()) or 1
 
 
 class _Crew:
@@ -169,24 +168,18 @@ class _Worker:
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-        return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        return f"{'by' if code < 0 else 'with'} {how_it_ended(code)}"
 
 
 def environments(device: str, jobs: int) -> Iterator[dict[str, str]]:
     """What each seat's worker finds in its environment: one thread (N workers of N threads would be in each other's way), and its GPU."""
     gpus = _gpus() if device.startswith("cuda") else []
-    places = [str(Path(solfa.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    mine = {"PYTHONPATH": os.pathsep.join(places), "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    mine = child_environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     # Ranks of one machine see the same GPUs, where their launcher has not parted them: each begins behind those of the rank before it.
     local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
     first = jobs * int(local_rank) if local_rank.isdigit() else 0
     for seat in range(first, first + jobs):
-        yield os.environ | mine | ({"CUDA_VISIBLE_DEVICES": gpus[seat % len(gpus)]} if gpus else {})
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        yield mine | ({"CUDA_VISIBLE_DEVICES": gpus[seat % len(gpus)]} if gpus else {})
 
 
 def _gpus() -> list[str]:

@@ -137,8 +137,9 @@ def _kept(store: TokenStore, frames: int, split: str | None, short: str) -> tupl
     mine = np.ones(len(store), bool) if split is None else np.array([name == split for name in store.splits], bool)
     items = np.flatnonzero(mine)
     if not len(items):
-        known = "" if split is None else f" of the split {split!r} (there are {', '.join(sorted(set(store.splits)))})"
-        raise ValueError(f"{store.path}: holds no items{known}")
+        known = sorted({name for name in store.splits if name})
+        there = f"there are {', '.join(known)}" if known else "none of its items says one: leave split out"
+        raise ValueError(f"{store.path}: holds no items" + (f" of the split {split!r} ({there})" if split else ""))
     choices = store.lengths[items] - frames + 1
     if short == "pad":
         return items, np.maximum(choices, 1)

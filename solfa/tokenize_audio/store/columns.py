@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from solfa.data.manifest import parse_json
 from solfa.score.note import Note
 from solfa.score.score import Pedal
+from solfa.strict_json import loads
 from solfa.tokenize_audio.store.format import Meta, StoreHead
 from solfa.tokenize_audio.store.meta_file import MAX_ROW_LETTERS
 
@@ -106,7 +106,7 @@ def _value(name: str, value: Any) -> Any:
 def _meta(row: Mapping[str, Any]) -> Meta:
     values: dict[str, Any] = dict(row)
     for name in _JSON:
-        values[name] = parse_json(values[name])
+        values[name] = loads(values[name])
         if not isinstance(values[name], dict):
             raise ValueError(f"{name} must be a JSON object")
     values["texts"] = tuple(values["texts"])

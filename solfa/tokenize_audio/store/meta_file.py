@@ -13,12 +13,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from solfa.data.manifest import parse_json
 from solfa.score.note import Note
 from solfa.score.score import Pedal
+from solfa.strict_json import check_depth, loads
 from solfa.tokenize_audio.store.format import Meta, TokenStoreError
 from solfa.tokenize_audio.store.pages import check_group
-from solfa.tokenize_audio.store.records import check_depth, check_regular
+from solfa.tokenize_audio.store.records import check_regular
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -237,8 +237,7 @@ def _meta(row: dict[str, Any]) -> Meta:
     if sum(len(row[name]) for name in _JSON) > MAX_ROW_LETTERS:
         raise ValueError(f"longer than {MAX_ROW_LETTERS} letters")
     for name in _JSON:
-        row[name] = parse_json(row[name])
-        check_depth(row[name])
+        row[name] = loads(row[name])
     for name, kind in (("texts", list), ("attributes", dict), ("pedals", list), ("extra", dict)):
         if not isinstance(row[name], kind):
             raise ValueError(f"{name} must be a {'list' if kind is list else 'JSON object'}")

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import xxhash
 
+from solfa import strict_json
 from solfa.codecs.header_fields import short_text
 
 VERSION = 1
 CHECK = "xxh3"
-MAX_DEPTH = 64
 
 
 class TokenStoreError(ValueError):
@@ -59,8 +59,8 @@ def _json(record: Mapping[str, Any]) -> bytes:
 def parsed(data: bytes, form: str, names: set[str]) -> dict[str, Any]:
     """The fields of a record of that format, of the version that is known, and no others. Raises ValueError."""
     try:
-        record = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        record = strict_json.loads(data.decode())
+    except ValueError as error:
         raise ValueError(f"damaged: not JSON ({short_text(str(error))})") from None
     found = json_object(record, "the file")
     if found.pop("format", None) != form:
@@ -87,19 +87,6 @@ def check_bytes(data: bytes, expected: bytes) -> None:
     """ValueError where what was read is not what its values are written as: no byte can change unseen."""
     if data != expected:
         raise ValueError("damaged: its bytes are not those that its values are written as")
-
-
-def check_depth(value: Any) -> None:
-    """ValueError for lists and objects in one another deeper than `MAX_DEPTH`: who reads them goes down by calls."""
-    layer, depth = [value], 0
-    while layer := [each for held in layer if isinstance(held, dict | list | tuple) for each in _held(held)]:
-        depth += 1
-        if depth > MAX_DEPTH:
-            raise ValueError(f"nested deeper than {MAX_DEPTH} lists and objects")
-
-
-def _held(value: dict[Any, Any] | list[Any] | tuple[Any, ...]) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
 
 
 def is_text(value: Any) -> bool:

@@ -11,18 +11,16 @@ import fcntl
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-import solfa
+from solfa.parent import child_environment, how_it_ended
 from solfa.tokenize_audio.work.decode_child import HEAD, READY
 
 TRIES = 2  # of a file that kills its decoder: the first death may be an accident
@@ -160,7 +158,7 @@ class Decoder:
             count = os.readv(self._pipe, [data[at:]])
             if count == 0:
                 assert self._child is not None
-                self._died(f"kills its decoder ({_how(self._child.wait())})")
+                self._died(f"kills its decoder ({how_it_ended(self._child.wait())})")
             at += count
         return data
 
@@ -201,8 +199,6 @@ class Decoder:
         with contextlib.suppress(AttributeError, OSError):  # a larger pipe is quicker, where there is one
             fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE)
         # One thread; and nothing is imported from the folder that one happens to be in.
-        paths = [str(Path(solfa.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-        mine = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1", "OPENBLAS_NUM_THREADS": "1"}
         try:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", CHILD, str(theirs), str(self.memory), str(CPU_SECONDS)],
@@ -210,7 +206,7 @@ class Decoder:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs],
-                env=os.environ | mine,
+                env=child_environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS="1"),
                 start_new_session=True,  # Ctrl-C is its parent's to handle
             )
         except BaseException:
@@ -238,13 +234,3 @@ class Decoder:
             self._child.stdin.close()
         os.close(self._pipe)
         self._child = None
-
-
-def _how(code: int) -> str:
-    """How a process ended, in words."""
-    if code >= 0:
-        return f"exit {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"

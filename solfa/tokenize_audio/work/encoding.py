@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from solfa.codecs.codec import Codec
+from solfa.progress import on_a_line
 from solfa.tokenize_audio.store.meta_file import check_row
 from solfa.tokenize_audio.work.attempts import Attempts
 from solfa.tokenize_audio.work.decode import BadSound, Decoder, DecoderDied, Sound, SourceStamp
@@ -184,8 +185,7 @@ def ahead(decoder: Decoder, items: Iterator[SourceItem]) -> Iterator[SourceItem]
 
 def plain_reason(text: str) -> str:
     """A reason as a manifest holds it: a line that a terminal can be shown."""
-    line = " ".join(text.split())[:LONGEST_REASON]
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+    return on_a_line(" ".join(text.split())[:LONGEST_REASON])
 
 
 def reason_of(error: Exception, codec: Codec) -> str:

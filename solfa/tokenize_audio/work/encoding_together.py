@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from torch import Tensor
 from solfa.codecs.codec import Codec
 from solfa.codecs.device_batch import DeviceBatch
 from solfa.codecs.vqvae import VQVAE
+from solfa.parent import cores
 from solfa.tokenize_audio.work.decode import BadSound, Decoder, DecoderDied, Sound, SourceStamp
 from solfa.tokenize_audio.work.encoding import ShardWork, ahead, reason_of
 from solfa.tokenize_audio.work.sources import SourceItem
@@ -105,7 +105,7 @@ class _Feed:
     def __init__(self, work: ShardWork, items: Sequence[SourceItem]) -> None:
         self._work = work
         self.long: list[SourceItem] = []
-        count = min(MOST_DECODERS, os.cpu_count() or 1, len(items))
+        count = min(MOST_DECODERS, cores(), len(items))
         good = list(work.described(items))
         self._queue: Queue[Ready | BaseException | None] = Queue(2 * count)
         self._stop = threading.Event()

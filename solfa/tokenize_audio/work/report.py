@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+
+from solfa.tokenize_audio.store.format import ShardManifest
+from solfa.tokenize_audio.store.meta_file import MetaFile
 
 
 @dataclass(frozen=True)
@@ -48,3 +52,11 @@ class ShardReport:
     changed: tuple[str, ...] = ()
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
+
+
+def report_of(store: str, manifest: ShardManifest) -> ShardReport:
+    """The report of a shard that is in the store: the seconds are those of the sources, as when it was encoded."""
+    table = MetaFile(Path(store) / manifest.meta.name, manifest.items)
+    failures = tuple(Failure(each.key, each.source, each.reason) for each in manifest.quarantined)
+    seconds = float(sum(table.column("seconds")))
+    return ShardReport(manifest.shard, manifest.items, manifest.frames, seconds, failures)

@@ -40,7 +40,7 @@ from solfa.tokenize_audio.work.job import (
     stamp_of,
     write_left,
 )
-from solfa.tokenize_audio.work.report import Failure, ShardReport
+from solfa.tokenize_audio.work.report import ShardReport, report_of
 from solfa.tokenize_audio.work.sources import SourceItem
 from solfa.tokenize_audio.work.spool import Record, Spool, remove_spool, spooled
 from solfa.tokenize_audio.work.trial import try_apart
@@ -72,7 +72,7 @@ def encode_shard(
         found = _whole(job, index)
         if found is not None:
             _clean(job, index)
-            return replace(_report(job, found), skipped=True)
+            return replace(report_of(job.store, found), skipped=True)
         codec = _codec(job, codec)
         start = time.perf_counter()
         path = spool_path(job, index)
@@ -89,7 +89,7 @@ def encode_shard(
                 attempts.close()
         _clean(job, index)
         return replace(
-            _report(job, manifest),
+            report_of(job.store, manifest),
             resumed=resumed,
             changed=changed,
             encode_seconds=wall - work.waited,
@@ -242,10 +242,3 @@ def _clean(job: Job, index: int) -> None:
     if spooled(path):
         remove_spool(path)
     path.with_suffix(".suspects").unlink(missing_ok=True)
-
-
-def _report(job: Job, manifest: ShardManifest) -> ShardReport:
-    table = MetaFile(Path(job.store) / manifest.meta.name, manifest.items)
-    failures = tuple(Failure(each.key, each.source, each.reason) for each in manifest.quarantined)
-    seconds = float(sum(table.column("seconds")))
-    return ShardReport(manifest.shard, manifest.items, manifest.frames, seconds, failures)

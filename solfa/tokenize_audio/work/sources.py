@@ -8,25 +8,23 @@ from __future__ import annotations
 
 import codecs
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from solfa.data.folders import sound_files
 from solfa.data.manifest import Entry
 from solfa.data.tables import (
-    OTHER_SOUND,
     SUFFIXES,
-    attributes_of,
     audio_of,
     is_entry,
     rows,
     said_in,
     sidecars,
-    split_of,
     table_in,
-    texts_of,
+    told_of,
+    united,
     velocities_of,
 )
 from solfa.files import exhaustion
@@ -99,16 +97,13 @@ def _united(first: SourceItem, second: SourceItem) -> SourceItem:
             f"{first.path} and {second.path} would both be {first.key!r} in the store: name the folder above them, or give them ids "
             "in a manifest"
         )
-    if first.split and second.split and first.split != second.split:
-        raise ValueError(f"{first.path}: it is named twice, once for {first.split} and once for {second.split}")
-    told = first if first.notes is not None else second
+    told = united(first.path, [{"texts": i.texts, "attributes": i.attributes, "split": i.split} for i in (first, second)])
+    noted = first if first.notes is not None else second
     return replace(
         first,
-        texts=tuple(dict.fromkeys((*first.texts, *second.texts))),
-        attributes={**second.attributes, **first.attributes},
-        notes=told.notes,
-        velocities=told.velocities,
-        split=first.split or second.split,
+        **told,
+        notes=noted.notes,
+        velocities=noted.velocities,
         extra={**second.extra, **first.extra},
         fault=first.fault or second.fault,
     )
@@ -167,30 +162,11 @@ def _named(path: Path) -> str:
 
 
 def _in_folder(folder: Path) -> Iterator[SourceItem]:
-    found, links, others = [], [], []
-    for parent, folders, files in os.walk(folder, onerror=_unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        links += [path for name in folders if (path := Path(parent, name)).is_symlink()]
-        shown = [Path(parent, name) for name in files if not name.startswith(".")]
-        found += [path for path in shown if path.name.lower().endswith(SUFFIXES)]
-        others += [path for path in shown if path.name.lower().endswith(OTHER_SOUND)]
-    _warn_of(links, "behind a link to another folder, which is not searched: name that folder too")
-    _warn_of(others, "of a format that is not read: ffmpeg makes WAV of it")
+    found = sound_files(folder)
     if not found:
         raise ValueError(f"{folder}: no sound file in it; their names end in {', '.join(SUFFIXES)}")
-    # Part by part, as `train.recordings` sorts them: from a folder and from its store, training draws the same.
-    for path in sorted(found, key=lambda path: [os.fsencode(part) for part in path.relative_to(folder).parts]):
+    for path in found:
         yield _beside(_item(str(path.relative_to(folder)), path))
-
-
-def _unreadable(error: OSError) -> None:
-    raise ValueError(f"{error.filename}: this folder cannot be read ({error.strerror})") from error
-
-
-def _warn_of(paths: Sequence[Path], what: str) -> None:
-    if paths:
-        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-        warnings.warn(f"{min(paths)}{more}: left out, {what}", stacklevel=2)
 
 
 def _item(name: str, path: Path) -> SourceItem:
@@ -212,13 +188,8 @@ def _beside(item: SourceItem) -> SourceItem:
         return item  # a name too long for another suffix, a link that leads in a circle: nothing stands beside it
     except ValueError as error:
         return replace(item, fault=str(error))
-    told = _told(fields)
+    told = told_of(fields)
     return replace(item, **{**told, "texts": (*lines, *told["texts"])}) if lines or fields else item
-
-
-def _told(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What fields say of a recording."""
-    return {"texts": texts_of(row), "attributes": attributes_of(row), "split": split_of(row)}
 
 
 def _in_table(path: Path) -> Iterator[SourceItem]:
@@ -237,7 +208,7 @@ def _in_table(path: Path) -> Iterator[SourceItem]:
 
 
 def _of_row(name: str, row: Mapping[str, Any], table: Path) -> SourceItem:
-    item = replace(_item(_named(Path(name)), table.parent / name), **_told(row))
+    item = replace(_item(_named(Path(name)), table.parent / name), **told_of(row))
     if row.get("notes") in (None, ""):
         return item
     entry = Entry.from_dict({"id": item.key, "audio": name, "notes": row["notes"]})

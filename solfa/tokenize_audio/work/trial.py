@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 
-from solfa.parent import end_with
+from solfa.parent import end_with, how_it_ended
 
 RAISED = 77  # exit code of a trial whose work raised an error: that is no death
 POLL = 0.02  # seconds
@@ -72,11 +72,4 @@ def _die_with(parent: int) -> None:
 
 
 def _death(code: int) -> str | None:
-    if code in (0, RAISED):
-        return None
-    if code > 0:
-        return f"exit {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
+    return None if code in (0, RAISED) else how_it_ended(code)

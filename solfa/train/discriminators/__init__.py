@@ -3,12 +3,12 @@
 Each sub-discriminator gives a `DiscriminatorOutput`; the loss functions are in `adversarial`.
 """
 
-from .band import BandConfig, BandDiscriminator
-from .ensemble import DiscriminatorConfig, Discriminators
-from .layers import DiscriminatorOutput
-from .period import PeriodConfig, PeriodDiscriminator
-from .scale import ScaleConfig, ScaleDiscriminator
-from .wave import WaveConfig, WaveDiscriminator, hifigan_waves
+from solfa.train.discriminators.band import BandConfig, BandDiscriminator
+from solfa.train.discriminators.ensemble import DiscriminatorConfig, Discriminators
+from solfa.train.discriminators.layers import DiscriminatorOutput
+from solfa.train.discriminators.period import PeriodConfig, PeriodDiscriminator
+from solfa.train.discriminators.scale import ScaleConfig, ScaleDiscriminator
+from solfa.train.discriminators.wave import WaveConfig, WaveDiscriminator, hifigan_waves
 
 __all__ = [
     "BandConfig",

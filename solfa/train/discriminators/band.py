@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from .layers import DiscriminatorOutput, Stack, conv2d, spectrum
-from .scale import check_windows
+from solfa.train.discriminators.layers import DiscriminatorOutput, Stack, conv2d, spectrum
+from solfa.train.discriminators.scale import check_windows
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from .band import BandConfig, BandDiscriminator
-from .layers import DiscriminatorOutput
-from .period import PeriodConfig, PeriodDiscriminator
-from .scale import ScaleConfig, ScaleDiscriminator
-from .wave import WaveConfig, WaveDiscriminator
+from solfa.train.discriminators.band import BandConfig, BandDiscriminator
+from solfa.train.discriminators.layers import DiscriminatorOutput
+from solfa.train.discriminators.period import PeriodConfig, PeriodDiscriminator
+from solfa.train.discriminators.scale import ScaleConfig, ScaleDiscriminator
+from solfa.train.discriminators.wave import WaveConfig, WaveDiscriminator
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from .layers import DiscriminatorOutput, Stack, conv2d
+from solfa.train.discriminators.layers import DiscriminatorOutput, Stack, conv2d
 
 
 @dataclass(frozen=True)

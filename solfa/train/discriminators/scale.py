@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from .layers import DiscriminatorOutput, Stack, conv2d, spectrum
+from solfa.train.discriminators.layers import DiscriminatorOutput, Stack, conv2d, spectrum
 
 
 def check_windows(windows: tuple[int, ...]) -> None:

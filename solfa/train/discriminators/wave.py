@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from solfa.audio.sinc import FILTERS
-
-from .layers import DiscriminatorOutput, Stack
+from solfa.train.discriminators.layers import DiscriminatorOutput, Stack
 
 DOWNS = ("sinc", "pool")
 

@@ -171,10 +171,10 @@ ATTACKS: dict[str, tuple[bytes, str]] = {
     "not json": (b"ECDC" + struct.pack(">BI", 0, 5) + b"{'m':", "bad header"),
     "not utf-8": (b"ECDC" + struct.pack(">BI", 0, 5) + b"\xff\xff\xff\xff\xff", "bad header"),
     "a list": (b"ECDC" + struct.pack(">BI", 0, 6) + b"[1, 2]", "exactly the keys m, al, nc, lm"),
-    "deep": (b"ECDC" + struct.pack(">BI", 0, 4000) + b"[" * 4000, "nested too deeply|bad header"),
+    "deep": (b"ECDC" + struct.pack(">BI", 0, 4000) + b"[" * 4000, "nested deeper"),
     "a key twice": (
         b"ECDC" + struct.pack(">BI", 0, 74) + header()[9:-1] + b', "lm": false}' + bytes(759),
-        "twice|bad header",
+        "stands twice",
     ),
     "no nc": (header().replace(b'"nc"', b'"nx"') + bytes(750), "exactly the keys"),
     "one key more": (header(x=1) + bytes(750), "exactly the keys"),

@@ -349,7 +349,7 @@ BAD = [
         "guitarset",
         "annotation/05_SS3-84-Bb_solo.jams",
         '{"annotations": [{"namespace": "note_midi", "data": [{"time": 1, "duration": 1, "value": NaN}]}]}',
-        "note_midi 0, note 0: nan: legal are 0 to 127",
+        "not JSON (NaN is no number)",
     ),
     ("guitarset", "audio_mono-mic/05_SS3-84-Bb_solo_mic.wav", None, "no such file"),
 ]

@@ -47,7 +47,7 @@ def test_a_process_of_the_same_number_is_another(tmp_path: Path) -> None:
     mine = locks.Holder.me()
     (tmp_path / "run.4").write_text(json.dumps({**mine.__dict__, "started": "1"}))
     with Claim(tmp_path / "run", "the store"):
-        pass
+        assert [path.name for path in tmp_path.iterdir()] == ["run.5"]
 
 
 def test_another_machine_is_believed_while_it_touches(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.engines.board import Board
 from solfa.tokenize_audio.store.format import TokenStoreError, shard_paths
 from solfa.tokenize_audio.work.job import shard_claim
 from solfa.tokenize_audio.work.locks import Locked
@@ -138,6 +139,15 @@ def test_notes_and_texts_come_along(tmp_path, codec: Codec, planned, corpus):
     assert one.source == str(corpus / "a1.wav") and one.source_bytes == (corpus / "a1.wav").stat().st_size
 
 
+def test_a_shard_that_is_there_tells_what_it_told_when_it_was_made(corpus, tmp_path, codec: Codec, planned):
+    """The seconds of its sources, not those of whole frames."""
+    job = planned(corpus, tmp_path / "store").job
+    fresh = [encode_shard(job, shard.index, codec) for shard in job.shards]
+    again = Board(planned(corpus, tmp_path / "store"), (), lambda event: None).summary()
+    assert again.seconds == sum(report.seconds for report in fresh) and again.failed == ()
+    assert again.seconds != sum(report.frames for report in fresh) / codec.frame_rate
+
+
 def test_what_no_store_can_hold_is_left_out_alone(corpus, tmp_path, codec: Codec, planned, codes_of):
     """Nothing that is said of one recording stops the others, whether it is found before its sound is encoded or after."""
     (corpus / "a1.json").write_text('{"bpm": NaN}')
@@ -149,7 +159,7 @@ def test_what_no_store_can_hold_is_left_out_alone(corpus, tmp_path, codec: Codec
     report = encode_shard(job, 0, codec)
     reasons = {entry.key: entry.reason for entry in report.quarantined}
     assert sorted(reasons) == ["a1.wav", "a2.flac", "a3.wav", "b/b1.ogg"]
-    assert "not what JSON can hold" in reasons["a1.wav"] and "not text in UTF-8" in reasons["a2.flac"]
+    assert "NaN is no number" in reasons["a1.wav"] and "not text in UTF-8" in reasons["a2.flac"]
     assert "text that UTF-8 can hold" in reasons["a3.wav"] and "nested deeper" in reasons["b/b1.ogg"]
     assert sorted(codes_of(job)) == ["b/b2.wav", "b/b3.flac"]
     assert planned(corpus, tmp_path / "store").todo == ()

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solfa.data.tables import rows
 from solfa.tokenize_audio.store.format import check_key
 from solfa.tokenize_audio.work.job import Job, read_items, write_items
 from solfa.tokenize_audio.work.sources import SourceItem, find_sources, safe_key
@@ -58,6 +59,16 @@ def test_what_is_said(folder: Path) -> None:
     (only,) = find_sources([folder])
     assert (only.key, only.texts, only.attributes) == ("b/2.wav", ("a riff",), {"genre": "rock"})
     assert only.path == str(folder / "b/2.wav")
+
+
+def test_text_of_a_table_stays_text(folder: Path) -> None:
+    """What names or describes a recording may look like a number; an attribute that does is one."""
+    (folder / "t.csv").write_text("id,file,caption,notes,split,bpm,version\n1.10,1.0,24.0,2.50,3.0,120.0,1.10\n")
+    (item,) = find_sources([folder / "t.csv"])
+    assert (item.texts, item.split, item.notes) == (("24.0",), "3.0", str(folder / "2.50"))
+    assert item.path == str(folder / "1.0") and item.attributes == {"bpm": 120.0, "version": 1.1}
+    (_, row), *_ = rows(folder / "t.csv")
+    assert row["id"] == "1.10"
 
 
 def test_a_recording_in_several_rows_is_one_item(folder: Path) -> None:
