@@ -49,7 +49,8 @@ class WholeFile:
 
     def discard(self) -> None:
         """Remove the temporary file, if it is there."""
-        self.temporary.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            self.temporary.unlink()
 
     def __enter__(self) -> Path:
         return self.temporary
@@ -59,8 +60,10 @@ class WholeFile:
     ) -> None:
         if kind is None:
             self.commit()
-        else:
-            self.discard()
+            return
+        self.discard()
+        if isinstance(error, OSError) and error.filename == os.fspath(self.temporary):
+            error.filename = os.fspath(self.target)  # whose name is known to who reads of it
 
 
 def write_whole(path: str | os.PathLike[str], data: bytes | str) -> None:

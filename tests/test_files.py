@@ -213,3 +213,13 @@ def chained(first: BaseException, shown: bool) -> BaseException:
             raise ValueError("cannot be read") from (error if shown else None)
     except ValueError as error:
         return error
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path: Path) -> None:
+    """Not the temporary one, of which nobody knows."""
+    with pytest.raises(PermissionError) as caught, WholeFile(tmp_path / "take.solfa") as temporary:
+        raise PermissionError(13, "Permission denied", str(temporary))
+    assert caught.value.filename == str(tmp_path / "take.solfa")
+    with pytest.raises(FileNotFoundError) as other, WholeFile(tmp_path / "take.solfa"):
+        (tmp_path / "nothing").read_bytes()
+    assert other.value.filename == str(tmp_path / "nothing")

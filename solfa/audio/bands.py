@@ -16,7 +16,9 @@ WINDOWS = (0.04267, 0.128, 0.34133)  # seconds: 1024, 3072 and 8192 samples at 2
 PER_SEMITONE = 3
 LOWEST = 21  # the MIDI pitch of the middle of the first three bands
 HIGHEST = 12_000.0  # Hz
-FLOOR = -90.0  # dB; 0 is a sine of full scale
+FLOOR = (
+    -90.0
+)  # dB; a sine of full scale comes to 0, give or take: -1.2 to +1.7 in its loudest band, by where it lies in it
 
 
 def band_count(sample_rate: int) -> int:
@@ -32,7 +34,8 @@ def band_count(sample_rate: int) -> int:
 
 
 def bands(samples: Tensor, sample_rate: int, hop: int) -> Tensor:
-    """Levels [..., 3, band_count, T] of samples [..., S], T = ceil(S / hop): 1 is full scale, 0 is -90 dB or less.
+    """Levels [..., 3, band_count, T] of samples [..., S], T = ceil(S / hop): 0 is -90 dB or less, 1 is 0 dB, near which a sine of full
+    scale lies in its loudest band (between -1.2 and +1.7 dB, by its pitch).
 
     Frame t is centred at sample t * hop, the recording mirrored at its ends. Band b has the pitch LOWEST + (b - 1) / 3, and takes up the
     power of the bins near to it, triangularly weighted over a third of a semitone or one bin of the window, whichever is wider.

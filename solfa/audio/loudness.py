@@ -9,6 +9,7 @@ import torch
 
 FLOOR = -70.0  # LUFS: the absolute gate; nothing quieter is measured
 BLOCK, STEP = 0.4, 0.1  # seconds
+LOWEST_RATE = 8000  # Hz
 SURROUND = 1.41
 # Weights by channel count, in the order of WAV files. The low-frequency channel of 5.1 is left out.
 WEIGHTS = {4: (1, 1, SURROUND, SURROUND), 5: (1, 1, 1, SURROUND, SURROUND), 6: (1, 1, 1, 0, SURROUND, SURROUND)}
@@ -19,15 +20,27 @@ def integrated_loudness(samples: np.ndarray | torch.Tensor, sample_rate: int) ->
 
     At least FLOOR = -70 LUFS: silence, and whatever the absolute gate shuts out, is -70. A clip shorter than a block
     of 0.4 s is followed by silence up to 0.4 s. Channels weigh 1, save the surround channels of 4, 5 and 6 (5.1).
-    Raises ValueError for no samples, or a rate below 8 kHz, where the K filter has no room.
+    Raises ValueError for no samples, or a rate below 8 kHz, where the K filter has no room; for samples that are not floats (full scale
+    is 1), are NaN or infinite, or so large that their power is.
     """
-    signal = np.atleast_2d(np.asarray(samples.detach().cpu() if isinstance(samples, torch.Tensor) else samples))
-    signal = signal.astype(np.float64)
+    if isinstance(samples, torch.Tensor):
+        samples = samples.detach().cpu()
+        samples = (samples.double() if samples.is_floating_point() else samples).numpy()
+    signal = np.atleast_2d(samples)
     if signal.ndim != 2 or signal.shape[1] == 0:
         raise ValueError(f"samples of shape {list(np.shape(samples))}: [S] or [C, S], S at least 1")
-    if sample_rate < 8000:
-        raise ValueError(f"sample rate {sample_rate}: at least 8000 Hz")
-    return gated_loudness(_block_power(signal, sample_rate))
+    if signal.dtype.kind != "f":
+        raise ValueError(f"samples of {signal.dtype}: floats, of which 1 is full scale")
+    signal = signal.astype(np.float64)
+    if not np.isfinite(signal).all():
+        raise ValueError("samples are NaN or infinite")
+    if sample_rate < LOWEST_RATE:
+        raise ValueError(f"sample rate {sample_rate}: at least {LOWEST_RATE} Hz")
+    with np.errstate(over="ignore", invalid="ignore"):
+        power = _block_power(signal, sample_rate)
+    if not np.isfinite(power).all():
+        raise ValueError(f"samples up to {np.abs(signal).max():.3g}: their power cannot be counted; full scale is 1")
+    return gated_loudness(power)
 
 
 def gated_loudness(power: np.ndarray) -> float:

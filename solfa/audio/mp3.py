@@ -60,16 +60,47 @@ def parse_header(data: bytes | bytearray) -> Mp3Frame | None:
     return Mp3Frame(bytes(data[:4]), length, samples, rate, layer, side)
 
 
+def _xing_place(frame: Mp3Frame, body: bytes) -> int | None:
+    """Where a Xing or Info tag begins in its frame."""
+    places = (4 + frame.side + (0 if frame.header[1] & 1 else 2), 4 + frame.side)
+    return next((place for place in places if body[place : place + 4] in (b"Xing", b"Info")), None)
+
+
 def _promised_frames(frame: Mp3Frame, body: bytes) -> int | None:
     # -1 stands for a tag without a frame count.
-    at = 4 + frame.side + (0 if frame.header[1] & 1 else 2)
-    for place in {at, 4 + frame.side}:
-        if body[place : place + 4] in (b"Xing", b"Info") and len(body) >= place + 12:
-            flags, count = struct.unpack(">II", body[place + 4 : place + 12])
-            return count if flags & 1 else -1
+    place = _xing_place(frame, body)
+    if place is not None and len(body) >= place + 12:
+        flags, count = struct.unpack(">II", body[place + 4 : place + 12])
+        return count if flags & 1 else -1
     if body[36:40] == b"VBRI" and len(body) >= 54:
         return struct.unpack(">I", body[50:54])[0]
     return None
+
+
+def recounted(tag: bytes, scan: Mp3Scan, size: int) -> bytes | None:
+    """The frame that carries a file's Xing or Info tag, with the frames and bytes (`size`, its own among them) that are there as its
+    counts; None where it counts no frames.
+
+    Behind the fields that its flags name the tag may say how many samples the encoder put before the sound and after it (LAME's, 12 bits
+    each, 21 bytes into its part). The former stays. The latter end with the last frame that was promised: of fewer frames they are fewer,
+    and where more follow the sound goes on behind them.
+    """
+    assert scan.first is not None
+    place = _xing_place(scan.first, tag)
+    if place is None or scan.declared is None or len(tag) < place + 12:
+        return None
+    patched, flags = bytearray(tag), tag[place + 7]
+    struct.pack_into(">I", patched, place + 8, scan.frames)
+    if flags & 2 and len(tag) >= place + 16:
+        struct.pack_into(">I", patched, place + 12, min(size, 0xFFFFFFFF))
+    lame = place + 12 + 4 * (flags >> 1 & 1) + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1)
+    if len(tag) >= lame + 24:
+        missing = scan.declared - scan.frames
+        after = (tag[lame + 22] & 0x0F) << 8 | tag[lame + 23]
+        after = max(0, after - missing * scan.first.samples) if missing > 0 else 0
+        patched[lame + 22] = tag[lame + 22] & 0xF0 | after >> 8
+        patched[lame + 23] = after & 0xFF
+    return bytes(patched)
 
 
 def info_frame(like: Mp3Frame, frames: int) -> bytes:

@@ -45,6 +45,8 @@ def resample(samples: Sound, source: int, target: int) -> Sound:
     if samples.dtype not in (np.float32, np.float64):
         raise ValueError(f"samples of {samples.dtype}: float32 or float64")
     length = resampled_length(samples.shape[-1], source, target)
+    if not samples.size:
+        return np.zeros((*samples.shape[:-1], length), samples.dtype)
     rows = samples.reshape(-1, samples.shape[-1])
     result = np.zeros((len(rows), length), samples.dtype)  # [rows, S']
     for row, into in zip(rows, result, strict=True):

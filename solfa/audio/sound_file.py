@@ -12,7 +12,7 @@ import numpy as np
 import soundfile
 
 from solfa.audio.containers import LAYOUTS, au_fault, file_size, scan_chunks, scan_ogg
-from solfa.audio.mp3 import info_frame, scan_mp3, tag_length
+from solfa.audio.mp3 import info_frame, recounted, scan_mp3, tag_length
 
 UNKNOWN = 1 << 62  # libsndfile gives 2^63 - 1 frames where the header does not say
 # What can be read: formats whose truncation is found by the walks over their containers, or by their decoder (FLAC).
@@ -194,9 +194,13 @@ class SoundFile:
         least = (scan.frames - 1) * scan.first.samples  # decoders drop their own delay, less than a frame
         if scan.first.layer != 3:
             return _Part(least=least)
-        # A tag of our own with the true count makes libsndfile read all of it.
-        tag = info_frame(scan.first, scan.frames)
-        return _Part((scan.start + scan.tag_length, file_size(self._file), tag), least)
+        # A tag with the true count makes libsndfile read all of it: the file's own, which also says what the encoder put before the sound.
+        end = file_size(self._file)
+        self._file.seek(scan.start)
+        tag = recounted(self._file.read(scan.tag_length), scan, end - scan.start)
+        if tag is None:
+            return _Part((scan.start + scan.tag_length, end, info_frame(scan.first, scan.frames)), least)
+        return _Part((scan.start + scan.tag_length, end, tag))
 
     def _refuse(self, fault: str | None) -> None:
         if fault is not None:
@@ -228,7 +232,8 @@ class SoundFile:
     def _decode(self, part: _Part, length: int | None, size: int, start: int) -> Iterator[np.ndarray]:
         done, whole = 0, self.subtype == "PCM_16"
         with self._opened(part) as sound:
-            if length is not None and start and self.format != "MP3":
+            # What cannot be sought in (GSM 6.10), or not exactly (MP3), is decoded from its beginning.
+            if length is not None and start and self.format != "MP3" and soundfile.SoundFile.seekable(sound):
                 done = sound.seek(start)
             while True:
                 block = sound.read(size, dtype="int16" if whole else "float32", always_2d=True)

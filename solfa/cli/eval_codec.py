@@ -148,7 +148,7 @@ def _compare(reference: str, estimate: str, perceptual: Sequence[str]) -> Evalua
         for name, x, y in pairs.both:
             try:
                 items.append(Item(name, compare_files(x, y, perceptual), {"reference": x, "estimate": y}))
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, MemoryError) as error:
                 failed.append(str(y))
                 report.fail(str(y), error)
             bar.advance(1, detail=x.name)
@@ -222,17 +222,16 @@ def _curves(items: Sequence[Input], plan: _Plan, ci: bool, plot: Path | None, ht
         curve = points(found.results)
         systems = [_system(plan, key, curve, found) for key in plan.keys]
         systems[0] = replace(systems[0], tables=_tables(plan, curve, ci, json))
+        if not json:
+            report.out(", against ".join(", ".join(key) for key in plan.keys) + ":")
+        against = systems[1] if len(systems) > 1 else None
+        eval_report.show(systems[0], against=against, ci=ci, json=json, html=None, per_item=False)
         if plot is not None and curve:
             _plot(plot, systems[0])
         if html is not None:
-            from solfa.studio.eval_page import write_page
-
-            write_page(html, *(_with_sounds(s, found, key) for s, key in zip(systems, plan.keys, strict=True)))
-            report.say(str(html))
-    if not json:
-        report.out(", against ".join(", ".join(key) for key in plan.keys) + ":")
-    against = systems[1] if len(systems) > 1 else None
-    eval_report.show(systems[0], against=against, ci=ci, json=json, html=None, per_item=False)
+            eval_report.show_page(
+                html, *(_with_sounds(s, found, key) for s, key in zip(systems, plan.keys, strict=True))
+            )
     return report.FAILED if found.failed else report.DONE
 
 
@@ -251,7 +250,7 @@ def _measure(items: Sequence[Input], plan: _Plan, folder: Path | None) -> _Found
                 keep = None if folder is None else _Keep(found, plan.keys, folder, name, reference)
                 found.results += measure_clip(name, reference, plan.contenders, plan.opus, plan.perceptual, keep)
                 found.sources[name] = item.path
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, MemoryError) as error:
                 found.failed.append(str(item.path))
                 report.fail(str(item.path), error)
             bar.advance(1, detail=item.path.name)

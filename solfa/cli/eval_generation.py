@@ -40,6 +40,7 @@ def generation(
     Folders hold a manifest.jsonl with id, audio, text and attributes, as solfa synth writes it; a generated recording belongs to
     the reference of its id, or of the field reference where it has one (several seeds of one prompt). Folders without one are taken by
     the names of their files; where none agrees, the two are compared as sets only. With --model the command writes the music itself.
+    Several recordings of one prompt are one value, their mean: n, intervals, chance and p are of prompts, never of recordings.
 
     With --fit, analysers of tempo, metre, key, density and the lead's family are fitted on a third folder, and listen. Columns: the
     share right of the generated sound, of the true sound of the same prompts (what the analysers can do), and where the prompts are
@@ -80,8 +81,9 @@ def generation(
     overwrite
         With --model: replace the music in the folder.
     prompts
-        What is asked for in words, for --model and --clap: a prompt a line in the order of the reference's manifest, or a .csv, .tsv
-        or .jsonl with id and text. By default of composed pieces their facts in the same words, else the manifest's text.
+        What is asked for in words, for --model and --clap: a prompt a line in the order of the reference's manifest, blank where none is
+        needed (no line more than it has entries; fewer will do where the first are enough), or a .csv, .tsv or .jsonl with id and
+        text. By default of composed pieces their facts in the same words, else the manifest's text.
     fit
         The folder that the analysers are fitted on: other recordings of the same kind, of another seed.
     fit_items
@@ -95,7 +97,7 @@ def generation(
     melody
         The music was to follow its reference's melody: with --model it hears it, and the chroma cosine says how well it did.
     against
-        Another system's folder, of the same references: differences of every measure, with a paired test.
+        Another system's folder, of the same references: differences of every measure, with a test paired by prompt.
     ci
         95 % bootstrap intervals in the table of means.
     device
@@ -127,7 +129,8 @@ def generation(
         writer = eval_music.load_writer(model, codec, place, duration, guidance, melody)
         chosen = list(true.values())[:items]
         ids = [entry.id for entry in chosen]
-        asked = eval_music.ask(chosen, {} if prompts is None else eval_music.prompts_of(prompts, ids, ids), seed or 0)
+        texts = {} if prompts is None else eval_music.prompts_of(prompts, list(true), ids)
+        asked = eval_music.ask(chosen, texts, seed or 0)
         generated = eval_music.new_folder(out, model, overwrite)
         failed += eval_music.write(writer, asked, reference, generated)
         tables["perplexity"] = eval_music.perplexity(writer, asked, reference)

@@ -79,7 +79,8 @@ def load_writer(
 
 def prompts_of(path: Path, ids: Sequence[str], needed: Collection[str]) -> dict[str, str]:
     """The texts of a file by id. .csv, .tsv and .jsonl have columns id and text (or caption, description, prompt); any other file has a
-    prompt a line, in the order of `ids`. Raises UsageError for a file that cannot be read, and where a needed id has no text.
+    line for each of `ids`, in their order; a blank one says nothing, and the last may be left out. Raises UsageError for a file that
+    cannot be read, more lines than ids, and where a needed id has no text.
     """
     from solfa.data.tables import rows, texts_of
 
@@ -88,8 +89,8 @@ def prompts_of(path: Path, ids: Sequence[str], needed: Collection[str]) -> dict[
         if path.suffix.lower() in (".csv", ".tsv", ".jsonl"):
             found = {str(row.get("id")): texts[0] for _, row in rows(path) if (texts := texts_of(row))}
         else:
-            lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-            found = dict(zip(ids, lines, strict=False))
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
+            found = _in_order(lines, ids)
     except UnicodeDecodeError as error:
         raise UsageError(f"--prompts {path}: not text in UTF-8 ({error.reason})") from error
     except (ValueError, OSError) as error:
@@ -98,6 +99,15 @@ def prompts_of(path: Path, ids: Sequence[str], needed: Collection[str]) -> dict[
     if missing:
         raise UsageError(f"--prompts {path}: no text for {', '.join(missing[:5])}: a line each, or columns id and text")
     return found
+
+
+def _in_order(lines: Sequence[str], ids: Sequence[str]) -> dict[str, str]:
+    """The lines as texts of ids. A blank one keeps its place; those at the end are none."""
+    texts = [line.strip() for line in lines]
+    count = max((number for number, text in enumerate(texts, 1) if text), default=0)
+    if count > len(ids):
+        raise ValueError(f"{count} lines for {len(ids)} prompts: must be one each, blank where nothing is asked for")
+    return {identity: text for identity, text in zip(ids, texts, strict=False) if text}
 
 
 def ask(entries: Sequence[Entry], texts: Mapping[str, str], seed: int) -> list[Asked]:

@@ -30,21 +30,31 @@ def show(
     """The evaluation on stdout, as a table (`ci`: with 95 % intervals) or as one JSON document, and as a page where one is asked for.
 
     The table of items comes first, the summary below it, then the tables of the whole. per_item: False leaves the first out. It is left
-    out, too, where there are more than 40 items, and cut after 12 measures; a message says so: JSON has everything.
-    Raises ValueError where the two systems share no item, before anything is written.
+    out, too, where there are more than 40 items, and cut after 12 measures; a message says so: JSON has everything. The page comes last:
+    what was measured is there whether it can be written or not. Raises ValueError where the two systems share no item, before anything
+    is written.
     """
     from solfa.eval.evaluation import differences, document
 
     if against is not None:
         differences(evaluation, against)
-    if html is not None:
-        from solfa.studio.eval_page import write_page
-
-        write_page(html, evaluation, against)
-        report.say(str(html))
     if json:
         report.print_json(document(evaluation, against))
-        return
+    else:
+        _show_tables(evaluation, against, ci, per_item)
+    if html is not None:
+        show_page(html, evaluation, against)
+
+
+def show_page(path: Path, evaluation: Evaluation, against: Evaluation | None = None) -> None:
+    """Writes the page, and says where it is."""
+    from solfa.studio.eval_page import write_page
+
+    write_page(path, evaluation, against)
+    report.say(str(path))
+
+
+def _show_tables(evaluation: Evaluation, against: Evaluation | None, ci: bool, per_item: bool) -> None:
     if per_item:
         _show_items(evaluation)
     report.print_table(_summary(evaluation, against, ci))

@@ -104,6 +104,9 @@ def _from_list(name: str, suffixes: Sequence[str]) -> Iterator[Input]:
     except OSError as error:
         yield Input(Path(name), Path(name), f"cannot read this list: {error.strerror}")
         return
+    if b"\0" in data:
+        yield Input(Path(name), Path(name), "this is no list of files: one path a line is read, not sound")
+        return
     lines = [os.fsdecode(line) for line in data.splitlines() if line.strip()]
     if not lines:
         yield Input(Path(name), Path(name), "this list is empty")
@@ -146,7 +149,7 @@ def with_targets(inputs: Sequence[Input], out: Path | None, suffixes: Sequence[s
 def _placed(item: Input, target: Path, first: Path) -> Input:
     problem = item.problem
     if problem is None and target.exists() and item.path.samefile(target):
-        problem = "its result would replace it: choose another place with -o"
+        problem = f"a {target.suffix} file is what comes out here, not what is read (its result would replace it)"
     elif first != item.path:
         problem = f"{target} is already the result of {first}"
     return replace(item, target=target, problem=problem)

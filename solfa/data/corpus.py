@@ -8,10 +8,12 @@ import os
 import random
 import re
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -34,6 +36,19 @@ MUSIC21_SUFFIXES = (".krn", ".abc")  # what only music21 reads
 Instruments = Literal["keep", "vary", "pianist"]
 MAX_BYTES = 64 << 20  # of one score
 MAX_PIECES = 1_000_000
+OPEN_ZIPS = 2  # at a time and process
+# What zipfile runs into in a damaged archive: a field beyond its end, a name that is none, a method or a version that it does not know.
+ZIP_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    EOFError,
+    OSError,
+)
 
 
 class CorpusError(ValueError):
@@ -171,13 +186,30 @@ def _bytes(piece: Piece) -> bytes:
             data = file.read(MAX_BYTES + 1)
     else:
         try:
-            with zipfile.ZipFile(piece.path) as archive, archive.open(piece.member) as file:
+            with _archive(piece.path).open(piece.member) as file:
                 data = file.read(MAX_BYTES + 1)  # never more, whatever the zip says about its size
-        except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, KeyError, EOFError) as error:
-            raise CorpusError(f"cannot be unpacked ({error})") from error
+        except ZIP_FAULTS as error:
+            raise CorpusError(f"cannot be unpacked ({_said(error)})") from error
     if len(data) > MAX_BYTES:
         raise CorpusError(f"larger than {MAX_BYTES >> 20} MiB")
     return data
+
+
+def _archive(path: str) -> zipfile.ZipFile:
+    """A zip that stays open: to read its directory takes seconds where it is long. Another file in its place is opened anew."""
+    found = os.stat(path)
+    return _opened(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns), os.getpid())
+
+
+@lru_cache(maxsize=OPEN_ZIPS)
+def _opened(path: str, version: tuple[int, ...], process: int) -> zipfile.ZipFile:
+    """process: a forked one has a place in the file of its own only if it opens it itself. A zip closes when it falls out."""
+    return zipfile.ZipFile(path)
+
+
+def _said(error: Exception) -> str:
+    """Some errors of zipfile's have no words."""
+    return str(error) or type(error).__name__
 
 
 def _is_score(name: str) -> bool:
@@ -194,15 +226,16 @@ def _zip_pieces(path: Path) -> list[Piece]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CorpusError(f"{path}: cannot be read ({error})") from error
+    except ZIP_FAULTS as error:
+        raise CorpusError(f"{path}: cannot be read ({_said(error)})") from error
     if len(members) > MAX_PIECES:
         raise CorpusError(f"{path}: {len(members)} members; at most {MAX_PIECES}")
     names: dict[str, None] = {}
     for member in members:
         place = PurePosixPath(member.filename.replace("\\", "/"))
         odd = place.is_absolute() or ".." in place.parts or stat.S_ISLNK(member.external_attr >> 16)
-        if not member.is_dir() and _is_score(member.filename) and "__MACOSX" not in place.parts:
+        # A member may have no name, of which is_dir fails: the suffix comes first.
+        if _is_score(member.filename) and not member.is_dir() and "__MACOSX" not in place.parts:
             if odd:  # nothing is ever extracted, but such a zip is not what it says
                 raise CorpusError(f"{path}: its member {member.filename!r} points outside of it")
             names[member.filename] = None

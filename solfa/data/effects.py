@@ -167,12 +167,16 @@ def convolve(samples: Samples, response: Samples) -> Samples:
 
 
 def set_level(samples: Samples, level: float) -> Samples:
-    """Scaled so that the RMS of what sounds (above -50 dB of the peak) is `level` dB full scale; the peak stays under 0.98."""
+    """Scaled so that the RMS of what sounds (above -50 dB of the peak) is `level` dB full scale; the peak stays under 0.98.
+
+    What sounds is told by blocks of 512 samples; fewer samples are one block.
+    """
     peak = float(np.abs(samples).max(initial=0.0))
     if peak == 0.0:
         return samples
-    usable = samples.shape[1] // 512 * 512
-    power = (samples[:, :usable].astype(np.float64) ** 2).reshape(samples.shape[0], -1, 512).mean((0, 2))
+    block = min(512, samples.shape[1])
+    usable = samples.shape[1] // block * block
+    power = (samples[:, :usable].astype(np.float64) ** 2).reshape(samples.shape[0], -1, block).mean((0, 2))
     loud = power[power > peak**2 * 1e-5]
     rms = math.sqrt(loud.mean()) if len(loud) else peak
     gain = min(10 ** (level / 20) / rms, CEILING / peak)

@@ -1,24 +1,27 @@
 """How sure a mean over items is, and whether two systems differ on the same items: by resampling, from a seed.
 
-Items (clips, pieces, prompts) are what is drawn again, never frames or seconds of one, which hang together. Memory is bounded for any
-number of them; time grows with it.
+Items (clips, pieces, prompts) are what is drawn again, never frames or seconds of one, nor the takes of one prompt, which hang together:
+`group_means` makes one value of those first. Memory is bounded for any number of them; time grows with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Group = TypeVar("Group", bound=Hashable)
 
 DRAWS = 1000
 CENTRAL = (2.5, 97.5)  # percentiles: 95 %
 EXACT = 12  # with so few differences every sign is tried
 FLIPS = 10_000
 BLOCK = 1 << 22  # numbers drawn at once
+ROUNDING = 1e-12  # relative: values nearer to each other are equal, computed in another order
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,19 @@ def resampled_means(values: Floats, rng: np.random.Generator) -> Floats:
         )
 
 
+def group_means(values: Sequence[float] | Floats, groups: Sequence[Group]) -> dict[Group, float]:
+    """One value a group, in the order in which they come: the mean of those of its values that are numbers; NaN where none is.
+
+    A group of one value has that value. Raises ValueError for lists of other lengths.
+    """
+    if len(values) != len(groups):
+        raise ValueError(f"{len(values)} values in {len(groups)} groups: as many of each")
+    members: dict[Group, list[float]] = {group: [] for group in groups}
+    for value, group in zip(values, groups, strict=True):
+        members[group].append(value)
+    return {group: _mean(_numbers(each)) for group, each in members.items()}
+
+
 def mean_estimate(values: Sequence[float] | Floats, rng: np.random.Generator | None = None) -> Estimate:
     """The mean with its 95 % percentile bootstrap interval (Efron, 1979). Deterministic, where no generator comes in.
 
@@ -90,13 +106,16 @@ def paired_difference(first: Sequence[float] | Floats, second: Sequence[float] |
     The interval is the bootstrap's of the mean difference. p is that of the two-sided sign-flip test (Fisher, 1935: if the systems were
     alike, each difference might as well have had the other sign): exact up to 12 pairs, else of 10,000 draws, and then 1e-4 at least;
     NaN where a difference is infinite. It is of one measure: among twenty measures one falls below 0.05 by chance.
+    Values that differ by at most 1e-12 of the larger are equal: what rounding leaves is no difference, though it may have one sign.
     Raises ValueError for lists of other lengths.
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} and {len(second)} values: as many of each")
     a, b = np.asarray(first, np.float64), np.asarray(second, np.float64)
     with np.errstate(invalid="ignore"):
-        gaps = _numbers(np.where(a == b, 0.0, a - b))  # equal infinities differ by nothing
+        apart = a - b
+        near = np.isfinite(apart) & (np.abs(apart) <= ROUNDING * np.maximum(np.abs(a), np.abs(b)))
+        gaps = _numbers(np.where((a == b) | near, 0.0, apart))  # equal infinities differ by nothing
     rng = np.random.default_rng(seed)
     low, high = central(resampled_means(gaps, rng))
     return Difference(_mean(gaps), low, high, _sign_flip(gaps, rng), len(gaps))

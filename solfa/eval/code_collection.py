@@ -50,12 +50,16 @@ class CodeCollection:
         return len(self.pairs.pairs) == books * (books - 1) // 2
 
     def add(self, name: str, codes: np.ndarray) -> None:
-        """Count codes [K, T] of one recording. Raises ValueError, with nothing counted, for none, another K, or a code beyond N."""
+        """Count codes [K, T] of one recording. Raises ValueError, with nothing counted, for none, another shape, or a code beyond N."""
+        if np.ndim(codes) != 2:
+            raise ValueError(
+                f"codes of shape {list(np.shape(codes))}: must be [{len(self.total.counts)}, T], of one recording"
+            )
         own = CodebookCounts(*self.total.counts.shape)
         own.add(codes)
         report = own.report()
-        self.total.counts += own.counts
         self.pairs.add(codes, codes)
+        self.total.counts += own.counts
         if self.before is not None:
             self.before.add(codes[:, :-1], codes[:, 1:])
         values = {

@@ -32,7 +32,7 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure(
         "conditional_entropy",
-        f"Entropy of a code given that of the frame before in its codebook, {_CHAO_SHEN}: H(both) - H(the one before).",
+        f"Entropy of a code given that of the frame before in its codebook, {_CHAO_SHEN}: H(both) - H(the one before), 0 to log2 N.",
         "bits",
         0.0,
         float("inf"),
@@ -150,13 +150,16 @@ def _shuffled(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def conditional_entropy(joint: ArrayLike, corrected: bool = True) -> float:
     """Entropy in bits of the second code given the first, H(both) - H(first), of counts [N, M]; NaN where nothing is counted.
 
-    corrected: both by `chao_shen`, and at least 0; else plain, which for few pairs is far too small.
+    corrected: both by `chao_shen`; else plain, which for few pairs is far too small. The corrected one errs to both sides, and where few
+    pairs come twice can be beyond what M codes can have. So it is held within what is certain, 0 to log2 M, which never takes it further
+    from the truth; not below the corrected entropy of the second code, which is no certain limit but an estimate that errs itself.
     """
     joint = _checked_joint(joint)
     if not joint.any():
         return float("nan")
     measure = chao_shen if corrected else entropy
-    return max(float(measure(joint[joint > 0]) - measure(joint.sum(1, dtype=np.int64))), 0.0)
+    bits = float(measure(joint[joint > 0]) - measure(joint.sum(1, dtype=np.int64)))
+    return min(max(bits, 0.0), float(np.log2(joint.shape[1])))
 
 
 class PairCounts:
@@ -175,9 +178,10 @@ class PairCounts:
 
     def add(self, first: np.ndarray, second: np.ndarray) -> None:
         """Count codes [K, T] with codes [K, T], frame by frame; of each pair the former's codebook in `first`, the latter's in `second`."""
-        self._frames += first.shape[1]
-        if self._frames > _MOST:
-            raise ValueError(f"{self._frames} frames: at most {_MOST} can be counted in pairs")
+        frames = self._frames + first.shape[1]
+        if frames > _MOST:
+            raise ValueError(f"{frames} frames: at most {_MOST} can be counted in pairs")
+        self._frames = frames
         for cells, (a, b) in zip(self.counts, self.pairs, strict=True):
             found, often = np.unique(first[a].astype(np.int64) * self.size + second[b], return_counts=True)
             cells[found] += often.astype(np.uint32)

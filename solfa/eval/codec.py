@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from solfa.audio.loudness import integrated_loudness
+from solfa.audio.loudness import LOWEST_RATE, integrated_loudness
 from solfa.audio.resample import resample
 from solfa.audio.spectra import log_mel_spectrogram, stft_magnitude
 from solfa.eval.evaluation import Measure
@@ -20,6 +20,7 @@ Samples = np.ndarray | Tensor
 
 LIMIT = 100.0  # dB: si_sdr lies within -100 and 100, so that a mean over clips stays finite
 FLOOR = 1e-5  # of magnitudes before their logarithm
+HIGHEST_RATE = 1_000_000  # Hz that are compared
 LOG_MEL_RATE = 24000  # Hz at which `log_mel_distance` is reported
 DAC_MELS = (5, 10, 20, 40, 80, 160, 320)
 DAC_MEL_WINDOWS = (32, 64, 128, 256, 512, 1024, 2048)
@@ -97,8 +98,16 @@ class CodecScores:
     loudness: float
 
 
+def check_rate(sample_rate: int) -> None:
+    """ValueError for a rate below 8 kHz, whose loudness is not defined, or above 1 MHz. It is asked before anything is resampled: a second of
+    a file that lies about its rate may be a day of it."""
+    if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
+        raise ValueError(f"sample rate {sample_rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz can be compared")
+
+
 def score(reference: Samples, estimate: Samples, sample_rate: int) -> CodecScores:
-    """All the metrics of this file for one clip. For `log_mel` both are resampled to 24 kHz (soxr HQ)."""
+    """All the metrics of this file for one clip; for `log_mel` both are resampled to 24 kHz (soxr HQ). Raises as `check_rate`."""
+    check_rate(sample_rate)
     x, y = pair(reference, estimate)
     x_24k, y_24k = (resample(signal, sample_rate, LOG_MEL_RATE) for signal in (x, y))
     return CodecScores(

@@ -79,7 +79,8 @@ MEASURES = (
 class Distances:
     """Two sets in one embedding, as `MEASURES` defines them. recordings and rows: of the reference, of the generated.
 
-    `extrapolated`, `r2` and `floor` are NaN where there are too few recordings.
+    NaN is what cannot be computed though the others can: `extrapolated`, `r2` and `floor` of too few recordings, or parts of one row, and
+    `gaussian` where the rows of the reference are equal.
     """
 
     embedding: str
@@ -106,26 +107,37 @@ class Extrapolation:
 
 
 def compare_sets(embedding: str, reference: Sequence[Rows], generated: Sequence[Rows], seed: int = 0) -> Distances:
-    """Every distance of two lists of recordings, each embedded as rows [N, D]. Deterministic. Raises ValueError as the single ones."""
+    """Every distance of two lists of recordings, each embedded as rows [N, D]; NaN for one that they do not allow. Deterministic.
+
+    Raises ValueError for fewer than two rows, other widths, and rows that are not finite: of those there is no distance at all.
+    """
     x, y = _joined(reference), _joined(generated)
+    _checked(x, y)
     try:
         line = frechet_extrapolated(reference, generated, seed)
         far, straight = line.value, line.r2
-    except TooFew:
+    except ValueError:
         far = straight = np.nan
-    floor = frechet_distance(*halves(reference, seed)) if len(reference) > 1 and len(x) > 3 else np.nan
     return Distances(
         embedding=embedding,
         frechet=frechet_distance(x, y),
         extrapolated=far,
         r2=straight,
-        floor=floor,
+        floor=_or_nan(lambda: frechet_distance(*halves(reference, seed))),
         kernel=kernel_distance(x, y),
-        gaussian=gaussian_distance(x, y),
+        gaussian=_or_nan(lambda: gaussian_distance(x, y)),
         recordings=(len(reference), len(generated)),
         rows=(len(x), len(y)),
         width=x.shape[1],
     )
+
+
+def _or_nan(distance: Callable[[], float]) -> float:
+    """A distance of checked rows; NaN where a part of them has none."""
+    try:
+        return distance()
+    except ValueError:
+        return np.nan
 
 
 def frechet_distance(a: Rows, b: Rows) -> float:

@@ -1,17 +1,18 @@
 """Whether generated music is what was asked for: the share of prompts whose facts an independent analyser hears in the generated sound.
 
 It stands beside the share on true recordings of the same prompts (the analyser's own accuracy, and so its ceiling) and on prompts
-dealt to the sounds at random (chance).
+dealt to the sounds at random (chance). Several sounds of one prompt are no independent draws: where `prompts` says which prompt each is
+of, the share of a prompt is one value, prompts are what is drawn again and dealt, and n counts them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import lru_cache
 
 import numpy as np
 
-from solfa.eval.bootstrap import DRAWS, Estimate, central, mean_estimate
+from solfa.eval.bootstrap import DRAWS, Estimate, central, group_means, mean_estimate
 from solfa.eval.evaluation import Measure
 from solfa.eval.music import Facts
 from solfa.eval.music_sound import Floats
@@ -67,50 +68,76 @@ def _near(wanted: float | None, heard: float | None, tolerance: float, factors: 
     return float(any(abs(ratio * factor - 1) <= tolerance for factor in factors))
 
 
-def adherence(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0) -> dict[str, Estimate]:
-    """For each attribute the share of items that are heard as wanted, with a 95 % bootstrap interval (percentiles of 1,000 draws)."""
+def adherence(
+    wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0, prompts: Sequence[Hashable] | None = None
+) -> dict[str, Estimate]:
+    """For each attribute the share of sounds that are heard as wanted, with a 95 % bootstrap interval (percentiles of 1,000 draws).
+
+    prompts: of which prompt each sound is; by default each is of its own. All prompts weigh the same.
+    """
     rng = np.random.default_rng(seed)
     found = [agreement(a, b) for a, b in zip(wanted, heard, strict=True)]
-    return {name: mean_estimate([row[name] for row in found], rng) for name in ATTRIBUTES}
+    groups = range(len(found)) if prompts is None else prompts
+    return {
+        name: mean_estimate(list(group_means([row[name] for row in found], groups).values()), rng)
+        for name in ATTRIBUTES
+    }
 
 
-def chance(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0) -> dict[str, Estimate]:
-    """The same where the prompts are dealt to the sounds at random: the mean over 1,000 permutations, and the central 95 % of them."""
+def chance(
+    wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0, prompts: Sequence[Hashable] | None = None
+) -> dict[str, Estimate]:
+    """The same where the prompts are dealt to the sounds at random: the mean over 1,000 permutations, and the central 95 % of them.
+
+    All sounds of one prompt go to one other prompt.
+    """
     result = {}
-    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed).items():
+    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed, _known(prompts)).items():
         low, high = central(draws)
         result[name] = Estimate(float(draws.mean()) if len(draws) else np.nan, low, high, len(right))
     return result
 
 
-def beats_chance(wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0) -> dict[str, float]:
+def beats_chance(
+    wanted: Sequence[Facts], heard: Sequence[Facts], seed: int = 0, prompts: Sequence[Hashable] | None = None
+) -> dict[str, float]:
     """p of each attribute, 0.001 to 1: how often prompts dealt to the sounds at random are heard as often as the true ones; NaN for none.
 
     A permutation test, one-sided: (b + 1) / (1,000 + 1), where b of 1,000 permutations (those of `chance`) reach the share (Phipson and
     Smyth 2010). It is of one attribute by itself: among nine, one falls below 0.05 by chance in a third of the cases.
     """
     result = {}
-    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed).items():
+    for name, (right, draws) in _dealt(tuple(wanted), tuple(heard), seed, _known(prompts)).items():
         reached = int((draws >= right.mean() - 1e-9).sum()) if len(right) else 0
         result[name] = (reached + 1) / (len(draws) + 1) if len(right) else np.nan
     return result
 
 
+def _known(prompts: Sequence[Hashable] | None) -> tuple[Hashable, ...] | None:
+    return None if prompts is None else tuple(prompts)
+
+
 @lru_cache(maxsize=1)  # `chance` and `beats_chance` want the same
-def _dealt(wanted: tuple[Facts, ...], heard: tuple[Facts, ...], seed: int) -> dict[str, tuple[Floats, Floats]]:
-    """Of each attribute whether each prompt that has it is heard as wanted [n], and the shares of 1,000 permutations."""
-    if len(wanted) != len(heard):
-        raise ValueError(f"{len(wanted)} prompts and {len(heard)} sounds: as many of each")
+def _dealt(
+    wanted: tuple[Facts, ...], heard: tuple[Facts, ...], seed: int, prompts: tuple[Hashable, ...] | None
+) -> dict[str, tuple[Floats, Floats]]:
+    """Of each attribute the share of each prompt's sounds that are heard as wanted [n], of those that have it, and the mean share of 1,000
+    permutations of the prompts."""
+    if len(wanted) != len(heard) or (prompts is not None and len(prompts) != len(heard)):
+        named = "" if prompts is None else f", {len(prompts)} of them named,"
+        raise ValueError(f"{len(wanted)} prompts{named} and {len(heard)} sounds: as many of each")
+    takes: dict[Hashable, list[int]] = {}
+    for i, prompt in enumerate(range(len(heard)) if prompts is None else prompts):
+        takes.setdefault(prompt, []).append(i)
+    groups = list(takes.values())
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(len(wanted)) for _ in range(DRAWS)]
+    orders = [rng.permutation(len(groups)) for _ in range(DRAWS)]
     rows: dict[str, list[int]] = {name: [] for name in ATTRIBUTES}  # the prompts that have it
-    matches: dict[str, list[np.ndarray]] = {name: [] for name in ATTRIBUTES}  # of each, with every sound: a byte each
-    for i, facts in enumerate(wanted):
-        found = [agreement(facts, other) for other in heard]
-        for name in ATTRIBUTES:
-            if not np.isnan(found[i][name]):
-                rows[name].append(i)
-                matches[name].append(np.array([each[name] for each in found], np.uint8))
+    matches: dict[str, list[np.ndarray]] = {name: [] for name in ATTRIBUTES}  # of each, with the sounds of every prompt
+    for number in range(len(groups)):
+        for name, shares in _shares(number, groups, wanted, heard).items():
+            rows[name].append(number)
+            matches[name].append(shares)
     result = {}
     for name in ATTRIBUTES:
         if not rows[name]:
@@ -120,3 +147,28 @@ def _dealt(wanted: tuple[Facts, ...], heard: tuple[Facts, ...], seed: int) -> di
         draws = np.array([right[each, order[rows[name]]].mean() for order in orders])
         result[name] = right[each, rows[name]].astype(np.float64), draws
     return result
+
+
+def _shares(
+    number: int, groups: Sequence[Sequence[int]], wanted: Sequence[Facts], heard: Sequence[Facts]
+) -> dict[str, np.ndarray]:
+    """Of each attribute that a prompt asks for the share heard as wanted of its own sounds, and of every other prompt's: [prompts].
+
+    A byte each where every prompt has one sound. Takes of one prompt may have facts of their own: its own sounds are each held against
+    theirs, those of others against all.
+    """
+    takes = groups[number]
+    against = {facts: [agreement(facts, other) for other in heard] for facts in {wanted[i]: None for i in takes}}
+    alone = len(groups) == len(heard)
+    found = {}
+    for name in ATTRIBUTES:
+        asked = [i for i in takes if not np.isnan(against[wanted[i]][i][name])]
+        if not asked:
+            continue
+        if alone:
+            found[name] = np.array([each[name] for each in against[wanted[takes[0]]]], np.uint8)
+            continue
+        every = np.array([[each[name] for each in against[wanted[i]]] for i in asked])  # [takes, sounds]
+        found[name] = np.array([every[:, group].mean() for group in groups])
+        found[name][number] = np.mean([against[wanted[i]][i][name] for i in asked])
+    return found

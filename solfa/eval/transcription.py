@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import nan
 
 import numpy as np
 
@@ -91,8 +92,8 @@ class TranscriptionScores:
 @dataclass(frozen=True)
 class Summary:
     """One measure over several pieces. precision, recall, f1: means over the `pieces` in which either side has something to match (a piece
-    without drums has no drum score, where MT3 would count a 0). pooled: the rates of all pieces as of one, in which every note weighs the
-    same."""
+    without drums has no drum score, where MT3 would count a 0); NaN of none. pooled: the rates of all pieces as of one, in which every note
+    weighs the same; NaN likewise."""
 
     measure: str
     precision: float
@@ -209,8 +210,11 @@ def summarize(pieces: Sequence[TranscriptionScores]) -> tuple[Summary, ...]:
             sum(row.reference for row in rows),
             sum(row.estimate for row in rows),
         ]
-        precision, recall, f1 = (sum(values) / max(1, len(rows)) for values in _columns(rows))
-        found.append(Summary(name, precision, recall, f1, len(rows), rates(*counts)))
+        pooled = rates(*counts)
+        if not rows:
+            pooled = replace(pooled, precision=nan, recall=nan, f1=nan)
+        precision, recall, f1 = (sum(values) / len(rows) if rows else nan for values in _columns(rows))
+        found.append(Summary(name, precision, recall, f1, len(rows), pooled))
     return tuple(found)
 
 

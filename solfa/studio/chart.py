@@ -9,6 +9,7 @@ import numpy as np
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 400, 132, 8, 14, 18, 22
 _MARKS = 200  # items that are drawn one by one
 _BINS = 24
+_ROUNDING = 1e-12  # relative: values nearer to each other are drawn as one
 
 
 def line_chart(xs: Sequence[float], ys: Sequence[float], form: str, title: str) -> str:
@@ -48,7 +49,7 @@ def spans(systems: Sequence[tuple[Sequence[float], tuple[float, float, float]]],
     height = row * len(systems) + 14
 
     def place(value: float) -> float:
-        return 6 + ((value - low) / (high - low) if high > low else 0.5) * (width - 12)
+        return 6 + _share(value, low, high) * (width - 12)
 
     parts = [_open(title, width, height)]
     if zero:
@@ -71,8 +72,11 @@ def spans(systems: Sequence[tuple[Sequence[float], tuple[float, float, float]]],
 def histogram(values: Sequence[float], other: Sequence[float], title: str) -> str:
     """How many items lie where, as bars; a second system's as an outline on the same bins. Finite values, at least one of the first."""
     every = [*values, *other]
-    edges = np.histogram_bin_edges(every, min(_BINS, max(5, round(2 * math.sqrt(len(every))))))
-    counts, others = (np.histogram(numbers, edges)[0] for numbers in (values, other))
+    low, high, bins = min(every), max(every), min(_BINS, max(5, round(2 * math.sqrt(len(every)))))
+    if _share(high, low, high) != 1:
+        low = high  # but for rounding
+    places = [[_share(value, low, high) for value in numbers] for numbers in (values, other)]
+    counts, others = (np.histogram(shares, bins, (0.0, 1.0))[0] for shares in places)
     base, top = _HEIGHT - _BOTTOM, int(max(counts.max(), others.max(), 1))
     step = (_WIDTH - _LEFT - _RIGHT) / len(counts)
     parts = [_open(title)]
@@ -88,7 +92,6 @@ def histogram(values: Sequence[float], other: Sequence[float], title: str) -> st
         parts.append(f'<path class="outline" d="{path}V{base}"/>')
     parts.append(f'<line class="grid" x1="{_LEFT}" y1="{base}" x2="{_WIDTH - _RIGHT}" y2="{base}"/>')
     parts.append(f'<text x="{_LEFT}" y="{_TOP - 7}">{top} item{"s" * (top != 1)}</text>')
-    low, high = min(every), max(every)
     ends = [(_LEFT, "start", low), (_WIDTH - _RIGHT, "end", high)]
     for x, side, value in ends if high > low else [((_LEFT + _WIDTH - _RIGHT) / 2, "middle", low)]:
         parts.append(f'<text x="{x}" y="{base + 15}" text-anchor="{side}">{value:.3g}</text>')
@@ -97,6 +100,14 @@ def histogram(values: Sequence[float], other: Sequence[float], title: str) -> st
 
 def _open(title: str, width: int = _WIDTH, height: int = _HEIGHT) -> str:
     return f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Where a value lies between two, 0 to 1; a half where they differ by no more than rounding leaves."""
+    apart = high / 2 - low / 2  # of halves, so that it is finite
+    if not apart > _ROUNDING * max(abs(low), abs(high)):
+        return 0.5
+    return (value / 2 - low / 2) / apart
 
 
 def _some(values: Sequence[float]) -> list[float]:

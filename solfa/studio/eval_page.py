@@ -65,6 +65,8 @@ def _summary(evaluation: Evaluation, against: Evaluation | None) -> Section:
         cells = [cell for e in found for cell in (f"<b>{number_text(e.value)}</b>", _interval(e.low, e.high))]
         rows.append([measure_html(measure), *cells, " / ".join(str(e.n) for e in found), drawn])
     note = "Thin marks are items (at most 200 of them), the dot is their mean, the bar its 95 % bootstrap interval."
+    if any(system.independent < len(system.items) for system in systems):
+        note += " Items of one prompt are one value, their mean: the dot, the bar and n are of prompts."
     return Section("Summary", _legend(against) + table_html(heads, rows), note)
 
 
@@ -78,7 +80,8 @@ def _differences(evaluation: Evaluation, gaps: Mapping[str, Difference]) -> Sect
         interval, p = _interval(gap.low, gap.high), number_text(round(gap.p, 4))
         rows.append([measure_html(measure), mean, interval, p, verdict, str(gap.n), drawn])
     note = (
-        "This system minus the other, item by item, over the items that both have. p: of a two-sided sign-flip test for no "
+        "This system minus the other, item by item (of several of one prompt, their means), over those that both have. p: of a "
+        "two-sided sign-flip test for no "
         "difference, of each measure by itself. Better and worse stand where the interval leaves out 0 and p is at most 0.05."
     )
     return Section("Difference", table_html(["measure", "difference", "95 %", "p", "", "pairs", ""], rows), note)

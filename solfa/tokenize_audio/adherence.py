@@ -59,6 +59,11 @@ class Pair:
     true_heard: Heard | None = None
     values: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def prompt(self) -> str:
+        """What the generated recording is a take of: its reference's name; its own where there is none."""
+        return self.made.name if self.true is None else self.true.name
+
 
 def clip_of(folder: Path, entry: Entry) -> Clip:
     """Raises ValueError, naming the entry, for attributes or notes that cannot be read."""

@@ -31,7 +31,8 @@ TEMPO_RATIO = Measure(
 IN_TABLES = {
     "adherence": "Of each attribute the share right in the generated sound; in the true sound of the same prompts (reference: what the "
     "analysers can do); in that sound as the codec plays it (coded); where prompts are dealt to sounds at random (chance, with the central "
-    "95 % of 1,000 permutations). Intervals are 95 % bootstraps over prompts. p: how often chance reaches the generated share.",
+    "95 % of 1,000 permutations). Intervals are 95 % bootstraps over prompts. p: how often chance reaches the generated share. Several "
+    "recordings of one prompt (seeds) are one value, their share right; they are dealt together, and n counts prompts.",
     **{measure.name: measure.definition for measure in distances.MEASURES},
     "label KL": "KL(reference || generated), nats, of the mean probabilities of instrument families, as the fitted classifier hears them.",
     "perplexity": "exp of the mean negative log-likelihood of the references' codes, by codebook, told the prompt and told nothing: lower "
@@ -41,8 +42,8 @@ IN_TABLES = {
 
 @dataclass(frozen=True)
 class Truth:
-    """What generated sound is held against. real: the true recordings, for distances. coded: what was asked of them, and their traces
-    through the codec. analyser: None where nothing was fitted, and nothing is listened for."""
+    """What generated sound is held against, each recording once. real: the true recordings, for distances. coded: what was asked of
+    them, and their traces through the codec. analyser: None where nothing was fitted, and nothing is listened for."""
 
     real: Sequence[Heard]
     analyser: Analyser | None = None
@@ -99,7 +100,7 @@ def _item(analyser: Analyser | None, pair: Pair) -> Item:
         if pair.true_heard is not None:
             both = [_families(analyser, each) for each in (pair.true_heard, pair.made_heard)]
             values |= {labels.MEASURES[0].name: _label_kl(*both)}
-    return Item(pair.made.name, values, {**files, "generated": pair.made.path})
+    return Item(pair.made.name, values, {**files, "generated": pair.made.path}, pair.prompt)
 
 
 def tempo_ratio(wanted: Facts, heard: Facts) -> float:
@@ -117,17 +118,19 @@ def _label_kl(true: Floats | None, made: Floats | None) -> float:
 
 
 def _shares(analyser: Analyser, truth: Truth, pairs: Sequence[Pair]) -> Rows:
-    """A row an attribute that is asked for: generated, reference, coded where there is any, chance and p."""
+    """A row an attribute that is asked for: generated, reference, coded where there is any, chance and p; all of them over prompts."""
+    prompts = [pair.prompt for pair in pairs]
     wanted = [analyser.listened_for(pair.made.wanted) for pair in pairs]
     heard = [analyser(pair.made_heard.traces) for pair in pairs]
     # The reference's own facts: a generated manifest may ask for others, and then the ceiling is still that of the truth.
-    truly = [(p.true, analyser(p.true_heard.traces)) for p in pairs if p.true is not None and p.true_heard is not None]
-    columns = {"generated": adherence(wanted, heard)}
+    true = {p.prompt: (p.true, p.true_heard) for p in pairs if p.true is not None and p.true_heard is not None}
+    truly = [(clip, analyser(found.traces)) for clip, found in true.values()]
+    columns = {"generated": adherence(wanted, heard, prompts=prompts)}
     columns["reference"] = adherence([analyser.listened_for(c.wanted) for c, _ in truly], [facts for _, facts in truly])
     if truth.coded:
         asked = [analyser.listened_for(facts) for facts, _ in truth.coded]
         columns["coded"] = adherence(asked, [analyser(found) for _, found in truth.coded])
-    columns["chance"], p = chance(wanted, heard), beats_chance(wanted, heard)
+    columns["chance"], p = chance(wanted, heard, prompts=prompts), beats_chance(wanted, heard, prompts=prompts)
     return [
         {"attribute": name, **{column: row[name] for column, row in columns.items()}, "p": p[name], "n": n}
         for name in ATTRIBUTES

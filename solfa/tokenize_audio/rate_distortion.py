@@ -17,7 +17,7 @@ from solfa.audio.io import Audio, read
 from solfa.audio.sound_file import AudioError
 from solfa.eval.bootstrap import Estimate, mean_estimate
 from solfa.eval.codebooks import CodebookCounts
-from solfa.eval.codec import bitrate, score, token_bitrate
+from solfa.eval.codec import bitrate, check_rate, score, token_bitrate
 from solfa.eval.perceptual import perceptual_scores
 from solfa.tokenize_audio.opus import opus_round_trip
 
@@ -103,6 +103,7 @@ def compare_files(reference: Path, estimate: Path, perceptual: Sequence[str] = (
     difference, or another number of channels, is refused by AudioError, for it would be another recording.
     """
     x, y = read(reference), read(estimate)
+    check_rate(x.sample_rate)
     if x.channels != y.channels:
         raise AudioError(f"{estimate}: has {y.channels} channels, and {reference} has {x.channels}")
     if abs(x.duration - y.duration) > CROP:

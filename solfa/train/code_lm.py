@@ -76,7 +76,10 @@ class CodeLMTask:
         left_out = set(held_out)
         kept = [each for each in found if each not in left_out]
         if not kept or not held_out:
-            raise ValueError(f"{len(found)} token files in {list(config.train)}: too few to train and to validate on")
+            raise ValueError(
+                f"{len(found)} recordings in {', '.join(config.train)}: too few to train and to validate on; name others as valid, or have "
+                f"hold_out (every so many-th, now {config.hold_out}) hold out more"
+            )
         self.header, self.codes = read_codes(kept)
         header, self.valid = read_codes(held_out[: config.valid_items])
         if _identity(header) != _identity(self.header):
@@ -165,7 +168,7 @@ def token_files(places: tuple[str, ...], held_out: bool = False) -> list[Path | 
             found += files_in(Path(place), (".solfa",)) if Path(place).is_dir() else [Path(place)]
     if not found:
         raise ValueError(
-            f"no token files in {list(places)}: name .solfa files, folders that hold some, or token stores"
+            f"no token files in {', '.join(places)}: name .solfa files, folders that hold some, or token stores"
         )
     return list(dict.fromkeys(found))
 

@@ -237,3 +237,30 @@ def test_random_damage_gives_a_recording_or_an_audio_error(tmp_path, kind):
             assert read(path).samples.isfinite().all()
         except AudioError as error:
             assert str(error).startswith(str(path))
+
+
+@pytest.mark.parametrize("kind", ["mp3", "cbr.mp3", "half-rate.mp3"])
+def test_an_mp3_whose_count_is_off_by_one_begins_where_it_should(tmp_path, kind, capfd):
+    """Its own tag says how much its encoder put before the sound; a tag without that would leave 1,105 samples of it, and more."""
+    data = WHOLE[kind]
+    whole, frame = read(saved(tmp_path, "a.mp3", data)).samples[0].numpy(), scan_mp3(io.BytesIO(data)).first.samples
+    at, starts = 0, []
+    while at < len(data):
+        starts.append(at)
+        at += parse_header(data[at : at + 4]).length
+    count = max(data.find(b"Info"), data.find(b"Xing")) + 8
+    promised = int.from_bytes(data[count : count + 4], "big")
+    lost = read(saved(tmp_path, "lost.mp3", data[: starts[-1]])).samples[0].numpy()  # one frame more than is there
+    # Nothing is cut off behind what there is: the padding was in the frame that is gone.
+    assert lost.shape[1] == min(whole.shape[1], (promised - 1) * frame - 1105) and np.array_equal(
+        lost, whole[:, : lost.shape[1]]
+    )
+    for wrong in (promised + 1, promised - 1, 0):
+        other = data[:count] + wrong.to_bytes(4, "big") + data[count + 4 :]
+        path = saved(tmp_path, "other.mp3", other)
+        found = read(path).samples[0].numpy()
+        assert info(path).samples == found.shape[1] >= whole.shape[1]
+        assert np.array_equal(found[:, : whole.shape[1]], whole)
+    joined = read(saved(tmp_path, "joined.mp3", data + data)).samples[0].numpy()
+    assert np.array_equal(joined[:, : whole.shape[1]], whole) and joined.shape[1] > 2 * whole.shape[1]
+    assert capfd.readouterr().err == ""  # libmpg123 speaks of a size that is off

@@ -184,3 +184,70 @@ def test_audio_checks_its_samples_and_converts():
     ]:
         with pytest.raises(ValueError, match=r"\[B, C, S\]|at least 1"):
             Audio(samples, rate)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+@pytest.mark.parametrize("subtype, bits", [("PCM_16", 16), ("PCM_24", 24)])
+def test_samples_are_written_as_the_nearest_whole_number(tmp_path, suffix, subtype, bits, kind):
+    path, scale = tmp_path / f"a{suffix}", 2 ** (bits - 1)
+    sound = (0.7 * np.sin(np.arange(20_000) / 7)).astype(kind)
+    sound[:6] = [0.5 / scale, 1.5 / scale, -0.5 / scale, -0.75 / scale, 1, -1]
+    write_blocks(path, [sound[None, :999], sound[None, 999:]], 24000, subtype)
+    found = soundfile.read(path, dtype="int32")[0] >> (32 - bits)
+    assert found[:6].tolist() == [0, 2, 0, -1, scale - 1, -scale]  # halves to the even one
+    error = found[6:] - sound[6:].astype(np.float64) * scale
+    assert np.abs(error).max() <= 0.5 and abs(error.mean()) < 0.01  # cut off it would be -0.5 in the mean
+    # A WAV has the samples of a FLAC, and those are libsndfile's, which rounds only there.
+    soundfile.write(tmp_path / "b.flac", sound, 24000, subtype=subtype)
+    assert np.array_equal(soundfile.read(tmp_path / "b.flac", dtype="int32")[0] >> (32 - bits), found)
+    if suffix == ".flac":
+        assert (tmp_path / "b.flac").read_bytes()[42:] == path.read_bytes()[42:]
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+@pytest.mark.parametrize("subtype, bits", [("PCM_16", 16), ("PCM_24", 24)])
+def test_what_was_read_is_written_as_it_was(tmp_path, suffix, subtype, bits):
+    whole = np.random.default_rng(0).integers(-(2 ** (bits - 1)), 2 ** (bits - 1), 9999, endpoint=False)
+    whole[:2] = [-(2 ** (bits - 1)), 2 ** (bits - 1) - 1]
+    soundfile.write(tmp_path / f"a{suffix}", (whole << (32 - bits)).astype(np.int32), 24000, subtype=subtype)
+    read(tmp_path / f"a{suffix}").save(tmp_path / f"b{suffix}", subtype)
+    found = soundfile.read(tmp_path / f"b{suffix}", dtype="int32")[0]
+    assert np.array_equal(found >> (32 - bits), whole)
+
+
+def test_endless_pieces_end_where_the_recording_does(tmp_path):
+    write_blocks(tmp_path / "a.wav", [noise(1, 8000)], 8000)
+    whole, endless = read(tmp_path / "a.wav"), float("inf")
+    for duration in (endless, 1e300, 1.7e308):
+        assert torch.equal(read(tmp_path / "a.wav", duration=duration).samples, whole.samples)
+    assert read(tmp_path / "a.wav", start=0.5, duration=endless).samples.shape[-1] == 4000
+    for start in (endless, 1e300, 1.7e308):
+        with pytest.raises(AudioError, match=r"a\.wav: has no sample at "):
+            read(tmp_path / "a.wav", start=start)
+
+
+def test_what_cannot_be_sought_in_is_decoded_up_to_the_piece(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(1, 16000)[0], 8000, subtype="GSM610")
+    whole = read(path).samples
+    for start in (0.25, 0.5, 1.9):
+        assert torch.equal(read(path, start=start, duration=0.1).samples, whole[..., round(start * 8000) :][..., :800])
+    with pytest.raises(AudioError, match="has no sample at 2"):
+        read(path, start=2.0)
+
+
+def test_blocks_and_rates_that_cannot_be_written(tmp_path):
+    for given, said in [
+        ([np.zeros((0, 10))], "no channels to write"),
+        ([np.zeros(10)], r"a block of float64 \[10\]: must be float32 or float64 \[C, n\]"),
+        ([np.zeros((1, 10), np.int16)], r"a block of int16 \[1, 10\]"),
+        ([np.zeros((1, 10)), np.zeros((2, 10))], "a block of 2 channels after 1"),
+    ]:
+        with pytest.raises(AudioError, match=rf"a\.wav: {said}"):
+            write_blocks(tmp_path / "a.wav", given, 8000)
+    for rate in (2**31, 2**64, 0, -1, 24000.5, True):
+        with pytest.raises(AudioError, match=r"a\.wav: sample rate .*: a whole number of Hz, 1 to 2147483647"):
+            write_blocks(tmp_path / "a.wav", [noise(1, 10)], rate)
+    assert not list(tmp_path.iterdir())
+    assert write_blocks(tmp_path / "a.wav", [noise(1, 10)], np.int64(8000)) == 10

@@ -84,3 +84,21 @@ def test_tensors_channel_counts_and_illegal_input():
     for samples, rate in [(np.zeros(0), 24000), (np.zeros((1, 2, 3)), 24000), (np.zeros(99), 4000)]:
         with pytest.raises(ValueError, match=r"S at least 1|at least 8000"):
             integrated_loudness(samples, rate)
+
+
+def test_what_has_no_loudness_is_refused_and_not_called_silent():
+    loud = programme(1, 24000)
+    for samples, said in [
+        (np.where(np.arange(loud.size) == 9, np.nan, loud), "NaN or infinite"),
+        (np.full(24000, np.inf), "NaN or infinite"),
+        (torch.full((2, 24000), float("nan")), "NaN or infinite"),
+        (loud * 1e200, "their power"),
+        ((loud * 8000).astype(np.int16), "int16: floats, of which 1 is full scale"),
+        (torch.ones(2, 24000, dtype=torch.int16), "int16: floats"),
+        (np.ones(24000, bool), "bool: floats"),
+    ]:
+        with pytest.raises(ValueError, match=said):
+            integrated_loudness(samples, 24000)
+    exact = integrated_loudness(loud.astype(np.float32), 24000)
+    assert integrated_loudness(torch.from_numpy(loud.astype(np.float32)), 24000) == exact
+    assert integrated_loudness(torch.from_numpy(loud).bfloat16(), 24000) == pytest.approx(exact, abs=0.1)

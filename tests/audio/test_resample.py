@@ -63,6 +63,15 @@ def test_channels_do_not_know_each_other_and_shapes_are_kept():
     assert resample(signal, 24000, 24000) is signal
 
 
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (1, 3, 0), (0, 7)])
+def test_no_samples_become_none(shape):
+    for source, target in [(48000, 24000), (8000, 44100), (8000, 8000)]:
+        empty = np.zeros(shape, np.float32)
+        found = resample(empty, source, target)
+        assert found.shape == (*shape[:-1], resampled_length(shape[-1], source, target)) and found.dtype == np.float32
+        assert resample(torch.from_numpy(empty), source, target).shape == found.shape
+
+
 def test_what_cannot_be_resampled():
     for source, target in [(0, 8000), (8000, -1), (8000.5, 8000), (True, 8000)]:
         with pytest.raises(ValueError, match="whole number of Hz"):

@@ -13,6 +13,7 @@ from transformers import DacConfig, DacModel, EncodecConfig, EncodecModel
 from solfa.audio.io import Audio, write_blocks
 from solfa.cli import load
 from solfa.cli.app import run
+from solfa.eval import codec as module
 from solfa.eval import perceptual
 from solfa.eval.codec import MEASURES
 from solfa.tokenize_audio import opus
@@ -269,3 +270,40 @@ def test_wrong_usage(tmp_path, capsys):
         assert run(["eval", "codec", *arguments]) == 2, arguments
         error = capsys.readouterr().err
         assert len(error.splitlines()) == 2 and error.splitlines()[1].startswith("Try: ")
+
+
+def test_a_rate_that_lies_costs_only_its_own_file(tmp_path, monkeypatch, capsys):
+    """A second of sound at 1 Hz is hours of it: nothing may be resampled before its rate is known to be one."""
+    for side in ("x", "y"):
+        save(tmp_path / side / "good.wav")
+        write_blocks(tmp_path / side / "lie.wav", [np.zeros((1, 24000), np.float32)], 1)
+    monkeypatch.setattr(
+        module, "resample", lambda samples, source, target: samples if source > 1 else pytest.fail("1 Hz")
+    )
+    assert run(["eval", "codec", str(tmp_path / "x"), str(tmp_path / "y"), "--json"]) == 1
+    output = capsys.readouterr()
+    found = json.loads(output.out)
+    assert found["n"] == 1 and found["failed"] == [str(tmp_path / "y" / "lie.wav")]
+    assert "lie.wav: sample rate 1: 8000 to 1000000 Hz can be compared" in output.err
+
+
+@pytest.mark.usefixtures("halver")
+def test_a_clip_too_large_for_memory_costs_only_itself(tmp_path, monkeypatch, capsys):
+    from solfa.tokenize_audio import rate_distortion
+
+    x, y = folders(tmp_path, x=1.0, y=0.5)
+    plain = rate_distortion._values
+
+    def scarce(reference: Audio, estimate: Audio, perceptual) -> dict[str, float]:
+        scarce.calls += 1
+        if scarce.calls == 1:
+            raise MemoryError("Unable to allocate 69 GiB")
+        return plain(reference, estimate, perceptual)
+
+    monkeypatch.setattr(rate_distortion, "_values", scarce)
+    for arguments in ([x, y], [x, "--codec", "halver", "--opus", "none"]):
+        scarce.calls = 0
+        assert run(["eval", "codec", *arguments, "--json"]) == 1
+        output = capsys.readouterr()
+        found = json.loads(output.out)
+        assert found["n"] == 2 and len(found["failed"]) == 1 and "Unable to allocate 69 GiB" in output.err

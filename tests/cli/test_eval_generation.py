@@ -101,7 +101,12 @@ def test_several_seeds_of_one_prompt_and_silence(folders, tmp_path, capsys):
     found = report(capsys, reference, save(tmp_path / "seeds", rows), "--fit", fit)
     near, family = distances(found)["log-mel"], shares(found)["family"]
     assert near["n"] == 18 and near["n_reference"] == 9 and near["frechet"] > 1
-    assert family["n"] == 18 and family["generated"]["value"] == family["reference"]["value"] / 2
+    # Two takes of each prompt are one value: n is of prompts, and each reference counts once.
+    alone = shares(report(capsys, reference, reference, "--fit", fit))["family"]
+    assert family["n"] == found["n"] == family["generated"]["n"] == found["summary"]["family"]["n"] == 9
+    assert family["reference"] == alone["reference"]
+    assert family["generated"]["value"] == family["reference"]["value"] / 2 and len(found["items"]) == 18
+    assert {item["group"] for item in found["items"]} == {entry.id for entry, _ in entries(9, 1)}
 
 
 def test_the_table(folders, capsys):

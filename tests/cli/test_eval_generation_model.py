@@ -12,6 +12,8 @@ import pytest
 
 from solfa.audio.io import read, write_blocks
 from solfa.cli.app import run
+from solfa.cli.eval_music import prompts_of
+from solfa.cli.report import UsageError
 from solfa.data.composer.prompt import plain_prompt
 from solfa.data.manifest import Entry, read_manifest, write_manifest
 from solfa.lm.conditioners.melody import MelodyConfig
@@ -99,7 +101,7 @@ def test_seeds_prompts_and_failures(
 ) -> None:
     codec, lm = tiny_music()
     asked = ["--model", lm, "--codec", codec, "--duration", 0.3, "--items", 3]
-    (tmp_path / "list.txt").write_text("one\n\ntwo\nthree\n")
+    (tmp_path / "list.txt").write_text("one\ntwo\nthree\n\n")
     (tmp_path / "list.csv").write_text('id,text\n2,"third, last"\n0,first\n1,second\n')
     monkeypatch.chdir(tmp_path)
     report(capsys, reference, *asked, "--prompts", "list.txt", "--seed", 7)
@@ -108,7 +110,9 @@ def test_seeds_prompts_and_failures(
     report(capsys, reference, *asked, "--prompts", "list.csv", "--overwrite")
     entries = read_manifest(tmp_path / "generated-lm/manifest.jsonl")
     assert [(entry.text, entry.extra["seed"]) for entry in entries] == [("first", 0), ("second", 1), ("third, last", 2)]
-    for name, text in (("short.txt", "one\ntwo\n"), ("no.csv", "id,bpm\n0,90\n"), ("bad.jsonl", "{\n")):
+    many = "".join(f"prompt {number}\n" for number in range(30))
+    for name, text in (("short.txt", "one\ntwo\n"), ("no.csv", "id,bpm\n0,90\n"), ("bad.jsonl", "{\n"),
+                       ("blank.txt", "one\n\ntwo\nthree\n"), ("many.txt", many)):  # fmt: skip
         (tmp_path / name).write_text(text)
         assert run(["eval", "generation", reference, *map(str, asked), "--prompts", name, "-o", "x"]) == 2
         assert f"--prompts {name}: " in capsys.readouterr().err and not (tmp_path / "x").exists()
@@ -175,3 +179,17 @@ def test_folders_without_manifests(tmp_path: Path, capsys: Any) -> None:
     assert "compared as sets" in output.err and sets["distances"][0]["n_reference"] == 3 and sets["n"] == 2
     assert list(sets["items"][0]["files"]) == ["generated"] and sets["definitions"] == {}
     assert run(["eval", "generation", str(a), str(d)]) == 1 and "no reference in" in capsys.readouterr().err
+
+
+def test_a_blank_line_keeps_its_place_among_the_prompts(tmp_path: Path) -> None:
+    path, ids = tmp_path / "list.txt", ["a", "b", "c", "d"]
+    path.write_bytes(b"waltz\r\n\r\npia\x0cno\r\nrock\r\n\r\n \r\n")
+    assert prompts_of(path, ids, ["a", "c", "d"]) == {"a": "waltz", "c": "pia\x0cno", "d": "rock"}
+    with pytest.raises(UsageError, match="no text for b"):
+        prompts_of(path, ids, ids)
+    with pytest.raises(UsageError, match=r"4 lines for 3 prompts: must be one each"):
+        prompts_of(path, ids[:3], ["a"])
+    path.write_text("waltz\nrock\n")
+    assert prompts_of(path, ids, ["b", "a"]) == {"a": "waltz", "b": "rock"}
+    with pytest.raises(UsageError, match="no text for c"):
+        prompts_of(path, ids, ["a", "c"])

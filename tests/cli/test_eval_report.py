@@ -146,3 +146,11 @@ def test_numbers_keep_four_digits_and_none_before_the_point_is_lost(value, shown
 def test_intervals_as_text():
     assert interval(0.123456, 1234.5) == "[0.1235, 1234]" and interval(np.nan, np.nan) == "-"
     assert interval(1.0, np.inf) == "[1, inf]"
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_page_that_fails_costs_no_number(capsys, tmp_path, as_json):
+    with pytest.raises(OSError, match="nowhere"):
+        show(made(), against=None, ci=False, json=as_json, html=tmp_path / "nowhere" / "page.html")
+    output = capsys.readouterr()
+    assert "si_sdr" in output.out and output.err == ""

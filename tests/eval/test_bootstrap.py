@@ -10,7 +10,15 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from solfa.eval import bootstrap
-from solfa.eval.bootstrap import Difference, Estimate, central, mean_estimate, paired_difference, resampled_means
+from solfa.eval.bootstrap import (
+    Difference,
+    Estimate,
+    central,
+    group_means,
+    mean_estimate,
+    paired_difference,
+    resampled_means,
+)
 
 
 def drawn(count: int, seed: int = 0) -> np.ndarray:
@@ -181,3 +189,27 @@ def test_same_seed_same_numbers():
     assert paired_difference(values, other, seed=1).low != paired_difference(values, other).low
     means = resampled_means(values, np.random.default_rng(0))
     assert means.shape == (1000,) and central(means) == (mean_estimate(values).low, mean_estimate(values).high)
+
+
+def test_what_rounding_leaves_is_no_difference():
+    # 2/3 by two ways: the last bit has the same sign each time, and six of one sign would be p = 0.03.
+    first, second = [2 * 0.5 * 1.0 / 1.5] * 6, [np.nextafter(2 / 3, 1)] * 6
+    assert first != second and paired_difference(first, second) == Difference(0.0, 0.0, 0.0, 1.0, 6)
+    small = paired_difference(np.array(first) * 1e-9, np.array(second) * 1e-9)
+    assert small.p == 1.0 and small.value == 0  # relative to what is compared
+    assert paired_difference([1e-16] * 6, [0.0] * 6).p == 2 / 2**6  # beside nothing it is something
+    real = np.array(first) * (1 + 1e-11)
+    assert paired_difference(real, second).p == 2 / 2**6
+    infinite = paired_difference([np.inf, 1.0], [18.0, np.inf])
+    assert np.isnan(infinite.value) or np.isinf(infinite.value)
+
+
+def test_the_values_of_a_group_are_one():
+    assert group_means([1.0, np.nan, 4.0, 0.1], ["a", "b", "a", "c"]) == {
+        "a": 2.5,
+        "b": pytest.approx(np.nan, nan_ok=True),
+        "c": 0.1,
+    }
+    assert list(group_means([3.0, np.inf], [2, 1]).items()) == [(2, 3.0), (1, np.inf)]
+    with pytest.raises(ValueError, match="2 values in 1 groups"):
+        group_means([1.0, 2.0], ["a"])

@@ -135,17 +135,24 @@ def test_many_recordings_of_few_codes_are_not_compared(monkeypatch):
     assert collection.bags is None and len(collection.items) == 10
 
 
-def test_a_recording_is_counted_whole_or_not_at_all(recordings):
+def test_a_recording_is_counted_whole_or_not_at_all(recordings, monkeypatch):
     collection = collected(recordings)
     before = document(collection.evaluation({}))
     for codes, words in (
         (np.full((BOOKS, 2), SIZE), "must be 0 to 7"),
         (np.zeros((BOOKS + 1, 2), int), r"integers \[..., 3, T\]"),
         (np.zeros((BOOKS, 0), int), "at least one frame"),
+        (np.zeros((1, BOOKS, 2), int), r"\[1, 3, 2\]: must be \[3, T\]"),
+        (np.zeros(BOOKS, int), r"must be \[3, T\]"),
     ):
         with pytest.raises(ValueError, match=words):
             collection.add("bad", codes)
     assert repr(document(collection.evaluation({}))) == repr(before)
+    monkeypatch.setattr(code_statistics, "_MOST", int(collection.total.counts[0].sum()) + 1)
+    with pytest.raises(ValueError, match="can be counted in pairs"):
+        collection.add("long", np.zeros((BOOKS, 2), int))
+    assert repr(document(collection.evaluation({}))) == repr(before)
+    collection.add("short", np.zeros((BOOKS, 1), int))  # what was refused took no room
     with pytest.raises(ValueError, match="at least one frame"):
         CodeCollection(BOOKS, SIZE).evaluation({})
 

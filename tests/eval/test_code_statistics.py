@@ -177,6 +177,10 @@ def test_conditional_entropy_by_hand():
     assert conditional_entropy(np.roll(np.eye(4) * 50, 1, axis=1)) == pytest.approx(0, abs=1e-9)
     assert conditional_entropy(np.full((4, 4), 1000)) == pytest.approx(2, abs=1e-6)
     assert math.isnan(conditional_entropy(np.zeros((2, 2))))
+    # Six frames of eight codes: corrected for few, they would have 3.27 bits.
+    few = np.zeros((8, 8), int)
+    few[[0, 0, 0, 0, 1, 1], [0, 1, 2, 3, 4, 5]] = 1
+    assert conditional_entropy(few) <= 3
 
 
 @given(st.lists(st.integers(0, 9), max_size=3), st.integers(0, 99))

@@ -154,6 +154,20 @@ def test_every_distance_of_two_sets():
         compare_sets("log-mel", x, [])
 
 
+def test_what_one_distance_does_not_allow_costs_no_other():
+    rng = np.random.default_rng(0)
+    other = [rng.normal(size=(3, 2)) for _ in range(4)]
+    alike = compare_sets("equal rows", [np.ones((3, 2))] * 4, other)  # of no width
+    assert np.isnan(alike.gaussian) and np.isfinite([alike.frechet, alike.kernel, alike.floor]).all()
+    short = [rng.normal(size=(1, 2)), rng.normal(size=(4, 2))]
+    halved = compare_sets("a half of one row", short, other)
+    assert np.isnan([halved.floor, halved.extrapolated]).all()
+    assert np.isfinite([halved.frechet, halved.kernel, halved.gaussian]).all()
+    for broken in ([np.full((3, 2), np.nan)] * 2, [np.ones((1, 2))], [np.ones((3, 3))] * 2):
+        with pytest.raises(ValueError, match="embeddings"):
+            compare_sets("broken", broken, other)
+
+
 def test_halves_never_divide_a_recording():
     one, other = halves([np.full((2, 3), i) for i in range(5)])
     assert sorted([*one[::2, 0], *other[::2, 0]]) == [0, 1, 2, 3, 4] and len(one) == 4

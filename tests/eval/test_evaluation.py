@@ -123,3 +123,35 @@ def test_none_at_all():
     empty = made({})
     assert summary(empty)["l1"].n == 0
     assert document(empty)["n"] == 0 and plain(document(empty))["summary"]["l1"]["value"] is None
+
+
+def test_takes_of_one_group_are_one_value_and_one_draw():
+    names = [f"p{i}" for i in range(9)]
+    rng = np.random.default_rng(0)
+    one, two = ({name: tuple(row) for name, row in zip(names, rng.normal(size=(9, 3)), strict=True)} for _ in range(2))
+    first, second = made(one), made(two)
+
+    def repeated(system: Evaluation, times: int) -> Evaluation:
+        takes = [replace(item, name=f"{item.name}-{i}", group=item.name) for item in system.items for i in range(times)]
+        return replace(system, items=takes)
+
+    assert repeated(first, 1).items != first.items and summary(repeated(first, 1)) == summary(first)
+    assert summary(repeated(first, 4)) == summary(first) and document(repeated(first, 4))["n"] == 9
+    # By the group, whatever the takes are called, and however many there are.
+    assert differences(repeated(first, 4), repeated(second, 2)) == differences(first, second)
+    uneven = [
+        Item("a", {"l1": 0.0}, {}, "p"),
+        Item("b", {"l1": 0.5}, {}, "p"),
+        Item("c", {}, {}, "p"),
+        Item("q", {"l1": 1.0}),
+    ]
+    found = summary(replace(first, items=uneven))["l1"]
+    assert found.value == 0.625 and found.n == 2
+    shown = document(replace(first, items=uneven))["items"]
+    assert shown[0]["group"] == "p" and shown[3].keys() == {"name", "values", "files"}
+
+
+def test_two_items_of_one_name_are_two_draws_where_nothing_says_that_they_are_one():
+    twice = made({"a": (1.0, 1.0, 1.0)})
+    twice = replace(twice, items=[*twice.items, Item("a", {"l1": 0.0})])
+    assert summary(twice)["l1"] == mean_estimate([1.0, 0.0]) and document(twice)["n"] == 2

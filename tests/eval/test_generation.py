@@ -79,3 +79,36 @@ def test_what_chance_reaches():
     assert (
         beats_chance([Facts(mode="major")] * 4, [Facts(mode="major")] * 4)["mode"] == 1.0
     )  # always right, whoever is asked
+
+
+def test_further_takes_of_a_prompt_that_sound_alike_say_nothing_new():
+    """Eight seeds of one prompt that all sound the same are one draw: no number is surer for them."""
+    rng = np.random.default_rng(4)
+    wanted = [Facts(tonic=int(k), mode="major" if k % 2 else None) for k in rng.integers(12, size=20)]
+    heard = [Facts(tonic=int(k), mode="minor" if k % 3 else "major") for k in rng.integers(4, size=20)]
+    once = (adherence(wanted, heard), chance(wanted, heard), beats_chance(wanted, heard))
+    prompts = [name for name in range(20) for _ in range(8)]
+    many = [[facts for facts in side for _ in range(8)] for side in (wanted, heard)]
+    assert repr((adherence(*many, 0, prompts), chance(*many, 0, prompts), beats_chance(*many, 0, prompts))) == repr(
+        once
+    )
+    assert once[0]["tonic"].n == once[1]["tonic"].n == 20
+    alone = (adherence(*many), chance(*many), beats_chance(*many))
+    assert alone[0]["tonic"].n == 160 and alone[2]["tonic"] < once[2]["tonic"]  # as if they were independent
+    named = [f"p{i}" for i in range(20)]
+    assert repr((adherence(wanted, heard, 0, named), chance(wanted, heard, 0, named))) == repr(once[:2])
+    with pytest.raises(ValueError, match="20 prompts, 19 of them named, and 20 sounds"):
+        chance(wanted, heard, 0, named[1:])
+
+
+def test_prompts_weigh_the_same_whatever_their_takes_and_are_dealt_whole():
+    wanted = [Facts(tonic=0), Facts(tonic=0), Facts(tonic=0), Facts(tonic=5), Facts(mode="major")]
+    heard = [Facts(tonic=0), Facts(tonic=0), Facts(tonic=5), Facts(tonic=5), Facts(tonic=7)]
+    prompts = ["a", "a", "a", "b", "c"]
+    found = adherence(wanted, heard, 0, prompts)["tonic"]
+    assert found.value == pytest.approx((2 / 3 + 1) / 2) and found.n == 2
+    # Of the prompts' six orders: abc 5/6, acb 1/3, bac 1/6, bca 0, cab 1/6, cba 1/3. The last prompt asks for no tonic.
+    by_chance = chance(wanted, heard, 0, prompts)["tonic"]
+    assert by_chance.value == pytest.approx((5 / 6 + 1 / 3 + 1 / 6 + 0 + 1 / 6 + 1 / 3) / 6, abs=0.03)
+    assert (by_chance.low, by_chance.high, by_chance.n) == (0.0, pytest.approx(5 / 6), 2)
+    assert beats_chance(wanted, heard, 0, prompts)["tonic"] == pytest.approx(1 / 6, abs=0.04)

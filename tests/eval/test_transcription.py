@@ -232,7 +232,15 @@ def test_a_summary_of_pieces():
     )  # pieces without drums say nothing of drums
     assert summarize([]) == () and set(rows) == set(measures(scores[0]))
     silent = {row.measure: row for row in summarize([transcription_scores([], [])])}
-    assert silent["onset"].pieces == 0 and silent["onset"].f1 == 0
+    nothing = silent["onset"]  # a mean over no pieces is none
+    assert nothing.pieces == 0 and (nothing.pooled.matched, nothing.pooled.reference, nothing.pooled.estimate) == (
+        0,
+        0,
+        0,
+    )
+    assert np.isnan([nothing.precision, nothing.recall, nothing.f1, nothing.pooled.precision, nothing.pooled.f1]).all()
+    undrummed = {row.measure: row for row in summarize(scores[:2])}["drums, onset"]
+    assert undrummed.pieces == 0 and np.isnan([undrummed.f1, undrummed.pooled.f1]).all()
 
 
 def test_what_is_refused():

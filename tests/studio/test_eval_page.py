@@ -269,3 +269,15 @@ def test_charts_put_values_where_they_belong():
     alone = histogram([2.5] * 4, [], "t")
     assert re.findall(r"<text[^>]*>([^<]*)</text>", alone) == ["4 items", "2.5"]
     assert len(bars) == 6 and bars[0] * 2 == pytest.approx(bars[-1], abs=0.1) and sum(bars[1:-1]) == 0
+
+
+def test_values_that_differ_by_rounding_or_by_all_there_is_are_drawn():
+    for values in ([0.1 + 0.2, 0.3], [100.0, 99.99999999999999], [1e300] * 3, [0.0, 5e-324]):
+        drawn = histogram(values, values, "t")
+        bars = numbers(r'class="bar".*?height="([\d.]+)"', drawn)
+        assert sorted(bars)[-1] > 0 == sum(sorted(bars)[:-1]) and f">{len(values)} items<" in drawn
+    for values in ([-1.7e308, 1.7e308], [-1e308, 0.0, 1e308]):
+        drawn = histogram(values, [], "t") + spans([(values, (values[0], values[0], values[-1]))], "t")
+        assert "nan" not in drawn and numbers(r'class="mark" d="M([\d.]+)', drawn)[:: len(values) - 1] == [6.0, 314.0]
+        bars = numbers(r'class="bar".*?height="([\d.]+)"', drawn)
+        assert bars[0] > 0 < bars[-1] and sum(bar > 0 for bar in bars) == len(values)

@@ -81,11 +81,20 @@ def _stem_notes(track: Path, name: str, stem: dict[str, Any]) -> Iterator[Note]:
         yield replace(note, program=program, is_drum=drums)
 
 
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases, which the dataset has none of: a few lines of them make a list of millions."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "an alias", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
 def _metadata(path: Path) -> dict[str, Any]:
     """The metadata, with the fields that are used here checked."""
     text = read_text(path)
     try:
-        data = yaml.safe_load(text)
+        data = _Plain(text).get_single_data()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date that is none
         raise ValueError(f"{path}: not YAML ({' '.join(str(error).split())})") from error
     stems = data.get("stems") if isinstance(data, dict) else None
