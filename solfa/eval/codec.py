@@ -99,8 +99,8 @@ class CodecScores:
 
 
 def check_rate(sample_rate: int) -> None:
-    """ValueError for a rate below 8 kHz, whose loudness is not defined, or above 1 MHz. It is asked before anything is resampled: a second of
-    a file that lies about its rate may be a day of it."""
+    """ValueError for a rate below 8 kHz, whose loudness is not defined, or above 1 MHz. Asked before anything is resampled: a second
+    of a file that lies about its rate may be a day of it."""
     if not LOWEST_RATE <= sample_rate <= HIGHEST_RATE:
         raise ValueError(f"sample rate {sample_rate}: {LOWEST_RATE} to {HIGHEST_RATE} Hz can be compared")
 
