@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from solfa.nn.transformer import rotations, turned
 from solfa.transcription.filters import FrameGuide
 from solfa.transcription.heard import Heard
 from solfa.transcription.model import TokenTranscriber
@@ -107,3 +108,32 @@ def test_a_guide_knows_where_a_segment_begins(model: TokenTranscriber) -> None:
     moved = FrameGuide(later(heard, 7).frames.probabilities(), 50.0, least, first=torch.tensor([7, 7]))
     # The first steps are near to the context, which here is half an onset everywhere.
     assert torch.equal(moved.onsets(segments, words)[:, 6:], plain[:, 6:]) and 0 < plain.float().mean() < 1
+
+
+def test_shifts_are_pointed_at_where_they_lead(model: TokenTranscriber) -> None:
+    """Each shift's logit is the id's own and that of the half frame it leads to; what is no sound is not pointed at, no other id is."""
+    decoder, words = model.decoder, model.config.vocabulary
+    assert decoder is not None and words is not None and decoder.phases == 2
+    heard = replace(heard_of(model), first=torch.tensor([0, 12]), mask=torch.arange(50) < torch.tensor([[50], [40]]))
+    hidden, places = (
+        torch.randn(2, 3, 16, generator=torch.Generator().manual_seed(5)),
+        torch.tensor([[0.0, 4.5, 9], [12, 13, 30.5]]),
+    )
+    with torch.no_grad():
+        field = decoder._field(heard)
+        found = decoder._logits(hidden, places, field) - decoder.head(hidden)
+        keys = decoder.pointed(field.values).unflatten(-1, (2, 16))  # [B, T, 2, W]
+        for row, first, sound in ((0, 0, 50), (1, 12, 40)):
+            for steps in (0, 1, 7, 30, 55, 56, 99, 100, 500):
+                frame, phase = divmod(2 * first + steps, 2)
+                wanted = torch.zeros(3)
+                if frame < sound:
+                    key = turned(
+                        keys[row, frame, phase][None, None, None], rotations(torch.tensor([frame + phase / 2]), 16)
+                    )
+                    query = turned(decoder.pointer(hidden[row])[None, None], rotations(places[row], 16))
+                    wanted = (query @ key.mT)[0, 0, :, 0] / 4
+                torch.testing.assert_close(found[row, :, words.id("shift", steps)], wanted, **CLOSE)
+    others = torch.ones(words.size, dtype=torch.bool)
+    others[list(words.ids("shift"))] = False
+    assert found[..., others].abs().max() == 0
