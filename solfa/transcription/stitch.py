@@ -278,7 +278,8 @@ class EventStitcher(Stitcher):
         tasks = [self._task(window) for window in windows]
         loud = [task for task, window in zip(tasks, windows, strict=True) if not window.silent]
         if heard is not None:
-            heard = replace(heard, first=torch.tensor([window.kept[0] for window in windows if not window.silent]))
+            first = torch.tensor([window.kept[0] for window in windows if not window.silent])
+            heard = replace(heard, first=first.to(heard.memory.device))
         guesses: Sequence[DecodingResult | None] = [None] * len(loud)
         if heard is not None and (not self._forced or (len(loud) > 1 and self.options.beam == 1)):
             guesses = decode(self.model, heard, loud, self.options, self.hearing.instruments)
