@@ -165,6 +165,19 @@ def misfits(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> list[st
     return sorted([*wrong, *(ours.keys() ^ theirs.keys())])
 
 
+def fitted(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """Tensors from a file for a model that has `ours` (made of nothing, see `nn.unmade`): in float32 where they are floats, not copied
+    where they are already. Raises ValueError, with `where`, unless names and shapes are the same and all numbers are finite.
+    """
+    if wrong := misfits(ours, theirs):
+        raise ValueError(f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first")
+    ready = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in theirs.items()}
+    for name, tensor in ready.items():
+        if not bool(tensor.isfinite().all()):
+            raise ValueError(f"{where}: tensor {name!r} holds NaN or infinity")
+    return ready
+
+
 def _check_header(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:

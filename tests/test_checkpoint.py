@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from solfa import files
-from solfa.checkpoint import CheckpointError, config_from_dict, load, read_config, save
+from solfa.checkpoint import CheckpointError, config_from_dict, fitted, load, read_config, save
 
 FILES = ("config.json", "model.safetensors")
 DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
@@ -290,3 +290,20 @@ def test_config_round_trip() -> None:
 def test_config_is_strict(data: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         config_from_dict(Config, data)
+
+
+def test_what_fits_a_model() -> None:
+    """Floats become float32, and are not copied where they are; other names, shapes and numbers that are none are refused by name."""
+    ours = {"a": torch.empty(2, device="meta"), "n": torch.empty(1, dtype=torch.int64, device="meta")}
+    whole = torch.ones(2)
+    ready = fitted(ours, {"a": whole.half(), "n": torch.tensor([3])}, "it")
+    assert ready["a"].dtype == torch.float32 and ready["n"].dtype == torch.int64
+    assert fitted(ours, {"a": whole, "n": torch.tensor([3])}, "it")["a"] is whole
+    for theirs, message in (
+        ({"a": torch.ones(3), "n": torch.tensor([3])}, "it: 1 tensors are missing, unknown or of another shape, a the"),
+        ({"a": whole}, "n the first"),
+        ({"a": whole, "n": torch.tensor([3]), "x": whole}, "x the first"),
+        ({"a": torch.tensor([1.0, torch.inf]), "n": torch.tensor([3])}, "it: tensor 'a' holds NaN or infinity"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            fitted(ours, theirs, "it")

@@ -217,11 +217,7 @@ def load_vqvae(folder: str | Path) -> VQVAE:
         raise ValueError(f"{folder}: its configuration asks for {count} parameters, more than {MAX_PARAMETERS}")
     model = VQVAE(config, stored.weights_hash)
     ours = {name: tensor for name, tensor in model.state_dict().items() if not name.endswith(SUMS)}
-    if wrong := checkpoint.misfits(ours, stored.tensors):
-        raise ValueError(f"{folder}: {len(wrong)} tensors do not fit the configuration, {wrong[0]} the first")
-    tensors = {
-        name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in stored.tensors.items()
-    }
+    tensors = checkpoint.fitted(ours, stored.tensors, str(folder))
     for name in [name for name in model.state_dict() if name.endswith(SUMS)]:
         book = name.removesuffix(SUMS)
         tensors[name] = tensors[book + CODES] * tensors[book + COUNTS].unsqueeze(-1)

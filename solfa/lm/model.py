@@ -362,16 +362,10 @@ def with_weights(config: LMConfig, tensors: Mapping[str, Tensor], where: str) ->
     """
     with unmade():
         model = TokenLM(config)
-    if wrong := checkpoint.misfits(dict(model.named_parameters()), tensors):
-        raise ValueError(
-            f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
-        )
+    ready = checkpoint.fitted(dict(model.named_parameters()), tensors, where)
     for name, weight in list(model.named_parameters()):
-        tensor = tensors[name].float()
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{where}: tensor {name!r} holds NaN or infinity")
         module, _, own = name.rpartition(".")
-        setattr(model.get_submodule(module), own, nn.Parameter(tensor, requires_grad=weight.requires_grad))
+        setattr(model.get_submodule(module), own, nn.Parameter(ready[name], requires_grad=weight.requires_grad))
     return model.eval()
 
 

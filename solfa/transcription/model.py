@@ -185,13 +185,6 @@ def load_transcriber_model(folder: str | Path, device: str = "cpu") -> TokenTran
     config = checkpoint.config_from_dict(TranscriberConfig, loaded.config, where=str(folder))
     with unmade():
         model = TokenTranscriber(config)
-    if wrong := checkpoint.misfits(dict(model.named_parameters()), loaded.tensors):
-        raise ValueError(
-            f"{folder}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
-        )
-    ready = {name: tensor.float() for name, tensor in loaded.tensors.items()}
-    for name, tensor in ready.items():
-        if not bool(tensor.isfinite().all()):
-            raise ValueError(f"{folder}: tensor {name!r} holds NaN or infinity")
+    ready = checkpoint.fitted(dict(model.named_parameters()), loaded.tensors, str(folder))
     model.load_state_dict(ready, assign=True)
     return model.eval().to(device)

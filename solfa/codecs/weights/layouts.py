@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from solfa.checkpoint import misfits, read_json
+from solfa.checkpoint import fitted, misfits, read_json
 from solfa.codecs.vqvae import MAX_PARAMETERS, VQVAE, VQVAEConfig
 from solfa.codecs.weights import configs, dac_keys, encodec_keys, released
 from solfa.codecs.weights.files import read_torch
@@ -100,13 +100,7 @@ def load_original(path: Path) -> VQVAE:
 
 def build(config: VQVAEConfig, tensors: Mapping[str, Tensor], where: str) -> VQVAE:
     """The codec with these weights, under our names. Raises ValueError unless names and shapes are exactly the configuration's."""
-    wrong = _misfits(config, tensors)
-    if wrong:
-        raise ValueError(f"{where}: {len(wrong)} tensors do not fit {config.name}, {wrong[0]} the first")
-    ready = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    spoilt = next((name for name, tensor in ready.items() if not bool(tensor.isfinite().all())), None)
-    if spoilt is not None:
-        raise ValueError(f"{where}: tensor {spoilt!r} holds NaN or infinity")
+    ready = fitted(_asked(config), tensors, f"{where}: {config.name}")
     model = VQVAE(config, weights_hash(ready, config))
     model.load_state_dict(ready)
     return model.eval()
@@ -127,20 +121,20 @@ def weights_hash(tensors: Mapping[str, Tensor], config: VQVAEConfig) -> str:
     return digest.hexdigest()
 
 
-def _misfits(config: VQVAEConfig, tensors: Mapping[str, Tensor]) -> list[str]:
-    """Those that the configuration does not ask for, or asks for in another shape, or that are missing."""
+def _asked(config: VQVAEConfig) -> dict[str, Tensor]:
+    """The tensors that a configuration asks for, made of nothing."""
     with unmade():
         ours = VQVAE(config).state_dict()
     count = sum(tensor.numel() for tensor in ours.values())
     if count > MAX_PARAMETERS:
         raise ValueError(f"a configuration that asks for {count} numbers, more than {MAX_PARAMETERS}")
-    return misfits(ours, tensors)
+    return ours
 
 
 def _preset_for(tensors: Mapping[str, Tensor], path: Path) -> VQVAEConfig:
     """A state dict of `encodec` has no configuration: the released one whose shapes these are."""
     entries = [entry for entry in released.RELEASED if entry.family == "encodec"]
-    fits = next((config for entry in entries if not _misfits(config := entry.config(), tensors)), None)
+    fits = next((config for entry in entries if not misfits(_asked(config := entry.config()), tensors)), None)
     if fits is None:
         names = ", ".join(entry.name for entry in entries)
         raise ValueError(f"{path}: its tensors have the names and shapes of none of {names}")

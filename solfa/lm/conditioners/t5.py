@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from solfa.checkpoint import misfits, read_json
+from solfa.checkpoint import fitted, read_json
 from solfa.foreign import hub
 from solfa.foreign.fields import Fields
 from solfa.foreign.files import read_weights
@@ -146,9 +146,8 @@ def build_encoder(document: Any, tensors: Mapping[str, Tensor], where: str) -> T
     tensors = dict(tensors)
     tied = tensors.pop("encoder.embed_tokens.weight", None)
     tensors.setdefault("shared.weight", tied if tied is not None else torch.empty(0))
-    if wrong := misfits(dict(encoder.named_parameters()), tensors):
-        raise ValueError(f"{where}: {len(wrong)} tensors of the text encoder do not fit, {wrong[0]} the first")
-    encoder.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False, assign=True)
+    ready = fitted(dict(encoder.named_parameters()), tensors, f"{where}: of the text encoder")
+    encoder.load_state_dict(ready, strict=False, assign=True)
     encoder.set_input_embeddings(encoder.shared)
     return encoder.requires_grad_(False).eval()
 
