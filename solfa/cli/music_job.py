@@ -105,9 +105,9 @@ def make(music: "TextToMusic", job: Job, some: Sequence[Prompt], sounds: "dict[P
 
 def _length(job: Job, *around: "Recording") -> str:
     """How long what is written is, beside the recordings that it goes on from."""
-    known = 0.0
-    for sound in around:  # a recording, or codes of one
-        known += sound.samples[0] / sound.sample_rate if isinstance(sound.samples, tuple) else sound.duration  # type: ignore[union-attr]
+    from solfa.music.heard import seconds_of
+
+    known = sum(map(seconds_of, around))
     return f"{job.duration:.2f} s new, {job.duration + known:.2f} s in all" if around else f"{job.duration:.2f} s"
 
 

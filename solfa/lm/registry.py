@@ -129,12 +129,8 @@ def _layout(folder: Path) -> str | None:
 
 def _check_place(folder: Path) -> None:
     """ValueError for a folder that belongs to a model, saying what to name instead."""
-    if _layout(folder) is not None:
-        return
-    if (folder / ADAPTER).is_file():
+    if _layout(folder) is None and (folder / ADAPTER).is_file():
         raise ValueError(f"{folder}: holds adapters alone; name the model that they are of, and this as its adapter")
-    if _layout(folder / "model") is not None:
-        raise ValueError(f"{folder}: is the folder of a run; its model is {folder / 'model'}")
 
 
 def _fetch_repo(repo: str) -> Path:

@@ -15,6 +15,11 @@ from solfa.lm.patterns import interleave
 Recording = Audio | Codes
 
 
+def seconds_of(recording: Recording) -> float:
+    """How long a recording is that is there, or whose codes are."""
+    return recording.duration if isinstance(recording, Audio) else recording.samples[0] / recording.sample_rate
+
+
 @dataclass(frozen=True)
 class Heard:
     """A recording as a model has it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -116,13 +117,12 @@ def _parse_scalar(hint: Any, text: str) -> Any:
             return text.lower() in _TRUE
         raise ValueError("must be true or false")
     if hint is int:
-        number = _number(text, "a whole number") if "e" in text.lower() else text  # 2e5 is a fair way to write a count
-        try:
-            if int(number) == float(number):
-                return int(number)
-        except (ValueError, OverflowError):
-            pass
-        raise ValueError("must be a whole number")
+        if re.fullmatch(r"[+-]?\d+", text):
+            return int(text)
+        number = _number(text, "a whole number")  # 2e5 is a fair way to write a count
+        if "." in text or not number.is_integer():
+            raise ValueError("must be a whole number")
+        return int(number)
     if hint is float:
         return from_plain(float, _number(text, "a number"), text)
     raise ValueError(f"a {hint} cannot be given on the command line")
