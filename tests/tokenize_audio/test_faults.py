@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,8 +48,10 @@ def cluster() -> Iterator[str]:
     small = {"num_cpus": 1, "object_store_memory": 80 << 20}
     nodes = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
     nodes.add_node(**small)
+    session = nodes.head_node.get_session_dir_path()
     yield nodes.address
     nodes.shutdown()
+    shutil.rmtree(session, ignore_errors=True)  # Ray leaves its logs
 
 
 @pytest.fixture(params=ENGINES)
