@@ -44,6 +44,7 @@ MODES = Mode.__args__  # type: ignore[attr-defined]
 SUFFIX = ".solfa"
 NAMES = tuple(instrument.name for instrument in INSTRUMENTS)
 BLOCK = 1 << 12  # frames of a token file that are read at a time
+CANCELLED = 0.01  # of the channels' power, that of their mean: channels with nothing in common leave a half of two, a 64th of 64
 BATCH = 8  # segments that are heard at once
 
 
@@ -112,7 +113,8 @@ class Transcriber:
         """The notes of a recording: a sound file, a token file (.solfa), sound or codes in memory, of one item.
 
         A sound file and its token file give the same notes. Files of any length are read in memory that does not grow. progress: called
-        with the seconds that were heard. Raises ValueError for what cannot be read, codes of another codec, and wishes that cannot be.
+        with the seconds that were heard. Warned of: channels that cancel out where the codec has only one. Raises ValueError for what
+        cannot be read, codes of another codec, and wishes that cannot be.
         """
         check_wishes(more, Wishes)
         notes = []
@@ -212,15 +214,19 @@ class Transcriber:
             if source.samples.shape[0] != 1:
                 raise ValueError(f"a batch of {source.samples.shape[0]} recordings: one at a time")
             books = self._codebooks(wanted)
+            mixed = _Mixed()
+            list(mixed.through(source.samples))
             yield books, [self.codec.encode(source, codebooks=books).tokens[0]]
+            mixed.warn(self.codec)
         elif _is_token_file(source):
             with TokenFile(source) as file:
                 books = self._readable(file.header, file.header.codebooks, wanted, f"{source}: ")
                 yield books, (torch.from_numpy(block).long() for block in file.chunks(BLOCK, books))
         else:
             books = self._codebooks(wanted)
-            sound = (torch.from_numpy(block) for block in blocks(source))
+            sound = (mixed := _Mixed()).through(torch.from_numpy(block) for block in blocks(source))
             yield books, self.codec.encode_blocks(sound, books, info(source).sample_rate)
+            mixed.warn(self.codec, f"{source}: ")
 
     def _readable(self, codes: Codes | TokenHeader, there: int, wanted: int | None, name: str = "") -> int:
         """How many codebooks of these codes are read. Raises ValueError for those of another codec."""
@@ -238,6 +244,28 @@ class Transcriber:
                 stacklevel=4,
             )
         return books
+
+
+class _Mixed:
+    """What is left of the channels of a recording where they are mixed into one."""
+
+    def __init__(self) -> None:
+        self._apart, self._mixed = 0.0, 0.0  # sums of squares: the mean of the channels', and their mean's
+
+    def through(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The pieces [C, n] as they are."""
+        for piece in pieces:
+            if piece.shape[0] > 1:
+                self._apart += float(piece.square().mean(0).sum(dtype=torch.float64))
+                self._mixed += float(piece.mean(0).square().sum(dtype=torch.float64))
+            yield piece
+
+    def warn(self, codec: Codec, name: str = "") -> None:
+        """Say where a codec of one channel hears next to nothing of them: one is the other upside down."""
+        if codec.channels == 1 and self._mixed < CANCELLED * self._apart:
+            warnings.warn(
+                f"{name}its channels cancel out where they are mixed into one: little or nothing is heard", stacklevel=4
+            )
 
 
 class TranscriptionStream:

@@ -171,7 +171,9 @@ def test_what_was_found_is_written(transcriber: Transcriber, take: Path, tmp_pat
     nothing = replace(found, notes=(), pedals=())
     nothing.to_midi(tmp_path / "nothing.mid")
     nothing.save(tmp_path / "nothing.abc")
-    assert nothing.to_abc() == (tmp_path / "nothing.abc").read_text() and read_midi(tmp_path / "nothing.mid").notes == ()
+    assert (
+        nothing.to_abc() == (tmp_path / "nothing.abc").read_text() and read_midi(tmp_path / "nothing.mid").notes == ()
+    )
     assert nothing.remarks[0] == "no notes were found"
 
 
@@ -281,6 +283,25 @@ def test_what_cannot_be_read(transcriber: Transcriber, take: Path, tmp_path: Pat
             ask(codebook=1)
     with pytest.raises(ValueError, match="a batch of 2 recordings"):
         transcriber(Audio(torch.zeros(2, 1, 800), RATE))
+
+
+@pytest.mark.filterwarnings("ignore:.*the channels of the input are averaged")
+def test_channels_that_cancel_out_are_said_and_others_are_not(transcriber: Transcriber, tmp_path: Path) -> None:
+    one, other = sound(4000).T, sound(4000, seed=1).T
+    said = "its channels cancel out"
+    for channels in (np.stack([one, -one]), np.stack([one, -0.9 * one])):
+        take = channels[:, 0]
+        soundfile.write(tmp_path / "out.wav", take.T, RATE)
+        with pytest.warns(UserWarning, match=f"out.wav: {said}"):
+            transcriber(tmp_path / "out.wav")
+        with pytest.warns(UserWarning, match=said):
+            transcriber(Audio(torch.from_numpy(take)[None], RATE))
+    for channels in (np.stack([one, other]), np.stack([one, 0 * one]), np.stack([0 * one, 0 * one]), one[None]):
+        soundfile.write(tmp_path / "out.wav", channels[:, 0].T, RATE)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            transcriber(tmp_path / "out.wav")
+        assert not [each for each in caught if said in str(each.message)]
 
 
 def test_sound_of_all_kinds(transcriber: Transcriber, tmp_path: Path) -> None:

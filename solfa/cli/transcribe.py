@@ -68,7 +68,7 @@ def transcribe(
         frames reads notes off the model's frame outputs, which is fast; events has it write what it hears, one event after the other,
         with pedals.
     instruments
-        What plays, with commas: names (violin; piano is any piano), General MIDI programs from 0, or drums.
+        What plays, with commas: names (violin, Alto Sax; piano is any piano), General MIDI programs from 0, or drums.
     tempo
         Quarter notes a minute; found in the notes by default, and said.
     metre
@@ -165,25 +165,18 @@ def _metre(text: str | None) -> tuple[int, int] | None:
 
 
 def _programs(text: str | None) -> tuple[int, ...] | None:
-    """General MIDI programs, 128 for drums, of what a user names; a name stands for all instruments that have its words in theirs."""
+    """General MIDI programs, 128 for drums, of what a user names, with commas; see `programs_named`."""
     if text is None:
         return None
-    from solfa.data.composer.instruments import INSTRUMENTS
+    from solfa.data.composer.instruments import programs_named
 
+    names = [name.strip() for name in text.split(",") if name.strip()]
     found: set[int] = set()
-    for name in text.split(","):
-        words = name.lower().replace("-", " ").replace("_", " ").split()
-        if words == ["drums"]:
-            programs = [128]
-        elif len(words) == 1 and words[0].isdecimal():
-            programs = [int(words[0])] if int(words[0]) < 128 else []
-        else:
-            named = [(each.program, each.name.lower().replace("-", " ").split()) for each in INSTRUMENTS]
-            programs = [program for program, own in named if own == words]
-            programs = programs or [program for program, own in named if words and set(words) <= set(own)]
+    for name in names or [text]:
+        programs = programs_named(name)
         if not programs:
             raise UsageError(
-                f"--instruments {text}: {name.strip()!r} is none of the General MIDI instruments (violin, acoustic bass, piano ...), "
+                f"--instruments {text}: {name!r} is none of the General MIDI instruments (violin, acoustic bass, piano ...), "
                 "no program (0 to 127), and not drums"
             )
         found |= set(programs)

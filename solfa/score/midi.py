@@ -3,28 +3,31 @@
 Policies. Notes of one part, channel and pitch that overlap are paired first in, first out (the file format cannot say more). A note that
 would so be paired wrongly, as it begins after another of its pitch and ends before it (two voices in unison), is written on a further
 track and channel of its part, and read as a part of the same name; strokes on drums are not, nor are notes when the channels are used up.
-A note shorter than a tick is written and read one tick long; one that is never released ends with its track. Every
-part is written on a channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), up to 128 ports.
-Parts without notes are written, but not read back.
+A note shorter than a tick is written and read one tick long; one that is never released ends where the next of its pitch begins, else
+with its track, and a warning says so. All Notes Off and All Sound Off release what sounds on their channel. Every part is written on a
+channel of its own, 15 melodic parts and one drum part a port (meta event 0x21), up to 128 ports. Parts without notes are written, but
+not read back.
 """
 
 from __future__ import annotations
 
 import io
 import os
-from collections import deque
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import mido
 
 from solfa.files import write_whole
 from solfa.score import smf
+from solfa.score.general_midi import instrument_name
 from solfa.score.note import Note
 from solfa.score.pedal import joined
 from solfa.score.score import KeySignature, Metre, Part, Pedal, Score
 from solfa.score.smf import MidiError
+from solfa.score.sounding import Ended, Place, Sounding, is_on
 from solfa.score.tempo import TempoMap
 
 __all__ = ["MAX_SECONDS", "MidiError", "read_midi", "write_midi"]
@@ -35,6 +38,7 @@ MAX_NESTED = 15  # further channels of a part, for notes within others of their 
 MAX_DELTA = 0x0FFFFFFF  # ticks; what a variable-length number of four bytes holds
 DRUM_CHANNEL = 9
 _MELODIC = [channel for channel in range(16) if channel != DRUM_CHANNEL]
+_Sign = TypeVar("_Sign", Metre, KeySignature)
 _MAJOR = ("C", "Db", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B")
 _MINOR = ("Cm", "C#m", "Dm", "Ebm", "Em", "Fm", "F#m", "Gm", "G#m", "Am", "Bbm", "Bm")
 
@@ -43,22 +47,44 @@ _MINOR = ("Cm", "C#m", "Dm", "Ebm", "Em", "Fm", "F#m", "Gm", "G#m", "Am", "Bbm",
 class _Reading:
     """What is gathered while the events of all tracks go by in time order. Times are ticks."""
 
+    ports: list[int]  # of each track
     programs: dict[tuple[int, int], int] = field(default_factory=dict)  # of each (port, channel)
-    sounding: dict[tuple[int, int, int], deque[tuple[int, int, int]]] = field(default_factory=dict)
+    sounding: Sounding = field(default_factory=Sounding)
+    unreleased: int = 0
     parts: dict[tuple[int, int, int, int], list[tuple[int, int, int, int]]] = field(default_factory=dict)
     pedal_down: dict[tuple[int, int], int] = field(default_factory=dict)
     pedals: list[tuple[int, int, tuple[int, int]]] = field(default_factory=list)
 
-    def note_on(self, track: int, port: int, channel: int, event: smf.Event) -> None:
-        program = self.programs.get((port, channel), 0)
-        self.parts.setdefault((track, port, channel, program), [])
-        self.sounding.setdefault((track, channel, event.first), deque()).append((event.tick, event.second, program))
+    def note(self, track: int, channel: int, event: smf.Event) -> None:
+        """A message that begins or ends a note."""
+        place, port = (track, channel, event.first), self.ports[track]
+        if is_on(event):
+            program = self.programs.get((port, channel), 0)
+            self.parts.setdefault((track, port, channel, program), [])
+            self.sounding.begin(place, port, event, program)
+        else:
+            for note in self.sounding.end(place, port, event):
+                self._keep(place, note)
 
-    def note_off(self, track: int, port: int, channel: int, pitch: int, tick: int) -> None:
-        waiting = self.sounding.get((track, channel, pitch))
-        if waiting:
-            onset, velocity, program = waiting.popleft()
-            self.parts[track, port, channel, program].append((onset, max(tick, onset + 1), pitch, velocity))
+    def all_off(self, port: int, channel: int, tick: int) -> None:
+        """All Notes Off: it releases what sounds, but for notes of which it is not the first end that is missing."""
+        for place, note in self.sounding.end_all(port, channel, tick):
+            self._keep(place, note)
+            self.unreleased += not note.released and note.offset < tick
+
+    def finish(self, ends: Sequence[int]) -> None:
+        """The tracks end, each on its tick, and with them what was never released."""
+        for place, note in self.sounding.finish(ends):
+            self._keep(place, note)
+            self.unreleased += not note.released
+        for port, channel in list(self.pedal_down):
+            self.pedal(port, channel, 0, max(ends))
+
+    def _keep(self, place: Place, note: Ended) -> None:
+        track, channel, pitch = place
+        onset = note.begun.tick
+        span = (onset, max(note.offset, onset + 1), pitch, note.begun.second)
+        self.parts[track, self.ports[track], channel, note.program].append(span)
 
     def pedal(self, port: int, channel: int, value: int, tick: int) -> None:
         key = (port, channel)
@@ -74,8 +100,10 @@ def read_midi(source: str | os.PathLike[str] | bytes) -> Score:
     """Read a Standard MIDI File (format 0 or 1) from a path or from its bytes.
 
     Every (track, channel, program) with notes becomes a part; channel 10 is drums; the sustain pedal of a channel counts
-    for all its parts. Raises MidiError, naming the reason, for a file that is malformed, larger than 8 MiB or longer
-    than 24 hours; OSError for one that cannot be opened. Memory and time are bounded by the file's size.
+    for all its parts. A part is named after its track, where that is its alone, else after its instrument. Warned of, and read: a file
+    that is cut short within a track or between two, notes that are never released, metres and keys that there are not. Raises MidiError,
+    naming the reason, for a file that is otherwise malformed, larger than 8 MiB or longer than 24 hours; OSError for one that cannot be
+    opened. Memory and time are bounded by the file's size.
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _score(smf.parse(bytes(source)))
@@ -88,30 +116,33 @@ def read_midi(source: str | os.PathLike[str] | bytes) -> Score:
 
 
 def _score(file: smf.MidiBytes) -> Score:
-    ports = [_port(track) for track in file.tracks]
     # Programs and metas of a tick count before its notes, whichever track they stand in.
     merged = [(event, track) for track, events in enumerate(file.tracks) for event in events]
     merged.sort(key=lambda pair: (pair[0].tick, pair[0].status & 0xF0 in (smf.NOTE_ON, smf.NOTE_OFF)))
-    reading = _Reading()
+    reading = _Reading([_port(track) for track in file.tracks])
     metas: list[smf.Event] = []
     for event, track in merged:
-        kind, channel, port = event.status & 0xF0, event.status & 0x0F, ports[track]
+        kind, channel, port = event.status & 0xF0, event.status & 0x0F, reading.ports[track]
         if event.status == smf.META:
             metas.append(event)
-        elif kind == smf.NOTE_ON and event.second > 0:
-            reading.note_on(track, port, channel, event)
         elif kind in (smf.NOTE_ON, smf.NOTE_OFF):
-            reading.note_off(track, port, channel, event.first, event.tick)
+            reading.note(track, channel, event)
         elif kind == smf.PROGRAM:
             reading.programs[port, channel] = event.first
-        else:
+        elif event.first == smf.PEDAL:
             reading.pedal(port, channel, event.second, event.tick)
-    for (track, channel, pitch), waiting in reading.sounding.items():
-        for _ in range(len(waiting)):
-            reading.note_off(track, ports[track], channel, pitch, file.ends[track])
-    for port, channel in list(reading.pedal_down):
-        reading.pedal(port, channel, 0, max(file.ends))
+        else:
+            reading.all_off(port, channel, event.tick)
+    reading.finish(file.ends)
+    if reading.unreleased:
+        _warn(
+            f"notes that are never released: {reading.unreleased}; each ends where the next of its pitch begins, or with its track"
+        )
     return _assemble(file, reading, metas)
+
+
+def _warn(what: str) -> None:
+    warnings.warn(what, stacklevel=4)
 
 
 def _assemble(file: smf.MidiBytes, reading: _Reading, metas: list[smf.Event]) -> Score:
@@ -122,18 +153,39 @@ def _assemble(file: smf.MidiBytes, reading: _Reading, metas: list[smf.Event]) ->
     seconds = clock.seconds
     order = {key: index for index, key in enumerate(reading.parts)}
     keys = sorted(reading.parts, key=lambda key: (key[0], order[key]))
+    instruments: dict[int, set[tuple[int, int]]] = {}  # of each track
+    for track, _, channel, program in keys:
+        instruments.setdefault(track, set()).add((channel, program))
     parts = []
     for track, port, channel, program in keys:
         drum = channel == DRUM_CHANNEL
         notes = reading.parts[track, port, channel, program]
-        name = _name(file.tracks[track]) or f"{'drums' if drum else 'program'} {program}"
+        alone = file.format != 0 and len(instruments[track]) == 1  # else the track's name is the song's
+        name = (_name(file.tracks[track]) if alone else "") or instrument_name(program, drum)
         made = (Note(seconds(on), seconds(off), pitch, loud, program, drum) for on, off, pitch, loud in notes)
         parts.append(Part(name, program, drum, tuple(made)))
     pedals = _pedals(reading, keys, clock)
     # Many files say the metre and the key in every track: once is enough.
-    metres = dict.fromkeys(_metre(seconds(e.tick), e.payload) for e in metas if e.first == smf.METRE)
-    signatures = dict.fromkeys(_key(seconds(e.tick), e.payload) for e in metas if e.first == smf.KEY)
-    return Score(tuple(parts), clock.tempi, tuple(metres), tuple(signatures), pedals, clock.ticks_per_beat)
+    metres = _signs(metas, smf.METRE, clock, _metre)
+    signatures = _signs(metas, smf.KEY, clock, _key)
+    return Score(tuple(parts), clock.tempi, metres, signatures, pedals, clock.ticks_per_beat)
+
+
+def _signs(
+    metas: list[smf.Event], kind: int, clock: TempoMap, read: Callable[[float, bytes], _Sign]
+) -> tuple[_Sign, ...]:
+    """The metres or the keys, each once. What is none is warned of: no note depends on it."""
+    found: dict[_Sign, None] = {}
+    first, wrong = "", 0
+    for event in metas:
+        if event.first == kind:
+            try:
+                found[read(clock.seconds(event.tick), event.payload)] = None
+            except MidiError as error:
+                first, wrong = first or str(error), wrong + 1
+    if wrong:
+        _warn(f"left out, {first}" + (f" (and {wrong - 1} more)" if wrong > 1 else ""))
+    return tuple(found)
 
 
 def _pedals(reading: _Reading, keys: list[tuple[int, int, int, int]], clock: TempoMap) -> tuple[Pedal, ...]:
@@ -170,14 +222,14 @@ def _clock(division: int, metas: list[smf.Event]) -> TempoMap:
 
 def _metre(time: float, payload: bytes) -> Metre:
     if len(payload) < 2 or payload[1] > 6 or payload[0] == 0:
-        raise MidiError(f"{time:.3f} s: metre {payload.hex()}: legal are 1 to 255 notes of 1/1 to 1/64")
+        raise MidiError(f"{time:.3f} s: metre {payload[:8].hex()}: legal are 1 to 255 notes of 1/1 to 1/64")
     return Metre(time, payload[0], 1 << payload[1])
 
 
 def _key(time: float, payload: bytes) -> KeySignature:
     sharps = int.from_bytes(payload[:1], "big", signed=True)
     if len(payload) < 2 or abs(sharps) > 7 or payload[1] > 1:
-        raise MidiError(f"{time:.3f} s: key signature {payload.hex()}: legal are -7 to 7 sharps and mode 0 or 1")
+        raise MidiError(f"{time:.3f} s: key signature {payload[:8].hex()}: legal are -7 to 7 sharps and mode 0 or 1")
     minor = payload[1] == 1
     return KeySignature(time, (sharps * 7 + (9 if minor else 0)) % 12, "minor" if minor else "major")
 
@@ -188,7 +240,11 @@ def _port(track: tuple[smf.Event, ...]) -> int:
 
 def _name(track: tuple[smf.Event, ...]) -> str:
     names = (e.payload for e in track if e.status == smf.META and e.first == smf.TRACK_NAME)
-    return next(names, b"").decode("utf-8", "replace").strip()
+    name = next(names, b"")
+    try:
+        return name.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return name.decode("latin-1").strip()  # what the files of before were written in, as those of ABC
 
 
 def write_midi(score: Score, path: str | os.PathLike | None = None) -> bytes:

@@ -8,18 +8,24 @@ RP-001).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, field
 
 MAX_BYTES = 8 << 20  # 115 bytes of memory for each byte of a file that is all notes: under a gigabyte
 MAX_TICK = 1 << 40
 
 TRACK_NAME, PORT, END_OF_TRACK, TEMPO, METRE, KEY = 0x03, 0x21, 0x2F, 0x51, 0x58, 0x59
 NOTE_OFF, NOTE_ON, CONTROL, PROGRAM, META = 0x80, 0x90, 0xB0, 0xC0, 0xFF
+PEDAL, SOUND_OFF, NOTES_OFF = 64, 120, 123  # controllers
 _KEPT_META = frozenset((TRACK_NAME, PORT, TEMPO, METRE, KEY))
 
 
 class MidiError(ValueError):
     """A MIDI file that cannot be read or written; the message says why."""
+
+
+class _CutShort(MidiError):
+    """A track that ends within an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +42,21 @@ class Event:
 
 @dataclass(frozen=True)
 class MidiBytes:
-    """A file: its division (ticks a quarter, or SMPTE if negative), its tracks, and the tick that each of them ends on."""
+    """A file: its division (ticks a quarter, or SMPTE if negative), format, tracks, and the tick that each of them ends on."""
 
     division: int
+    format: int
     tracks: tuple[tuple[Event, ...], ...]
     ends: tuple[int, ...]
 
 
 def parse(data: bytes) -> MidiBytes:
-    """Parse a file of format 0 or 1. Notes, CC 64, programs, tempo, metre, key, port and track names are kept, the rest
-    is checked and skipped. Raises MidiError naming what is wrong and where."""
+    """Parse a file of format 0 or 1, also within RIFF (.rmi). Notes, CC 64, 120 and 123, programs, tempo, metre, key, port and
+    track names are kept, the rest is checked and skipped. Of a file that is cut short, what is there is kept, with a warning. Raises
+    MidiError naming what is wrong and where."""
     if len(data) > MAX_BYTES:
         raise MidiError(f"{len(data)} bytes: the largest MIDI file read here is {MAX_BYTES}")
+    data = _unwrapped(data)
     if len(data) < 14 or data[:4] != b"MThd":
         raise MidiError("no MIDI header (MThd) at the start: this is not a Standard MIDI File")
     header = int.from_bytes(data[4:8], "big")
@@ -59,24 +68,59 @@ def parse(data: bytes) -> MidiBytes:
         raise MidiError("format 2 (independent patterns, no common time line) cannot be read as one score")
     if division == 0:
         raise MidiError("time division of 0 ticks a quarter note")
-    tracks: list[tuple[Event, ...]] = []
-    ends: list[int] = []
-    position = 8 + header
-    while len(tracks) < count:
-        if position + 8 > len(data):
-            raise MidiError(f"the header promises {count} tracks, the file ends after {len(tracks)}")
-        name, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
-        position += 8
-        if position + size > len(data):
-            raise MidiError(f"chunk {name!r} says it has {size} bytes, but {len(data) - position} are left")
-        if name == b"MTrk":
-            events, end = _track(data, position, position + size, len(tracks))
-            tracks.append(events)
-            ends.append(end)
-        position += size
+    tracks, lost = _tracks(data, 8 + header, count)
+    if lost and not any(track.events for track in tracks):
+        raise MidiError(lost)
     if not tracks:
         raise MidiError("a MIDI file without tracks")
-    return MidiBytes(division, tuple(tracks), tuple(ends))
+    if lost:
+        warnings.warn(f"{lost}: what is there is read", stacklevel=4)
+    return MidiBytes(
+        division, kind, tuple(tuple(track.events) for track in tracks), tuple(track.end for track in tracks)
+    )
+
+
+def _unwrapped(data: bytes) -> bytes:
+    """The MIDI file within a RIFF file (.rmi); other bytes as they are."""
+    if data[:4] != b"RIFF" or data[8:12] != b"RMID":
+        return data
+    position = 12
+    while position + 8 <= len(data):
+        size = int.from_bytes(data[position + 4 : position + 8], "little")
+        if data[position : position + 4] == b"data":
+            return data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+    raise MidiError("a RIFF file without its chunk of MIDI (data)")
+
+
+@dataclass
+class _Track:
+    """The events of a track that matter, and the tick that it ends on."""
+
+    events: list[Event] = field(default_factory=list)
+    end: int = 0
+
+
+def _tracks(data: bytes, position: int, count: int) -> tuple[list[_Track], str]:
+    """So many tracks from a position on, and what is said of them if the file ends before they do."""
+    tracks: list[_Track] = []
+    while len(tracks) < count:
+        if position + 8 > len(data):
+            return tracks, f"the header promises {count} tracks, the file ends after {len(tracks)}"
+        name, size = data[position : position + 4], int.from_bytes(data[position + 4 : position + 8], "big")
+        position += 8
+        left = len(data) - position
+        if name == b"MTrk":
+            tracks.append(_Track())
+            try:
+                _read_track(tracks[-1], data, position, position + min(size, left), len(tracks) - 1)
+            except _CutShort:
+                if size <= left:
+                    raise
+        if size > left:
+            return tracks, f"chunk {name!r} says it has {size} bytes, but {left} are left"
+        position += size
+    return tracks, ""
 
 
 def _number(data: bytes, position: int, end: int) -> tuple[int, int]:
@@ -87,18 +131,20 @@ def _number(data: bytes, position: int, end: int) -> tuple[int, int]:
         value = value << 7 | byte & 0x7F
         if byte < 0x80:
             return value, index + 1
-    raise MidiError(f"byte {position}: a variable-length number does not end within 4 bytes or its track")
+    fault = _CutShort if end - position < 4 else MidiError
+    raise fault(f"byte {position}: a variable-length number does not end within 4 bytes or its track")
 
 
-def _track(data: bytes, position: int, end: int, number: int) -> tuple[tuple[Event, ...], int]:
-    """The events of one track that matter, and the tick it ends on."""
-    events: list[Event] = []
+def _read_track(track: _Track, data: bytes, position: int, end: int, number: int) -> None:
+    """Read one track into `track`; where a MidiError is raised, what stands before the fault is in it."""
     tick, running = 0, 0
     while position < end:
         delta, position = _number(data, position, end)
         tick += delta
-        if position >= end or tick > MAX_TICK:
-            raise MidiError(f"track {number}: it stops between a time and its event, or runs past {MAX_TICK} ticks")
+        if tick > MAX_TICK:
+            raise MidiError(f"track {number}: it runs past {MAX_TICK} ticks")
+        if position >= end:
+            raise _CutShort(f"track {number}: it stops between a time and its event")
         status = data[position]
         if status >= 0x80:
             position += 1
@@ -106,40 +152,40 @@ def _track(data: bytes, position: int, end: int, number: int) -> tuple[tuple[Eve
             status = running
         else:
             raise MidiError(f"track {number}, byte {position}: a data byte with no status before it")
+        track.end = tick
         if status < 0xF0:
             running = status
-            position = _channel(data, position, end, tick, status, events)
+            position = _channel(data, position, end, tick, status, track.events)
         elif status == META:
             kind = data[position] if position < end else -1
             size, position = _number(data, position + 1, end)
             if position + size > end:
-                raise MidiError(
+                raise _CutShort(
                     f"track {number}, byte {position}: a meta event of {size} bytes runs past its track's end"
                 )
             if kind == END_OF_TRACK:
                 break
             if kind in _KEPT_META:
-                events.append(Event(tick, META, kind, 0, data[position : position + size]))
+                track.events.append(Event(tick, META, kind, 0, data[position : position + size]))
             position += size
         elif status in (0xF0, 0xF7):
             size, position = _number(data, position, end)
             if position + size > end:
-                raise MidiError(f"track {number}, byte {position}: a system exclusive runs past its track's end")
+                raise _CutShort(f"track {number}, byte {position}: a system exclusive runs past its track's end")
             position += size
         else:
             raise MidiError(f"track {number}, byte {position - 1}: status {status:#04x} has no place in a file")
-    return tuple(events), tick
 
 
 def _channel(data: bytes, position: int, end: int, tick: int, status: int, events: list[Event]) -> int:
     kind = status & 0xF0
     size = 1 if kind in (PROGRAM, 0xD0) else 2
     if position + size > end:
-        raise MidiError(f"byte {position}: a channel message is cut off by the end of its track")
+        raise _CutShort(f"byte {position}: a channel message is cut off by the end of its track")
     first = data[position]
     second = data[position + 1] if size == 2 else 0
     if first > 127 or second > 127:
         raise MidiError(f"byte {position}: data bytes {first}, {second} of message {status:#04x}: legal are 0 to 127")
-    if kind in (NOTE_ON, NOTE_OFF, PROGRAM) or (kind == CONTROL and first == 64):
+    if kind in (NOTE_ON, NOTE_OFF, PROGRAM) or (kind == CONTROL and first in (PEDAL, SOUND_OFF, NOTES_OFF)):
         events.append(Event(tick, status, first, second))
     return position + size

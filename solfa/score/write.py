@@ -130,8 +130,8 @@ def write_notes(
 
 
 def abc_text(found: Quantised) -> str:
-    """The sheet in ABC notation, as `write_notes` writes it; if nothing plays, with a voice that rests."""
-    return write_abc(_with_a_voice(found.sheet))
+    """The sheet in ABC notation, as `write_notes` writes it, exact where the notes are; if nothing plays, with a voice that rests."""
+    return write_abc(_with_a_voice(found.sheet), exact=found.exact)
 
 
 def _with_a_voice(sheet: Sheet) -> Sheet:

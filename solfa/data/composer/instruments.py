@@ -6,7 +6,10 @@ composed part sounds on the instrument it is written for.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+from solfa.score.general_midi import NAMES
 
 # Roles: m melody, c chords, a arpeggio, b bass, p pad (sustained chords), x effect (a few notes of colour)
 
@@ -87,6 +90,36 @@ ROLES: dict[str, str] = {
     "pad": "p",
     "effect": "x",
 }
+
+
+_DRUMS = ("drum", "drums", "drum kit", "drum set", "drumkit", "drumset", "percussion")
+DRUMS = 128  # the number after the programs that stands for drums
+_NOISES = 120  # the sound effects, from guitar fret noise on
+
+
+def programs_named(name: str) -> tuple[int, ...]:
+    """The General MIDI programs that a user names, 128 for drums; none for what names none.
+
+    A number is a program from 0. A name that an instrument has, here or in General MIDI, is that instrument ("cello", "Alto Sax", "Electric
+    Piano 1"); else it stands for all that have its words in one of their names ("sax", "electric guitar"), sound effects only if there are
+    no others.
+    """
+    words = _words(name)
+    if " ".join(words) in _DRUMS:
+        return (DRUMS,)
+    if len(words) == 1 and words[0].isdecimal():
+        return (int(words[0]),) if int(words[0]) < len(NAMES) else ()
+    names = [(each.program, own) for each in INSTRUMENTS for own in (_words(each.name), _words(NAMES[each.program]))]
+    found = {program for program, own in names if own == words}
+    plain = {word for word in words if not word.isdecimal()}
+    if not found and plain:
+        found = {program for program, own in names if plain <= set(own)}
+        found = {program for program in found if program < _NOISES} or found
+    return tuple(sorted(found))
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.lower())
 
 
 def suited(role: str) -> list[int]:

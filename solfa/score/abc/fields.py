@@ -12,6 +12,8 @@ from solfa.score.sheet.notation import Clef
 MAX_TEMPO, MIN_TEMPO = 60_000_000, 3.5  # quarter notes a minute that a score can hold
 _SIGNED = re.compile(r"[+-]?\d{1,3}\Z")
 _FRACTION = re.compile(r"(\d{1,6})\s*/\s*(\d{1,6})\Z")
+_SUM = re.compile(r"\(?\d{1,3}/\d{1,2}(\+\d{1,3}/\d{1,2}){1,15}\)?\Z")
+_DENOMINATORS = (1, 2, 4, 8, 16, 32, 64)
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,20})?\Z")
 _OLD_BEAT = re.compile(r"C(\d{0,3})(?:/(\d{1,3}))?\Z")
 _ARGUMENT = re.compile(r'([A-Za-z_-]+)\s*=\s*("[^"]*"|\S+)|(\S+)')
@@ -62,7 +64,7 @@ class VoiceSettings:
 
 
 def parse_metre(text: str) -> AbcMetre | None:
-    """The metre of an M: field: 6/8, C, C|, (2+3)/8, or none. Raises ValueError."""
+    """The metre of an M: field: 6/8, C, C|, (2+3)/8, 2/4+3/8, or none. Raises ValueError."""
     plain = text.replace(" ", "")
     if plain in ("none", ""):
         return None
@@ -70,13 +72,18 @@ def parse_metre(text: str) -> AbcMetre | None:
         return AbcMetre(4, 4)
     if plain in ("C|", "c|"):
         return AbcMetre(2, 2)
+    if _SUM.match(plain):
+        terms = [tuple(map(int, term.split("/"))) for term in plain.strip("()").split("+")]
+        finest = max(below for _, below in terms)
+        if all(below in _DENOMINATORS for _, below in terms):
+            plain = f"{sum(above * finest // below for above, below in terms)}/{finest}"
     match = re.match(r"\(?(\d{1,3}(?:\+\d{1,3}){0,31})\)?/(\d{1,2})\Z", plain)
     if match is not None:
         metre = AbcMetre(sum(map(int, match.group(1).split("+"))), int(match.group(2)))
-        if 1 <= metre.numerator <= 255 and metre.denominator in (1, 2, 4, 8, 16, 32, 64):
+        if 1 <= metre.numerator <= 255 and metre.denominator in _DENOMINATORS:
             return metre
     raise ValueError(
-        f"metre {text[:20]!r}: legal are 1 to 255 over 1, 2, 4, ... 64, sums such as (2+3)/8, C, C| and none"
+        f"metre {text[:20]!r}: legal are 1 to 255 over 1, 2, 4, ... 64, sums such as (2+3)/8 and 2/4+3/8, C, C| and none"
     )
 
 
@@ -96,20 +103,22 @@ def default_unit(metre: AbcMetre | None) -> Fraction:
     return Fraction(1, 4) if metre is not None and metre.quarters < 3 else Fraction(1, 2)
 
 
-def parse_tempo(text: str, unit: Fraction, before: float) -> float:
-    """Quarter notes a minute of a Q: field. `before` stays where it is only a word that means no tempo.
+def parse_tempo(text: str, unit: Fraction, before: float) -> float | None:
+    """Quarter notes a minute of a Q: field; None for one that says no number. `before` stays where it is only a word that means no tempo.
 
     Legal: 1/4=120, several beats as in 1/4 3/8=40, with a text in quotes before or after; the text alone; and the old forms 120 (so many
-    unit lengths a minute), C=120 and C3=40 (of so many unit lengths). Raises ValueError.
+    unit lengths a minute), C=120 and C3=40 (of so many unit lengths). Raises ValueError for a tempo that no score can hold.
     """
     plain = re.sub(r'"[^"]*"', " ", text).strip()
     if not plain:
         word = re.search(r'"([^"]*)"', text)
         return float(_WORDS.get(word.group(1).strip().lower(), before)) if word else before
     beat, equals, number = plain.rpartition("=")
-    if not _NUMBER.match(number.strip()):
-        raise ValueError(f"tempo {text[:30]!r}: legal are forms such as 1/4=120")
     length = _beat(beat.strip(), unit) if equals else unit
+    if length is None or not re.match(r"\d[\d.]*\Z", number.strip()):
+        return None
+    if not _NUMBER.match(number.strip()):
+        raise ValueError(f"tempo {text[:30]!r}: legal are numbers of at most nine digits before their point")
     bpm = Fraction(number.strip()) * length
     if not MIN_TEMPO <= bpm <= MAX_TEMPO:
         raise ValueError(
@@ -118,8 +127,8 @@ def parse_tempo(text: str, unit: Fraction, before: float) -> float:
     return float(bpm)
 
 
-def _beat(text: str, unit: Fraction) -> Fraction:
-    """The length of the beat of a tempo in quarter notes."""
+def _beat(text: str, unit: Fraction) -> Fraction | None:
+    """The length of the beat of a tempo in quarter notes; None for what is not one to four lengths such as 1/4 or 3/8."""
     old = _OLD_BEAT.match(text)
     if old is not None and old.group(2) != "0":
         return unit * Fraction(int(old.group(1) or 1), int(old.group(2) or 1))
@@ -128,11 +137,9 @@ def _beat(text: str, unit: Fraction) -> Fraction:
     for word in words[:5]:
         match = _FRACTION.match(word)
         if match is None or int(match.group(2)) == 0:
-            raise ValueError(f"beat {text[:20]!r} of a tempo: legal are one to four lengths such as 1/4 or 3/8")
+            return None
         total += Fraction(4 * int(match.group(1)), int(match.group(2)))
-    if not 1 <= len(words) <= 4 or total == 0:
-        raise ValueError(f"beat {text[:20]!r} of a tempo: legal are one to four lengths such as 1/4 or 3/8")
-    return total
+    return total if 1 <= len(words) <= 4 and total else None
 
 
 def parse_voice(settings: VoiceSettings, text: str) -> VoiceSettings:

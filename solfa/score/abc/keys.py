@@ -6,14 +6,13 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from solfa.score.sheet.keys import LETTERS, signature, tonic_name
+from solfa.score.sheet.keys import LETTERS, MINOR_MODES, signature, tonic_name
 from solfa.score.sheet.notation import Key
 
 ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 _FIFTHS = "FCGDAEB"  # sharps appear in this order, flats in the reverse
 # How many fifths below the major key of the same tonic a mode's signature lies.
 _MODES = {"": 0, "maj": 0, "ion": 0, "lyd": -1, "mix": 1, "dor": 2, "m": 3, "min": 3, "aeo": 3, "phr": 4, "loc": 5}
-_MINOR = ("m", "min", "aeo", "dor", "phr", "loc")
 _ARGUMENT = r"(?!(?:clef|cl|octave|transpose|middle|stafflines|staffscale|style|score|sound|shift|name|nm|snm|cue)\s*=)"
 _TONIC = re.compile(r"([A-G])([#b♯♭]?)(?:\s*" + _ARGUMENT + "([A-Za-z]+))?")
 _ALTERED = re.compile(r"(\^\^|\^|=|__|_)([A-Ga-g])\s*")
@@ -97,6 +96,6 @@ def _named(text: str, before: AbcKey) -> tuple[AbcKey, str]:
     place = _FIFTHS.index(letter) - 1 + {"": 0, "#": 7, "♯": 7, "b": -7, "♭": -7}[accidental] - _MODES[mode]
     if not -14 <= place <= 14:
         raise ValueError(f"key {text[:20]!r} has {abs(place)} accidentals: legal are at most 14")
-    minor = mode in _MINOR
+    minor = mode in MINOR_MODES
     tonic = (place * 7 + (9 if minor else 0)) % 12
     return AbcKey(alterations(place), tonic, "minor" if minor else "major"), text[end:]

@@ -10,6 +10,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from solfa.score.abc.decorations import SIGNS, STANDARD, Signs, left_out
+from solfa.score.abc.double_bars import share_double_bars
 from solfa.score.abc.error import AbcError
 from solfa.score.abc.fields import (
     VoiceSettings,
@@ -20,11 +21,10 @@ from solfa.score.abc.fields import (
     parse_unit,
     parse_voice,
 )
-from solfa.score.abc.keys import parse_key, plain_key
+from solfa.score.abc.keys import AbcKey, parse_key, plain_key
 from solfa.score.abc.lexer import tokens
 from solfa.score.abc.limits import MAX_VOICES, Budget
 from solfa.score.abc.music import Context, VoiceReader
-from solfa.score.abc.repeats import share_double_bars
 from solfa.score.abc.source import Line, find_tune, split_tunes
 from solfa.score.abc.text import unescaped
 from solfa.score.abc.timeline import Performance, changes, metres, perform, voices
@@ -32,6 +32,9 @@ from solfa.score.sheet.notation import Sheet
 
 DEFAULT_TEMPO = 120.0
 _T = TypeVar("_T")
+_U = TypeVar("_U")
+_Base = tuple[VoiceSettings, Context, Fraction]  # what a voice begins with; the unit length in quarter notes
+_SMALL_KEY = re.compile(r"[a-g][#b♯♭]?(m|min|minor|maj|major)?(?=\s|\Z)")
 
 
 def read_abc(text: str, tune: int | None = None) -> Sheet:
@@ -47,9 +50,10 @@ def read_abc(text: str, tune: int | None = None) -> Sheet:
     A voice whose notes overlap (overlays, chords of unequal notes) becomes several of one name that follow each other: first what stands
     before any &, then the overlays in order. So does a voice that another %%MIDI program comes in: one for each instrument. The sheet has
     one line of keys, metres and tempi: metres are those of the longest voice, of keys that differ at one time that of the first voice.
-    A tempo without its note (Q:120) counts unit lengths, as the standard says; abc2midi counts quarters. A warning says so, and what
-    else is left out that changes what sounds, the order of parts (P: in the header), macros, %%MIDI transpose and drummap, and which
-    decorations are not of the standard.
+    Fields after K: and before the first V: or note hold for all voices. A tempo without its note (Q:120) counts unit lengths, as the
+    standard says; abc2midi counts quarters. A warning says so, and what else is left out that changes what sounds, tempi without a number
+    (Q:1/4=ca. 120), the order of parts (P: in the header), macros, %%MIDI transpose and drummap, and which decorations are not of the
+    standard; and where a key in small letters (K:am) is read as if in capitals.
 
     Raises AbcError (a ValueError) with line and column for what is not ABC 2.1, and for what is longer than a reader can hold.
     """
@@ -84,7 +88,7 @@ class _TuneReader:
         self._start = start
         self._header: _Header | None = _Header()  # None in the body
         self._title = ""
-        self._base: tuple[VoiceSettings, Context, Fraction] | None = None
+        self._base: _Base | None = None
         self._voices: dict[str, VoiceReader] = {}
         self._current: str | None = None
         self._warned: set[str] = set()
@@ -97,7 +101,11 @@ class _TuneReader:
         """Read a line. Raises AbcError."""
         if line.kind == "music":
             if self._header is not None:
-                raise AbcError(line.number, line.column, "music before the key: the header ends with a line K:")
+                raise AbcError(
+                    line.number,
+                    line.column,
+                    f"{line.text[:30]!r} before the key: the header is of fields, such as Q:1/4=120, and ends with a line K:",
+                )
             for token in tokens(line, lambda: self._signs):
                 if token.kind == "decoration" and token.text[1:-1] not in STANDARD:
                     self._unknown.setdefault(token.text, token.line)
@@ -145,7 +153,7 @@ class _TuneReader:
             header.metre = line.text
             self._checked(line, lambda: parse_metre(line.text))
         elif line.name == "L":
-            header.unit = self._checked(line, lambda: parse_unit(line.text))
+            header.unit = self._unit(line, header.unit)
         elif line.name == "Q":
             header.tempo = line
         elif line.name == "V":
@@ -167,7 +175,7 @@ class _TuneReader:
         tempo = DEFAULT_TEMPO
         if header.tempo is not None:
             tempo = self._tempo(header.tempo, unit, tempo)
-        key, rest = self._checked(line, lambda: parse_key(line.text, plain_key(0, "major")))
+        key, rest = self._key(line, plain_key(0, "major"))
         settings = self._checked(line, lambda: parse_voice(VoiceSettings(), rest))
         for directive in header.common:
             settings = self._midi(settings, directive)
@@ -190,17 +198,27 @@ class _TuneReader:
         elif line.name == "m":
             self._warn(line.number, "macros (m:) are not expanded")
         elif line.name in "KMLQ":
+            if not self._voices:  # it holds for all of them, and opens none
+                assert self._base is not None
+                self._base = self._changed(line, *self._base)
+                return
             voice = self._voice(line)
-            if line.name == "K":
-                key, rest = self._checked(line, lambda: parse_key(line.text, voice.context.key))
-                voice.settings = self._checked(line, lambda: parse_voice(voice.settings, rest))
-                voice.change(replace(voice.context, key=key))
-            elif line.name == "M":
-                voice.change(replace(voice.context, metre=self._checked(line, lambda: parse_metre(line.text))))
-            elif line.name == "L":
-                voice.unit = self._checked(line, lambda: parse_unit(line.text))
-            else:
-                voice.change(replace(voice.context, tempo=self._tempo(line, voice.unit, voice.context.tempo)))
+            voice.settings, context, voice.unit = self._changed(line, voice.settings, voice.context, voice.unit)
+            voice.change(context)
+
+    def _changed(self, line: Line, settings: VoiceSettings, context: Context, unit: Fraction) -> _Base:
+        """What is in force after a field K:, M:, L: or Q:."""
+        if line.name == "K":
+            key, rest = self._key(line, context.key)
+            settings = self._checked(line, lambda: parse_voice(settings, rest))
+            context = replace(context, key=key)
+        elif line.name == "M":
+            context = replace(context, metre=self._checked(line, lambda: parse_metre(line.text)))
+        elif line.name == "L":
+            unit = self._unit(line, unit)
+        else:
+            context = replace(context, tempo=self._tempo(line, unit, context.tempo))
+        return settings, context, unit
 
     def _directive(self, line: Line) -> None:
         """%%MIDI and I:MIDI; others are for typesetting."""
@@ -217,7 +235,10 @@ class _TuneReader:
             self._signs = self._checked(line, lambda: SIGNS[words[0]](self._signs, words[1:]))
         if not words or words[0] != "MIDI":
             return
-        if self._header is None:
+        if self._base is not None and not self._voices:
+            settings, context, unit = self._base
+            self._base = self._midi(settings, line), context, unit
+        elif self._header is None:
             voice = self._voice(line)
             voice.settings = self._midi(voice.settings, line)
         elif self._current is not None:
@@ -256,7 +277,25 @@ class _TuneReader:
             self._warn(
                 line.number, f"tempo {line.text[:20]} without its note: read as that many unit lengths (L:) a minute"
             )
-        return self._checked(line, lambda: parse_tempo(line.text, unit, before))
+        tempo = self._checked(line, lambda: parse_tempo(line.text, unit, before))
+        if tempo is None:
+            self._warn(line.number, f"tempo {line.text[:30]!r} is left out: legal are forms such as 1/4=120")
+        return before if tempo is None else tempo
+
+    def _unit(self, line: Line, before: _U) -> Fraction | _U:
+        if line.text == "auto":
+            self._warn(line.number, "L:auto is left out: it is for typesetting, a unit length is one such as 1/8")
+            return before
+        return self._checked(line, lambda: parse_unit(line.text))
+
+    def _key(self, line: Line, before: AbcKey) -> tuple[AbcKey, str]:
+        text = line.text
+        if _SMALL_KEY.match(text):
+            text = text[0].upper() + text[1:]
+            self._warn(
+                line.number, f"key {line.text[:20]!r} is read as {text[:20]!r}: the standard has capital letters"
+            )
+        return self._checked(line, lambda: parse_key(text, before))
 
     def _voice(self, line: Line) -> VoiceReader:
         """The voice that music belongs to: the last that V: named, else the first there is."""

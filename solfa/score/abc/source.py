@@ -12,7 +12,9 @@ MAX_CHARACTERS = 4_000_000
 MAX_LINES = 200_000
 MAX_FIELD = 10_000
 MAX_NUMBER = 999_999_999
-_FIELD = re.compile(r"[A-Za-z+]:(?![|:])")  # "c:|" is a note before a repeat, not a field
+# "c:|" and "z:|" are a note and a rest before a repeat; of the other letters, "w:| la" is a field that begins with a bar.
+_FIELD = re.compile(r"[A-Ga-gx-zXZ]:(?![|:])|[H-WYh-w+]:")
+_REST_OF_BAR = re.compile(r":(?![|:])")
 _COMMENT = re.compile(r"(?<!\\)%")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
@@ -96,8 +98,19 @@ def _lines(text: str) -> list[Line]:
                     raise AbcError(number, 0, f"a field of more than {MAX_FIELD} characters")
                 lines[-1] = replace(lines[-1], text=f"{lines[-1].text} {line.text}")
             continue
+        if line.kind == "music" and lines:
+            lines[-1], line = _bar_joined(lines[-1], line)
         lines.append(line)
     return lines
+
+
+def _bar_joined(before: Line, line: Line) -> tuple[Line, Line]:
+    """Two lines of music; where the first goes on (\\) after a bar line whose ":" begins the second, the first gets it."""
+    bar = before.text.removesuffix("\\").rstrip()
+    goes_on = before.kind == "music" and before.text.endswith("\\") and bar.endswith(("|", "]"))
+    if not goes_on or not _REST_OF_BAR.match(line.text):
+        return before, line
+    return replace(before, text=bar + ":"), replace(line, text=" " + line.text[1:])
 
 
 def _line(number: int, raw: str) -> Line | None:

@@ -11,7 +11,7 @@ from solfa.score.abc.error import AbcError
 from solfa.score.abc.fields import AbcMetre, VoiceSettings
 from solfa.score.abc.limits import MAX_QUARTERS, Budget
 from solfa.score.abc.music import MAX_DENOMINATOR, Context, Measure, Sound
-from solfa.score.abc.repeats import playing_order
+from solfa.score.repeats import playing_order
 from solfa.score.sheet.notation import BarLength, Key, Symbol, Tempo, Voice, bar_of_length
 
 MAX_LAYERS = 64

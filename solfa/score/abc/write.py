@@ -17,7 +17,7 @@ from solfa.score.abc.music import DYNAMICS
 from solfa.score.abc.text import escaped
 from solfa.score.sheet.bars import Bar, Piece, Tuplet, bars
 from solfa.score.sheet.keys import Spelled, signature, signature_alter, spell
-from solfa.score.sheet.notation import Key, Sheet, Tempo, Voice, beats_of
+from solfa.score.sheet.notation import BarLength, Key, Sheet, Tempo, Voice, beats_of, has_dotted_beat
 
 _MARKS = {alteration: mark for mark, alteration in ACCIDENTALS.items()}
 _CLEFS = {"treble": "treble", "bass": "bass", "percussion": "perc"}
@@ -25,9 +25,10 @@ _UNITS = (Fraction(1, 2), Fraction(1), Fraction(1, 4))  # quarter notes: L:1/8, 
 _SHORT_TUPLETS = {(2, 3), (3, 2), (4, 3), (6, 2), (8, 3)}  # what (p alone means in every metre
 _FINEST = 32  # parts of a quarter note at most, between which a tempo may stand
 STEP = 15  # velocities between one dynamic mark and the next
+_NEAR = 10  # a mark for the reader holds while the mean velocity of bars stays within this of it, as in MusicXML
 
 
-def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
+def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4, exact: bool = True) -> str:
     """A sheet as a tune of ABC 2.1, numbered X:`number`. `read_abc` reads the same notes, metres, keys, tempi and upbeat from it.
 
     Voices stand below one another, `bars_per_line` bars (1 or more) a line, notes of a beat beamed, lengths in units (L:) of an eighth,
@@ -37,7 +38,9 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
     if that is nearer. Dotted pairs are written out, not as broken rhythm.
 
     What ABC cannot say: velocities become dynamic marks, one wherever a velocity is 15 or more from the last mark (80 before the first),
-    so that they are read back to within 15, those below 16 as !ppp!. White space in the title and in names becomes single blanks. Keys
+    so that they are read back to within 15, those below 16 as !ppp!. Without `exact` the page is for a reader, as of a performance: a mark
+    stands where the mean of a bar leaves the last one, and tempi have two decimals. A tempo counts dotted quarters where these are the
+    beats, but for an exact one that would need more decimals. White space in the title and in names becomes single blanks. Keys
     and tempi from the end of the last bar on are left out, with a warning. abc2midi cuts a tempo to a whole number.
 
     Raises ValueError for voices that no bars can be made of (see `bars`), for tempi outside 3.5 to 60,000,000, pitches outside 0 to 127,
@@ -53,9 +56,9 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4) -> str:
         bars(sheet, voice, (*keys, *tempi) if index == 0 else keys) for index, voice in enumerate(sheet.voices)
     )
     unit = _unit([piece for voice in voices for bar in voice for piece in bar.pieces])
-    rows = [list(_VoiceWriter(sheet, unit, index == 0).bars(voices[index])) for index in range(len(voices))]
+    rows = [list(_VoiceWriter(sheet, unit, index == 0, exact).bars(voices[index])) for index in range(len(voices))]
     _say_what_is_left_out(sheet, voices)
-    return checked_text("\n".join([*_header(sheet, number, unit), *_body(sheet, rows, bars_per_line)]) + "\n")
+    return checked_text("\n".join([*_header(sheet, number, unit, exact), *_body(sheet, rows, bars_per_line)]) + "\n")
 
 
 def _writable(sheet: Sheet) -> tuple[Tempo, ...]:
@@ -75,14 +78,14 @@ def _writable(sheet: Sheet) -> tuple[Tempo, ...]:
     return tuple(found[onset] for onset in sorted(found))
 
 
-def _header(sheet: Sheet, number: int, unit: Fraction) -> Iterator[str]:
+def _header(sheet: Sheet, number: int, unit: Fraction, exact: bool) -> Iterator[str]:
     metre = sheet.metres[0]
     yield "%abc-2.1"
     yield f"X:{number}"
     yield f"T:{escaped(sheet.title)}"
     yield f"M:{metre.numerator}/{metre.denominator}"
     yield f"L:{unit / 4}"
-    yield f"Q:{_tempo(sheet.tempi[0])}"
+    yield f"Q:{_tempo(sheet.tempi[0], metre, exact)}"
     if len(sheet.voices) > 1:
         yield f"%%score {_staves(sheet.voices)}"
     if not _is_plain(sheet):
@@ -135,13 +138,20 @@ def _body(sheet: Sheet, rows: list[list[str]], bars_per_line: int) -> Iterator[s
             yield voice + " | ".join(row[start : start + bars_per_line]) + end
 
 
-def _tempo(tempo: Tempo) -> str:
+def _tempo(tempo: Tempo, metre: BarLength, exact: bool) -> str:
+    """A tempo in the beats of the metre."""
     if not MIN_TEMPO <= tempo.bpm <= MAX_TEMPO:
         raise ValueError(f"tempo of {tempo.bpm} quarter notes a minute: legal are {MIN_TEMPO} to {MAX_TEMPO}")
-    number = format(
-        Decimal(repr(float(tempo.bpm))), "f"
-    )  # the shortest decimal that reads as the same float, no exponent
-    return "1/4=" + number.removesuffix(".0")
+    dotted = round(tempo.bpm / 1.5, 2)
+    said = float(Fraction(_decimal(dotted)) * Fraction(3, 2))
+    if has_dotted_beat(metre) and (said == tempo.bpm if exact else said >= MIN_TEMPO):
+        return f"3/8={_decimal(dotted)}"
+    return f"1/4={_decimal(tempo.bpm if exact else round(tempo.bpm, 2))}"
+
+
+def _decimal(number: float) -> str:
+    """The shortest decimal that reads as the same float, without an exponent."""
+    return format(Decimal(repr(float(number))), "f").removesuffix(".0")
 
 
 def _unit(pieces: Sequence[Piece]) -> Fraction:
@@ -177,8 +187,9 @@ def _say_what_is_left_out(sheet: Sheet, voices: list[list[Bar]]) -> None:
 class _VoiceWriter:
     """Writes the bars of one voice, one after the other."""
 
-    def __init__(self, sheet: Sheet, unit: Fraction, first: bool) -> None:
-        self._unit = unit
+    def __init__(self, sheet: Sheet, unit: Fraction, first: bool, exact: bool) -> None:
+        self._unit, self._exact = unit, exact
+        self._due = ""  # a dynamic mark that the first note of the bar is to have
         self._key = sheet.keys[0]
         self._keys = {key.onset: key for key in sheet.keys[1:]}
         self._tempi = {tempo.onset: tempo for tempo in sheet.tempi[1:]} if first else {}
@@ -194,16 +205,18 @@ class _VoiceWriter:
             text = f"[M:{metre.numerator}/{metre.denominator}]" if bar.line.new_metre and bar is not bars[0] else ""
             origin = bar.line.end - metre.quarters  # of an upbeat, where its bar would begin if it were full
             beats = [origin + beat for beat in beats_of(metre)]
+            if not self._exact:
+                self._due = self._mean_mark(bar)
             before: Piece | None = None
             for index, piece in enumerate(bar.pieces):
-                fields = self._changes(piece)
+                fields = self._changes(piece, metre)
                 if before is not None and (fields or not _beamed(beats, before, piece)):
                     text += " "
                 text += fields + _bracket(bar.pieces, index) + self._piece(piece)
                 before = piece
             yield text
 
-    def _changes(self, piece: Piece) -> str:
+    def _changes(self, piece: Piece, metre: BarLength) -> str:
         """Inline fields for the key and tempo that begin with a piece."""
         text = ""
         key, tempo = self._keys.get(piece.onset), self._tempi.get(piece.onset)
@@ -211,7 +224,7 @@ class _VoiceWriter:
             text += f"[K:{key_field(key)}]"
             self._key = key
             self._marks.change(key)
-        return text if tempo is None else f"{text}[Q:{_tempo(tempo)}]"
+        return text if tempo is None else f"{text}[Q:{_tempo(tempo, metre, self._exact)}]"
 
     def _piece(self, piece: Piece) -> str:
         """A note, chord or rest with its length."""
@@ -242,10 +255,23 @@ class _VoiceWriter:
         return mark + name.letter + "," * (4 - name.octave)
 
     def _dynamic(self, piece: Piece) -> str:
-        """The dynamic mark before a note, where its velocity is far from the last."""
-        if piece.tie_in or abs(piece.velocity - self._velocity) < STEP:
+        """The dynamic mark before a note: where its velocity is far from the last, or the one that is due in its bar."""
+        if piece.tie_in:
             return ""
-        mark = min(DYNAMICS, key=lambda mark: abs(DYNAMICS[mark] - piece.velocity))
+        if self._exact:
+            return self._mark(piece.velocity, STEP)
+        mark, self._due = self._due, ""
+        return mark
+
+    def _mean_mark(self, bar: Bar) -> str:
+        """The dynamic mark of a bar, where the mean of what begins in it is far from the last."""
+        loud = [piece.velocity for piece in bar.pieces if not piece.is_rest and not piece.tie_in]
+        return self._mark(sum(loud) / len(loud), _NEAR + 1e-9) if loud else ""
+
+    def _mark(self, velocity: float, step: float) -> str:
+        if abs(velocity - self._velocity) < step:
+            return ""
+        mark = min(DYNAMICS, key=lambda mark: abs(DYNAMICS[mark] - velocity))
         if DYNAMICS[mark] == self._velocity:
             return ""
         self._velocity = DYNAMICS[mark]

@@ -25,7 +25,7 @@ from solfa.score.musicxml.notes import NoteForm, Shown, VoiceBar, accidentals, a
 from solfa.score.percussion import percussion_key
 from solfa.score.sheet.bars import Bar, BarLine, bar_lines, bars
 from solfa.score.sheet.keys import Spelled, signature, spell
-from solfa.score.sheet.notation import Clef, Key, Sheet, Voice, beats_of
+from solfa.score.sheet.notation import Clef, Key, Sheet, Voice, has_dotted_beat
 from solfa.score.xml_text import legal_text
 
 LOWEST = 12  # C of octave 0: the format has no octave below
@@ -347,7 +347,7 @@ def _tempo_mark(bpm: float, line: BarLine) -> Element:
     """A metronome mark in quarters, or in dotted quarters where these are the beats."""
     direction = Element("direction", placement="above")
     metronome = add(add(direction, "direction-type"), "metronome")
-    dotted = line.metre.denominator == 8 and all(beat % Fraction(3, 2) == 0 for beat in beats_of(line.metre))
+    dotted = has_dotted_beat(line.metre)
     add(metronome, "beat-unit", "quarter")
     if dotted:
         add(metronome, "beat-unit-dot")

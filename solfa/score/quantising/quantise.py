@@ -62,7 +62,7 @@ class Quantised:
     tempo, metre, key: "given", "found" in the notes, or "assumed" where there is too little to find it in. start: the time in seconds
     of the sheet's beginning. timing: the beats found; None where the score's own tempi were used. exact: every note is on the sheet
     with its own length. error: root mean square of the distance (seconds) from the notes' onsets to those of the sheet. merged: notes
-    that became one with another of their pitch and onset.
+    that became one with another of their pitch and onset. unison: how many of these had another's pitch and onset before.
     """
 
     sheet: Sheet
@@ -74,14 +74,23 @@ class Quantised:
     exact: bool
     error: float
     merged: int
+    unison: int = 0
 
     @property
     def remarks(self) -> list[str]:
         """What a reader of the sheet should know, a line each: that notes are not on it."""
-        if not self.merged:
-            return []
         there = self.merged + sum(len(symbol.pitches) for voice in self.sheet.voices for symbol in voice.symbols)
-        return [f"{self.merged} of {there} notes fall on others of the same pitch at this tempo and are one with them"]
+        fallen = self.merged - self.unison
+        found = []
+        if self.unison:
+            found.append(
+                f"{self.unison} of {there} notes sound in unison with another of their part and are one with it"
+            )
+        if fallen:
+            found.append(
+                f"{fallen} of {there} notes fall on others of the same pitch at this tempo and are one with them"
+            )
+        return found
 
 
 def quantise(source: Score | Iterable[Note], options: QuantiseOptions | None = None) -> Quantised:
@@ -114,6 +123,7 @@ def quantise(source: Score | Iterable[Note], options: QuantiseOptions | None = N
         first = last
     sheet = Sheet(tuple(voices), grid.metres, keys, grid.tempi, grid.upbeat, options.title)
     written = sum(len(symbol.pitches) for voice in voices for symbol in voice.symbols)
+    alone = sum(len({(note.onset, note.pitch) for note in part.notes}) for part in score.parts)
     return Quantised(
         sheet=sheet,
         tempo=grid.tempo_origin,
@@ -124,6 +134,7 @@ def quantise(source: Score | Iterable[Note], options: QuantiseOptions | None = N
         exact=grid.exact and not clean,
         error=grid.error,
         merged=len(notes) - written,
+        unison=min(len(notes) - alone, len(notes) - written),
     )
 
 

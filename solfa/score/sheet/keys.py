@@ -16,6 +16,7 @@ from solfa.score.note import Note
 from solfa.score.sheet.notation import Key
 
 LETTERS = "CDEFGAB"
+MINOR_MODES = ("m", "min", "aeo", "dor", "phr", "loc")  # modes with a minor third, by their first three letters
 _FIFTHS = "FCGDAEB"  # letters in the order of the line of fifths; sharps are added in this order, flats from its end
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 

@@ -114,6 +114,11 @@ def beats_of(metre: BarLength) -> list[Fraction]:
     return starts
 
 
+def has_dotted_beat(metre: BarLength) -> bool:
+    """Whether all beats of a bar are dotted quarters, as in 6/8."""
+    return metre.denominator == 8 and metre.numerator % 3 == 0
+
+
 def sheet_score(sheet: Sheet) -> Score:
     """The sheet in seconds: what it says, played by a machine. Voices of one name and instrument that follow one another make a part.
 

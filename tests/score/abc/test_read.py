@@ -1,5 +1,6 @@
 """Reading ABC 2.1: what every symbol means, and where errors are."""
 
+import re
 from fractions import Fraction
 
 import pytest
@@ -70,6 +71,7 @@ def test_keys_and_modes(key, sharps, tonic, mode):
     ("text", "expected"),
     [
         ("4/4", (4, 4)), (" 6/8 ", (6, 8)), ("C", (4, 4)), ("C|", (2, 2)), ("(2+3+2)/8", (7, 8)), ("3+2/8", (5, 8)), ("none", (4, 4)),
+        ("2/4+3/8", (7, 8)), ("(3/4 + 1/2)", (5, 4)),
     ],
 )  # fmt: skip
 def test_metres(text, expected):
@@ -92,6 +94,21 @@ def test_tempi(text, bpm):
 def test_a_tempo_without_its_note_counts_unit_lengths_and_says_so():
     with pytest.warns(UserWarning, match="line 5: tempo 160 without its note"):
         assert sheet("C", more="Q:160\n").tempi == (Tempo(F(0), 80.0),)
+
+
+@pytest.mark.parametrize("where", ["X:1\n{}\nK:C\nC|D|\n", "X:1\nK:C\n{}\nC|D|\n", "X:1\nK:C\nC|\n{}\nD|\n"])
+@pytest.mark.parametrize("field", ["L:auto", "Q:1/4=ca. 120"])
+def test_a_tempo_and_a_unit_that_say_no_number_leave_what_was(where, field):
+    with pytest.warns(UserWarning, match="is left out"):
+        assert read_abc(where.format(field)) == read_abc("X:1\nK:C\nC|D|\n")
+
+
+@pytest.mark.parametrize(("small", "key"), [("g", "G"), ("am", "Am"), ("f#min", "F#min"), ("bb major", "Bb major")])
+def test_keys_in_small_letters_are_read_with_a_word(small, key):
+    with pytest.warns(UserWarning, match=f"key '{small}' is read as '{key}'"):
+        assert sheet("CFB|", key=small) == sheet("CFB|", key=key)
+    with pytest.warns(UserWarning, match=f"key '{small}' is read as '{key}'"):
+        assert sheet(f"[K:{small}]CFB|") == sheet(f"[K:{key}]CFB|")
 
 
 def test_the_default_unit_length_depends_on_the_metre():
@@ -241,6 +258,16 @@ def test_voices_names_clefs_and_instruments():
     assert [[s.pitches[0] for s in v.symbols] for v in tune.voices] == [[48, 50, 52], [36, 38], [48, 50]]
 
 
+@pytest.mark.parametrize("voice", ["V:T", "V:T clef=bass", "[V:T]", ""])
+def test_fields_between_the_key_and_the_first_voice_open_none_and_hold_for_all(voice):
+    music = f"{voice}\nCDEF GA|\n".lstrip() + ("V:U\nFEDC GA|" if voice else "")
+    said = "M:3/4\nQ:1/4=90\n%%MIDI program 40\nK:G\nL:1/8\n"
+    found = read_abc(f"X:1\nM:4/4\nL:1/4\nK:C\n{said}{music}\n")
+    assert found == read_abc(f"X:1\nM:3/4\nL:1/8\nQ:1/4=90\n%%MIDI program 40\nK:G\n{music}\n")
+    assert [each.name for each in found.voices] == (["T", "U"] if voice else [""])
+    assert {each.program for each in found.voices} == {40} and found.tempi == (Tempo(F(0), 90.0),)
+
+
 def test_an_instrument_that_changes_holds_from_there_on():
     """Of a note that is tied over the change too: here nothing is left for program 40."""
     head = "V:1 name=Duo\n%%MIDI program 5\n"
@@ -329,6 +356,29 @@ def test_what_is_not_notes_is_skipped():
     assert [p for s in read_abc(text).voices[0].symbols for p in s.pitches] == [69, 71, 72, 74, 60, 62, 64, 65, 67, 69]
 
 
+@pytest.mark.parametrize("letter", ["w", "W", "s", "r", "N", "T", "P"])
+@pytest.mark.parametrize("bar", ["|", "|:", ":|"])
+def test_a_field_of_text_may_begin_with_a_bar(letter, bar):
+    assert sheet(f"CDEF|GABc|\n{letter}:{bar} la la\ncBAG|") == sheet("CDEF|GABc|\ncBAG|")
+
+
+@pytest.mark.parametrize("note", ["C", "g", "z", "x", "Z"])
+def test_a_note_or_rest_may_stand_before_a_repeat_at_the_start_of_a_line(note):
+    assert sheet(f"|:DDDD DDD\n{note}:|") == sheet(f"|:DDDD DDD {note}:|")
+
+
+@pytest.mark.parametrize("bar", ["|", "||", "|]"])
+def test_a_bar_line_may_go_on_in_the_next_line(bar):
+    assert sheet(f"CDEF GABc{bar} \\\n:cBAG FEDC:|") == sheet(f"CDEF GABc{bar}:cBAG FEDC:|")
+    with pytest.raises(AbcError, match="line 7, column 1: a single ':'"):
+        sheet(f"CDEF GABc{bar}\n:cBAG FEDC:|")
+
+
+def test_errors_after_a_bar_line_that_goes_on_are_where_they_were():
+    with pytest.raises(AbcError, match="line 7, column 3: accidentals"):
+        sheet("CDEF GABc|\\\n:c#BAG")
+
+
 def test_titles():
     assert read_abc("X:1\nT:Caf\\'e \\u00e9 &eacute; 50\\% \\& \\\\ % no\nT:second\nK:C\n").title == "Café é é 50% & \\"
 
@@ -358,7 +408,7 @@ def test_a_fragment_needs_no_number():
         ("(1AB", 6, 1, "legal are"), ("C C,,,,,,", 6, 3, "MIDI pitch -12"), ("c''''''", 6, 1, "MIDI pitch 144"),
         ("C : D", 6, 3, "single ':'"),
         ("+CEG+", 6, 1, "written"), ("C é", 6, 3, "no symbol"), ("[K:X]C", 6, 1, "key 'X'"), ("C\nM:4/5", 7, 3, "metre '4/5'"),
-        ("C [L:0/4]", 6, 3, "unit length"), ("Q:1/4=fast", 6, 3, "tempo"), ("Q:1/4=1", 6, 3, "legal are 3.5"), ("V:", 6, 3, "V: without"),
+        ("C [L:0/4]", 6, 3, "unit length"), ("Q:1/4=1", 6, 3, "legal are 3.5"), ("V:", 6, 3, "V: without"),
         ("V:1 clef=top", 6, 3, "clef"), ("%%MIDI program 128", 6, 3, "0 to 127"), ("Z0", 6, 1, "legal are rests"),
         ("^/C", 6, 1, "microtones"), ("C(&D", 6, 2, "overlays"), ("K:Gzap", 6, 3, "mode 'zap'"), ("[C[E]]", 6, 3, "in a chord"),
         ("|[0 C", 6, 1, "ending"),
@@ -374,8 +424,9 @@ def test_errors_say_where(music, line, column, reason):
 
 
 def test_a_tune_needs_its_header():
-    with pytest.raises(AbcError, match=r"^line 3, column 1: music before the key"):
-        read_abc("X:1\nM:4/4\nCDE|\nK:C\n")
+    for words in ("CDE|", "3/8=120"):  # music, or a field without its letter
+        with pytest.raises(AbcError, match=f"^line 3, column 1: '{re.escape(words)}' before the key"):
+            read_abc(f"X:1\nM:4/4\n{words}\nK:C\n")
     with pytest.raises(AbcError, match=r"^line 2: a tune without a key"):
         read_abc("free text\nX:1\nM:4/4\n")
     for text in ("", "\n\n", "CDEF|", "hello"):
@@ -405,6 +456,9 @@ def test_the_dialect_of_language_models_is_an_error_that_says_why():
         ("m:~G3=G{A}G\n", "macros"),
         ("%%MIDI transpose 3\n", "transpose"),
         ("%%MIDI drummap ^g 42\n", "drummap"),
+        ("Q:1/4=ca. 120\n", "tempo '1/4=ca. 120' is left out"),
+        ("Q:fast=120\n", "tempo 'fast=120' is left out"),
+        ("L:auto\n", "L:auto is left out"),
     ],
 )
 def test_what_changes_the_sound_and_is_not_followed_is_said(line, said):

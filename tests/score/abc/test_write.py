@@ -1,6 +1,7 @@
 """What written ABC looks like."""
 
 import random
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -88,6 +89,40 @@ def test_dynamic_marks_stand_only_where_they_change():
     symbols = tuple(Symbol(F(n, 4), F(1, 4), (60,), velocity) for n, velocity in enumerate(velocities))
     text = body(Sheet((Voice("", 0, False, "treble", symbols),)))[0]
     assert text == "CCC!mf!C !f!C!ppp!CCC CC!pp!C z z4 |]"
+
+
+def test_marks_for_a_reader_stand_where_the_mean_of_a_bar_changes():
+    """A groove with accents keeps its loudness; a bar that is louder as a whole has one mark, and a hand that wavers none."""
+
+    def marks(*bars):
+        symbols = (Symbol(F(4 * b + n), F(1), (60,), loud) for b, bar in enumerate(bars) for n, loud in enumerate(bar))
+        sheet = Sheet((Voice("", 0, False, "treble", tuple(symbols)),))
+        return re.findall(r"!(\w+)!", write_abc(sheet, exact=False)), re.findall(r"!(\w+)!", write_abc(sheet))
+
+    groove = (100, 70, 100, 70)
+    assert marks(*[groove] * 8) == ([], ["f", "mp"] * 16)
+    assert marks(groove, (120, 110, 120, 110), groove, (60, 50, 60, 50))[0] == ["ff", "mf", "p"]
+    assert marks((80,) * 4, (89,) * 4, (71,) * 4)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("metre", "bpm", "exact", "plain"),
+    [
+        ((4, 4), 120.0, "1/4=120", "1/4=120"),
+        ((4, 4), 120.1365, "1/4=120.1365", "1/4=120.14"),
+        ((6, 8), 120.0, "3/8=80", "3/8=80"),
+        ((12, 8), 120.1365, "1/4=120.1365", "3/8=80.09"),
+        ((6, 8), 100.0, "1/4=100", "3/8=66.67"),
+        ((3, 4), 90.5, "1/4=90.5", "1/4=90.5"),
+        ((7, 8), 90.5, "1/4=90.5", "1/4=90.5"),
+    ],
+)
+def test_tempi_count_the_beats_of_the_metre(metre, bpm, exact, plain):
+    symbols = voice((0, 8, (60,)), (8, 8, (62,)))
+    sheet = Sheet((symbols,), (BarLength(F(0), *metre),), tempi=(Tempo(F(0), 60.0), Tempo(F(2), bpm)))
+    assert f"[Q:{exact}]" in write_abc(sheet) and f"[Q:{plain}]" in write_abc(sheet, exact=False)
+    assert read_abc(write_abc(sheet)).tempi == sheet.tempi
+    assert read_abc(write_abc(sheet, exact=False)).tempi[1].bpm == pytest.approx(bpm, abs=0.0076)
 
 
 def test_a_change_of_tempo_may_fall_on_a_note():

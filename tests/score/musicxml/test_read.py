@@ -256,6 +256,166 @@ def test_grace_notes_take_no_time_and_dynamics_count():
     assert [(n.onset, n.pitch, n.velocity) for n in score.notes] == [(0.0, 60, 80), (0.5, 62, 108)]
 
 
+def repeated(times=2):
+    return f'<barline location="right"><repeat direction="backward" times="{times}"/></barline>'
+
+
+FORWARD = '<barline location="left"><repeat direction="forward"/></barline>'
+
+
+def ending(number, music, stop="stop", more=""):
+    return (
+        f'<barline location="left"><ending number="{number}" type="start"/></barline>{music}'
+        f'<barline location="right"><ending number="{number}" type="{stop}"/>{more}</barline>'
+    )
+
+
+BACK = '<repeat direction="backward"/>'
+# Sections of measures, each with a bar line of its own, and the order in which they are played.
+SECTIONS = {
+    "plain": (["{}", "{}"], [0, 1]),
+    "repeat": ([FORWARD + "{}", "{}" + repeated()], [0, 1, 0, 1]),
+    "three times": ([FORWARD + "{}" + repeated(3)], [0, 0, 0]),
+    "endings": ([FORWARD + "{}", ending(1, "{}", more=BACK), ending(2, "{}", "discontinue")], [0, 1, 0, 2]),
+    "long endings": (
+        [FORWARD + "{}", ending("1, 2", "{}", more=BACK), '<barline><ending number="3" type="start"/></barline>{}',
+         '{}<barline><ending number="3" type="discontinue"/></barline>'],
+        [0, 1, 0, 1, 0, 2, 3],
+    ),
+    "one ending": ([FORWARD + "{}", ending(1, "{}", more=BACK)], [0, 1, 0]),
+}  # fmt: skip
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.sampled_from(sorted(SECTIONS)), min_size=1, max_size=6))
+def test_repeats_and_endings_are_written_out(names):
+    measures, order = [], []
+    for name in names:
+        forms, played = SECTIONS[name]
+        order += [len(measures) + number for number in played]
+        measures += forms
+    pitches = ["CDEFGAB"[index % 7] + str(2 + index // 7) for index in range(len(measures))]
+    music = [form.format(note(pitch[0], pitch[1], 4)) for form, pitch in zip(measures, pitches, strict=True)]
+    plain = [note(pitches[index][0], pitches[index][1], 4) for index in order]
+    score = read_musicxml(document([SIGNS + music[0], *music[1:]]))
+    assert score == read_musicxml(document([SIGNS + plain[0], *plain[1:]]))
+
+
+SIGNS = (
+    "<attributes><divisions>1</divisions><key><fifths>1</fifths></key><time><beats>4</beats><beat-type>4</beat-type></time></attributes>"
+    '<sound tempo="90" dynamics="50"/>'
+)
+
+
+def test_a_repeat_without_its_beginning_goes_back_to_the_end_of_the_one_before():
+    music = [note("C", 4, 4) + repeated(), note("D", 4, 4), note("E", 4, 4) + repeated(), note("F", 4, 4)]
+    assert [pitch for *_, pitch in heard(document([SIGNS + music[0], *music[1:]]))] == [60, 60, 62, 64, 62, 64, 65]
+
+
+def test_a_repeat_brings_back_what_was_in_force():
+    """Divisions, transposition, loudness, tempo, key and metre, said where it goes back to or long before."""
+    first = SIGNS + note("C", 4, 4)
+    other = (
+        "<attributes><divisions>2</divisions><key><fifths>3</fifths></key><time><beats>3</beats><beat-type>4</beat-type></time>"
+        '<transpose><chromatic>2</chromatic></transpose></attributes><sound tempo="120" dynamics="100"/>'
+    )
+    again = SIGNS.replace("</divisions>", "</divisions><transpose><chromatic>0</chromatic></transpose>")
+    score = read_musicxml(
+        document([first, FORWARD + note("D", 4, 4), other + note("E", 4, 6) + repeated(), note("F", 4, 6)])
+    )
+    plain = [
+        first,
+        note("D", 4, 4),
+        other + note("E", 4, 6),
+        again + note("D", 4, 4),
+        other + note("E", 4, 6),
+        note("F", 4, 6),
+    ]
+    assert score == read_musicxml(document(plain))
+
+
+def test_a_repeat_splits_no_bar_and_no_tie():
+    """An upbeat and the bar that leaves it out are one where the repeat joins them; a tie goes on into each ending."""
+    upbeat, full, rest = note("C", 4, 1), note("D", 4, 4), note("E", 4, 3)
+    split = document([SIGNS + upbeat, full, rest + repeated(), full])
+    plain = document([SIGNS + upbeat, full, rest + upbeat, full, rest, full])
+    first, implicit = b'number="0"', b'number="0" implicit="yes"'
+    assert shown(split.replace(first, implicit)) == shown(plain.replace(first, implicit))
+    start, stop = '<tie type="start"/>', '<tie type="stop"/>'
+    tied = [
+        FORWARD + note("C", 4, 4, start),
+        ending(1, note("C", 4, 4, stop), more=BACK),
+        ending(2, note("C", 4, 4, stop)),
+    ]
+    tied[0] = TIME + DIVISIONS + tied[0]
+    assert heard(document(tied)) == [(0.0, 4.0, 60), (4.0, 8.0, 60)]
+
+
+@pytest.mark.parametrize(
+    ("measures", "reason"),
+    [
+        ([note() * 200 + repeated(99)], "more than 1000 notes"),
+        ([note() + repeated(99)] * 40, "more than 1000 notes"),
+        ([repeated(99)] * 40, "add more than 1000 measures"),
+        ([note() + repeated(100)], "a repeat of '100' times: legal are 1 to 99"),
+        ([note() + repeated("9" * 5000)], "a repeat of '9999"),
+        ([ending("1-100", note())], "an ending of number '1-100'"),
+        ([ending("0", note())], "an ending of number '0'"),
+    ],
+)
+def test_repeats_without_end_are_an_error(measures, reason, monkeypatch):
+    """The limits are 500,000 notes and 100,000 measures; here less, for speed."""
+    monkeypatch.setattr("solfa.score.musicxml.read.MAX_NOTES", 1000)
+    monkeypatch.setattr("solfa.score.musicxml.repeats.MAX_REPEATED", 1000 if "measures" in reason else 100_000)
+    with pytest.raises(MusicXmlError, match=reason):
+        read_musicxml(document([DIVISIONS, *measures]))
+
+
+@pytest.mark.parametrize("sign", ['dacapo="yes"', 'dalsegno="1"'])
+def test_da_capo_is_warned_of(sign):
+    with pytest.warns(UserWarning, match="da capo and dal segno are not followed"):
+        read_musicxml(document([note() + f"<sound {sign}/>"] * 2))
+
+
+@pytest.mark.parametrize(
+    ("measure", "plain"),
+    [
+        ("<note><pitch><step>C</step><alter/><octave>4</octave></pitch><duration>1</duration></note>", note()),
+        ("<attributes><transpose><diatonic>1</diatonic></transpose></attributes>" + note(), note()),
+        ("<attributes><transpose><chromatic/><octave-change/></transpose></attributes>" + note(), note()),
+        ('<sound tempo="Allegro"/>' + note(), note()),
+        ('<sound dynamics="loud"/>' + note(), note()),
+        (note().replace("<note", '<note dynamics="abc"', 1), note()),
+    ],
+)  # fmt: skip
+def test_what_says_nothing_is_passed_over(measure, plain):
+    assert read_musicxml(document([measure])) == read_musicxml(document([plain]))
+
+
+@pytest.mark.parametrize("wise", [False, True])
+def test_errors_name_the_part_and_the_measure(wise):
+    broken = "<note><pitch><step>C</step><octave>4</octave></pitch><type>whole</type></note>"
+    data = document([note(), note(), note(), broken])
+    if wise:
+        data = (
+            "<score-timewise>" + PARTS + "".join(
+                f'<measure number="{n}"><part id="P1">{each}</part></measure>' for n, each in enumerate([note(), note(), broken], 1)
+            ) + "</score-timewise>"
+        ).encode()  # fmt: skip
+    with pytest.raises(MusicXmlError, match=r"^part 'P1', measure 3: duration is None"):
+        read_musicxml(data)
+
+
+@pytest.mark.parametrize(
+    ("mode", "tonic", "kind"),
+    [("major", 0, "major"), ("ionian", 0, "major"), ("lydian", 0, "major"), ("mixolydian", 0, "major"), ("none", 0, "major"),
+     ("minor", 9, "minor"), ("aeolian", 9, "minor"), ("dorian", 9, "minor"), ("phrygian", 9, "minor"), ("locrian", 9, "minor")],
+)  # fmt: skip
+def test_modes_are_named_by_their_third(mode, tonic, kind):
+    key = f"<attributes><key><fifths>0</fifths><mode>{mode}</mode></key></attributes>"
+    assert read_musicxml(document([key + note()])).keys == (KeySignature(0.0, tonic, kind),)
+
+
 def packed(document_bytes, container=None, name="score.xml"):
     """The same bytes at any time of day: the archive's names carry no date."""
     buffer = io.BytesIO()

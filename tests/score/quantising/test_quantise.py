@@ -437,3 +437,17 @@ def test_one_line_on_a_keyboard_that_crosses_the_middle_has_one_staff() -> None:
     line = [60, 59, 57, 55, 57, 59, 60, 62, 64, 62, 60, 59, 57, 55, 53, 52] * 4
     found = quantise([Note(i * 0.5, i * 0.5 + 0.45, pitch) for i, pitch in enumerate(line)])
     assert [len(voice.symbols) for voice in found.sheet.voices] == [64]
+
+
+def test_notes_in_unison_are_told_from_those_that_fall_together():
+    notes = [Note(n / 2, n / 2 + 0.4, 60 + n % 5) for n in range(12)]
+    close = [replace(note, onset=note.onset + 0.01) for note in notes[:3]]  # the grid has no place for them
+    tempo = QuantiseOptions(tempo=120.0)
+    unison = "12 of {} notes sound in unison with another of their part and are one with it"
+    fallen = "3 of {} notes fall on others of the same pitch at this tempo and are one with them"
+    assert quantise(notes, tempo).remarks == []
+    assert quantise([*notes, *notes], tempo).remarks == [unison.format(24)]
+    assert quantise([*notes, *close], tempo).remarks == [fallen.format(15)]
+    assert quantise([*notes, *close, *notes], tempo).remarks == [unison.format(27), fallen.format(27)]
+    strings = [replace(note, program=40) for note in notes]  # another part
+    assert quantise([*notes, *strings], tempo).remarks == []

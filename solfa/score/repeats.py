@@ -1,12 +1,27 @@
-"""The order in which the measures of a voice are played: repeats and endings written out."""
+"""The order in which measures are played: repeats and endings written out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from typing import Protocol
 
-from solfa.score.abc.music import Measure
+
+class Measure(Protocol):
+    """What the bar lines of a measure say.
+
+    opens: it begins with |:. closes: it ends with :|, to be played so many times more. double: it ends with a double bar, or with the end
+    of an ending. ending: the passes that an ending beginning here is for.
+    """
+
+    @property
+    def opens(self) -> bool: ...
+    @property
+    def closes(self) -> int: ...
+    @property
+    def double(self) -> bool: ...
+    @property
+    def ending(self) -> tuple[int, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -78,19 +93,3 @@ def _section(measures: Sequence[Measure], start: int) -> _Section:
 
 def _ending_at(measures: Sequence[Measure], place: int) -> bool:
     return place < len(measures) and bool(measures[place].ending)
-
-
-def share_double_bars(voices: Sequence[Sequence[Measure]]) -> None:
-    """Where one voice has a double bar, those with a bar line at that time have one too: repeats go back to it in all of them at once."""
-    if len(voices) < 2 or not any(measure.double for voice in voices for measure in voice[:-1]):
-        return
-    ends = [list(accumulate(measure.length for measure in voice)) for voice in voices]
-    doubles = {
-        end
-        for voice, times in zip(voices, ends, strict=True)
-        for measure, end in zip(voice, times, strict=True)
-        if measure.double
-    }
-    for voice, times in zip(voices, ends, strict=True):
-        for measure, end in zip(voice, times, strict=True):
-            measure.double = end in doubles
