@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from solfa.score.write import read_notes as read_notes
     from solfa.score.write import write_notes as write_notes
     from solfa.tokenize_audio.store.batches import CropSampler as CropSampler
+    from solfa.tokenize_audio.store.batches import EpochSampler as EpochSampler
     from solfa.tokenize_audio.store.batches import StoreDataset as StoreDataset
     from solfa.tokenize_audio.store.store import TokenStore as TokenStore
     from solfa.transcriber import Transcriber as Transcriber
@@ -47,6 +48,7 @@ _HOMES = {
     "Transcriber": "solfa.transcriber",
     "load_transcriber": "solfa.transcription.registry",
     "CropSampler": "solfa.tokenize_audio.store.batches",
+    "EpochSampler": "solfa.tokenize_audio.store.batches",
     "StoreDataset": "solfa.tokenize_audio.store.batches",
     "TokenStore": "solfa.tokenize_audio.store.store",
     "Note": "solfa.score.note",

@@ -1,6 +1,7 @@
 """`solfa store`: what is in a token store, whether it is whole, and what else is done with it."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -189,7 +190,8 @@ def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, jso
     """Captions, attributes, notes and splits for a store that is there; codes stay as they are
 
     What a row says replaces what the store knew, attributes one by one; what it does not say stays. Rows of no item, and notes that cannot
-    be read, are named, and the exit code is 1.
+    be read, are named, and the exit code is 1. So it is where `solfa tokenize` is at a shard that rows are of: what was done before stays,
+    and the same command does the rest later.
 
     Example:
         solfa store annotate store/ captions.jsonl
@@ -207,11 +209,12 @@ def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, jso
     """
     from solfa.tokenize_audio.store.annotate import annotate as annotate_store
     from solfa.tokenize_audio.store.format import read_head
-    from solfa.tokenize_audio.work.job import run_claim
+    from solfa.tokenize_audio.work.job import claim_shard, run_claim
 
     read_head(store)
-    with run_claim(store):
-        found = _with_progress("annotate", lambda step: annotate_store(store, table, add_texts, step))
+    with run_claim(store):  # ranks hold it while they plan only, and then each shard that they are at
+        hold = partial(claim_shard, store)
+        found = _with_progress("annotate", lambda step: annotate_store(store, table, add_texts, step, hold))
     for key in found.unmatched:
         report.say(f"{key}: no item of {store}")
     for problem in found.problems:

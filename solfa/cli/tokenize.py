@@ -1,6 +1,7 @@
 """`solfa tokenize`: a corpus to a token store."""
 
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -103,21 +104,23 @@ def tokenize(
     except ValueError as error:
         raise UsageError(str(error)) from error
 
-    def look(write: bool) -> "Plan":
+    def look(write: bool, retry: bool = retry and engine != "ranks") -> "Plan":
         from solfa.tokenize_audio.work.plan import plan
 
         limits = {"codebooks": codebooks, "shard_items": shard_items, "timeout": timeout, "device": place}
+        how = {"retry": retry, "write": write, "shared": engine == "ranks"}
         try:
-            return plan(items, out, found, _absolute(codec), retry=retry, write=write, **limits)  # type: ignore[arg-type]
+            return plan(items, out, found, _absolute(codec), **how, **limits)  # type: ignore[arg-type]
         except ValueError as error:
             raise UsageError(str(error)) from error
 
     if dry_run:
-        planned = look(False)
+        planned = look(False, retry)
         _tell_plan(planned, json)
         return DONE
     if engine == "ranks":
-        summary = _as_rank(out, look, *seat, 1 if jobs is None else jobs)
+        again = partial(look, True, True) if retry else None
+        summary = _as_rank(out, look, again, *seat, 1 if jobs is None else jobs)
     else:
         summary = _alone(out, look, engine, jobs or 0, address, gpus)
     _tell(summary, json)
@@ -168,11 +171,18 @@ def _alone(
         raise
 
 
-def _as_rank(out: Path, look: "Callable[[bool], Plan]", rank: int, world: int, jobs: int) -> "Summary":
+def _as_rank(
+    out: Path,
+    look: "Callable[[bool], Plan]",
+    retry: "Callable[[], Plan] | None",
+    rank: int,
+    world: int,
+    jobs: int,
+) -> "Summary":
     """One of several that share the store. All but the first have their status in the folder of the work."""
     from solfa.tokenize_audio.engines import ranks
 
-    planned = ranks.plan_together(out, look)
+    planned = ranks.plan_together(out, look, retry, (rank, world))
     file = planned.job.work / f"status-{rank:05d}.json" if rank else out / STATUS
     with _status(f"tokenize, rank {rank} of {world}", planned, file) as status:
         return ranks.run(planned, rank, world, jobs, status)
@@ -191,10 +201,15 @@ def _plan_line(planned: "Plan") -> str:
     files = sum(shard.items for shard in shards if shard.index in todo)
     parts = [f"{len(todo)} of {len(shards)} shards to do, {files} files"]
     parts += [f"{planned.new} new"] if planned.new and planned.new != files else []
+    parts += [f"{len(planned.earlier)} of an earlier command ({_some(planned.earlier)})"] if planned.earlier else []
     parts += [f"{len(planned.changed)} changed"] if planned.changed else []
     parts += [f"{len(planned.damaged)} shards damaged"] if planned.damaged else []
     parts += [f"{planned.retold} described otherwise now: solfa store annotate"] if planned.retold else []
     return f"{planned.job.store}: {', '.join(parts)}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:2]) + (", ..." if len(names) > 2 else "")
 
 
 def _tell_plan(planned: "Plan", json: bool) -> None:

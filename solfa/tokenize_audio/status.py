@@ -55,7 +55,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a run. `failed` names every file of the store's plan that is left out, those of shards done before among them."""
+    """What became of a run. `failed` names every file that it was given and that is left out, those of shards done before among them."""
 
     store: str
     shards: int  # of the plan
@@ -170,14 +170,14 @@ class Status(Bar):
         return ", ".join(parts)
 
     def _count(self, report: ShardReport) -> None:
-        files = report.items + len(report.quarantined)
+        files = report.items + len(report.quarantined) + report.others
+        before = files if report.skipped else report.kept
         self.shards_done += 1
         self.failed += len(report.quarantined)
-        if report.skipped:
-            self.before += files
-        else:
-            self.encoded += files
-            self.seconds += report.seconds
+        self.before += before
+        self.encoded += files - before
+        if not report.skipped:
+            self.seconds += report.seconds - report.kept_seconds
 
     def _write(self) -> None:
         self.filed = time.monotonic()

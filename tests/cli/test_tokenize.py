@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,24 @@ def test_a_folder_becomes_a_store(
     assert run(command) == 0
     assert contents(tmp_path / "store")["00001.codes.safetensors"] == before["00001.codes.safetensors"]
     assert [read_manifest("store", index).items for index in (0, 1)] == [2, 1]
+
+
+def test_what_failed_counts_as_long_as_it_is_named(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """A bad file that was removed is no failure of a command that does not name it; nor is another corpus's."""
+    command = ["-o", str(tmp_path / "store"), "--codec", str(tiny), "-j", "1", "--json"]
+    assert run(["tokenize", str(corpus), *command]) == 1
+    capsys.readouterr()
+    (corpus / "bad.wav").unlink()
+    assert run(["tokenize", str(corpus), *command]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["failed"], summary["items"], summary["encoded"]) == ([], 2, 0)
+    assert read_manifest(tmp_path / "store", 0).quarantined
+    assert run(["tokenize", str(corpus), *command, "--retry"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["failed"], summary["items"], summary["encoded"]) == ([], 2, 0)
+    assert not read_manifest(tmp_path / "store", 0).quarantined
 
 
 def test_shards_do_not_hang_on_the_workers(
@@ -151,3 +170,16 @@ def test_ranks_share_the_work_by_their_variables(
     summary = json.loads(capsys.readouterr().out)
     assert (summary["shards_done"], summary["elsewhere"], summary["items"]) == (2, 0, 2)
     assert json.loads((store / ".work/status-00001.json").read_text())["shards_done"] == 2
+
+
+def test_a_worker_has_the_limits_of_its_own_run(tmp_path: Path, tiny: Path, corpus: Path) -> None:
+    """Whatever another rank has written down since."""
+    from solfa.tokenize_audio.engines.worker import Bench
+    from solfa.tokenize_audio.work.job import Job
+
+    store = tmp_path / "store"
+    assert run(["tokenize", str(corpus), "-o", str(store), "--codec", str(tiny), "-j", "1"]) == 1
+    job = Job.load(store)
+    assert job is not None
+    replace(job, device="cuda", timeout=9.0).save()
+    assert Bench(str(store), own=job.own).job == job

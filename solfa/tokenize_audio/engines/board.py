@@ -29,6 +29,7 @@ class Board:
 
     def __init__(self, plan: Plan, mine: Iterable[int], on_event: OnEvent, theirs: Iterable[int] = ()) -> None:
         self.job, self.on_event = plan.job, on_event
+        self.others = plan.others
         theirs = list(theirs)
         sizes = {shard.index: shard.bytes for shard in plan.job.shards}
         self.waiting = deque([*sorted(mine, key=lambda shard: -sizes[shard]), *theirs])
@@ -69,6 +70,9 @@ class Board:
         self.on_event(Event("progress", shard, files, seconds, failed))
 
     def done(self, report: ShardReport) -> None:
+        """What is left out of it and no affair of this run is only counted."""
+        mine = tuple(entry for entry in report.quarantined if entry.key not in self.others)
+        report = replace(report, quarantined=mine, others=len(report.quarantined) - len(mine))
         self.under_way.discard(report.index)
         self.reports[report.index] = report
         self.on_event(Event("done", report.index, report=report))
@@ -153,8 +157,8 @@ class Board:
             shards_done=len(reports),
             items=sum(report.items for report in reports),
             seconds=sum(report.seconds for report in reports),
-            encoded=sum(report.items for report in fresh),
-            encoded_seconds=sum(report.seconds for report in fresh),
+            encoded=sum(report.items - report.kept for report in fresh),
+            encoded_seconds=sum(report.seconds - report.kept_seconds for report in fresh),
             elapsed=time.monotonic() - self._started,
             failed=tuple(failed),
             problems=tuple(Problem(shard, reason) for shard, reason in sorted(self.problems.items())),

@@ -49,7 +49,8 @@ class _Crew:
     def __init__(self, board: Board, jobs: int, work: str) -> None:
         self.board, self.jobs = board, jobs
         # -P: what lies in the user's working folder is not imported.
-        self.command = [sys.executable, "-P", "-m", "solfa.tokenize_audio.engines.worker", str(board.job.store), work]
+        worker = (sys.executable, "-P", "-m", "solfa.tokenize_audio.engines.worker")
+        self.command = [*worker, str(board.job.store), work, json.dumps(board.job.own)]
         self.environments = list(environments(board.job.device, jobs))
         self.workers: dict[int, _Worker] = {}  # seat -> worker
         self.selector = selectors.DefaultSelector()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from solfa.tokenize_audio.engines.board import Board
@@ -37,24 +39,71 @@ def run(plan: Plan, rank: int, world: int, jobs: int = 1, on_event: OnEvent = ig
         return board.end(stop.signal)
 
 
-def plan_together(store: str | os.PathLike[str], look: Callable[[bool], Plan]) -> Plan:
+def plan_together(
+    store: str | os.PathLike[str],
+    look: Callable[[bool], Plan],
+    retry: Callable[[], Plan] | None = None,
+    seat: tuple[int, int] = (0, 1),
+) -> Plan:
     """The plan that all ranks of a run come to, written by one of them. look: plans, and writes if told so.
 
-    Raises Locked where another run has the store to itself.
+    retry: plans, and writes, that what was left out is tried again, which of the ranks of a run one does, however far apart they begin.
+    seat: rank and world. Raises Locked where another run has the store to itself.
     """
-    from solfa.tokenize_audio.work.job import Job, is_done, run_claim
+    from solfa.tokenize_audio.work.job import run_claim
     from solfa.tokenize_audio.work.locks import Locked
 
-    found, deadline = look(False), time.monotonic() + PLANNING
-    again = [shard for shard in found.todo if is_done(store, shard)]  # whoever writes the plan down marks them
-    while Job.load(store) != found.job or any(is_done(store, shard) for shard in again):
+    deadline = time.monotonic() + PLANNING
+    found = None if retry else _Found(look(False))
+    while found is None or not found.written:
         try:
             with run_claim(store):
-                return look(True)
+                return look(True) if retry is None else _retried(store, look, retry, seat)
         except Locked:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.5)
+        if found is not None and found.plan.news:
+            found = _Found(look(False))
+    return found.plan
+
+
+class _Found:
+    """A plan that nobody has written down yet, as far as was seen."""
+
+    def __init__(self, plan: Plan) -> None:
+        from solfa.tokenize_audio.work.job import is_done
+
+        self.plan = plan
+        self._unmarked = [
+            shard for shard in plan.todo if is_done(plan.job.store, shard)
+        ]  # whoever writes it down marks them
+
+    @property
+    def written(self) -> bool:
+        from solfa.tokenize_audio.work.job import Job, is_done
+
+        store = self.plan.job.store
+        unmarked = any(is_done(store, shard) for shard in self._unmarked)
+        return self.plan.job.same_work(Job.load(store)) and not self.plan.news and not unmarked
+
+
+def _retried(
+    store: str | os.PathLike[str], look: Callable[[bool], Plan], retry: Callable[[], Plan], seat: tuple[int, int]
+) -> Plan:
+    """Plan with the retry, or only with what another rank has marked for it: a rank that comes for the first time since a retry was
+    begun is of the same run, one that comes again begins another. Who was at it stands in STORE/.work/retry.json."""
+    from solfa.files import write_whole
+    from solfa.tokenize_audio.work.job import WORK
+
+    path, (rank, world) = Path(store) / WORK / "retry.json", seat
+    try:
+        round_of, ranks = json.loads(path.read_bytes())
+        joins = round_of == world and rank not in ranks
+    except (OSError, ValueError, TypeError):
+        joins = False
+    found = look(True) if joins else retry()
+    write_whole(path, json.dumps([world, sorted([*ranks, rank]) if joins else [rank]]) + "\n")
     return found
 
 

@@ -63,8 +63,8 @@ def run(
 class Actor:
     """What runs in a Ray worker: a bench, and how far it is. A call a shard, and beside it short questions."""
 
-    def __init__(self, store: str, work: str) -> None:
-        self.store, self.work = store, work
+    def __init__(self, store: str, work: str, own: dict[str, Any]) -> None:
+        self.store, self.work, self.own = store, work, own
         self.bench: Bench | None = None
         self.shard = -1
         self.news: list[dict[str, Any]] = []
@@ -74,7 +74,7 @@ class Actor:
     def open(self) -> dict[str, Any]:
         """Load the codec."""
         try:
-            self.bench = Bench(self.store, self.work)
+            self.bench = Bench(self.store, self.work, self.own)
         except Exception as error:
             return {"kind": "fatal", **told(error)}
         return {"kind": "ready"}
@@ -133,7 +133,7 @@ class _Cast:
         """Fill the seats, hand out shards, and hear what the actors say, for at most a moment."""
         idle = sum(seat.shard is None for seat in self.seats)
         for _ in range(min(self.actors - len(self.seats), self.board.open - idle)):
-            self.seats.append(_Seat(self.actor_class.remote(str(self.board.job.store), self.work)))
+            self.seats.append(_Seat(self.actor_class.remote(str(self.board.job.store), self.work, self.board.job.own)))
         for seat in self.seats:
             if seat.ready and seat.shard is None and (shard := self.board.take()) is not None:
                 seat.shard, seat.answer = shard, seat.actor.encode.remote(shard)

@@ -1,4 +1,4 @@
-"""The process that encodes: `python -m solfa.tokenize_audio.engines.worker STORE WORK`, a line in a shard, lines of JSON out.
+"""The process that encodes: `python -m solfa.tokenize_audio.engines.worker STORE WORK OWN`, a line in a shard, lines of JSON out.
 
 It reads numbers of shards from stdin and says on stdout what becomes of them. When stdin ends, whoever gave it work is gone (a process
 that is killed closes its pipes): it stops at once, so that no worker outlives a run.
@@ -13,9 +13,10 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from solfa.parent import TERMINATED, unwind
@@ -32,10 +33,11 @@ EncodeShard = Callable[..., "ShardReport"]
 class Bench:
     """What one worker needs for any shard: the job, its codec, loaded once, a decoding process, and the function that does the work.
 
+    own: what is this run's own of the job (`Job.own`), whatever another run has written down.
     Raises ValueError where the store has no job, or the codec is not the one that the job was planned with.
     """
 
-    def __init__(self, store: str, work: str = WORK) -> None:
+    def __init__(self, store: str, work: str = WORK, own: Mapping[str, Any] = MappingProxyType({})) -> None:
         import torch
 
         from solfa.codecs.registry import load_codec
@@ -47,7 +49,7 @@ class Bench:
         job = Job.load(store)
         if job is None:
             raise ValueError(f"{store}: no job is planned there, or this machine does not see the folder")
-        self.job = job
+        self.job = job = replace(job, **own)
         torch.set_num_threads(1)
         self.codec: Codec = load_codec(job.codec, job.device)
         job.head.check_codec(self.codec, store)
@@ -82,7 +84,7 @@ def told(error: BaseException) -> dict[str, Any]:
     return {"text": " ".join(words.split()), "halt": isinstance(error, (OSError, ValueError))}
 
 
-def main(store: str, work: str) -> None:
+def main(store: str, work: str, own: str = "{}") -> None:
     """Load the codec, say ready, and encode the shards that stdin names until it ends; what goes wrong is said, never raised."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a library prints is no message
@@ -98,7 +100,7 @@ def main(store: str, work: str) -> None:
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
     warnings.showwarning = lambda message, *_, **__: say({"kind": "note", "text": " ".join(str(message).split())})
     try:
-        bench = Bench(store, work)
+        bench = Bench(store, work, json.loads(own))
     except Exception as error:
         say({"kind": "fatal", **told(error)})
         return

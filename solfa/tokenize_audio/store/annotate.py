@@ -10,7 +10,8 @@ as `solfa tokenize` reads them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -25,7 +26,7 @@ from solfa.tokenize_audio.store.format import Meta, ShardManifest, notes_of, rea
 from solfa.tokenize_audio.store.local_files import LocalFiles
 from solfa.tokenize_audio.store.meta_file import MetaFile, check_row
 from solfa.tokenize_audio.store.records import TokenStoreError
-from solfa.tokenize_audio.store.writer import remove_other_tables, rewrite_meta
+from solfa.tokenize_audio.store.writer import rewrite_meta, tables_in
 
 KEYS = ("id", *AUDIO)  # fields that name the item
 SUFFIXES = (".jsonl", ".csv", ".tsv")
@@ -52,13 +53,15 @@ def annotate(
     table: str | os.PathLike[str],
     add_texts: bool = False,
     on_shard: Callable[[int, int], None] = lambda done, of: None,
+    claim: Callable[[int], AbstractContextManager[object]] = lambda shard: nullcontext(),
 ) -> Annotated:
     """Give the items of a store what the rows of a table say of them.
 
     What a row says replaces what was known: captions, notes with pedals, split, and attributes one by one; what it does not say, or
     leaves blank, stays. add_texts: captions are added to those that are there. Notes are a MIDI path relative to the table, or a list as
     in a manifest. A shard is given its new table in one step, and one where nothing changes is not touched: after a kill the same call
-    does the rest.
+    does the rest. claim: of a shard by its number, held while it is looked at and changed; where others may be at work on the store it
+    must be `work.job.claim_shard`, whose Locked ends the call: what it has done stays.
 
     Raises ValueError for a table that cannot be read, names an item twice, or names none of the store's; TokenStoreError for a store that
     is damaged.
@@ -68,18 +71,22 @@ def annotate(
     manifests = LocalFiles(store).manifests()
     there = [_keys(store, manifest) for manifest in manifests]
     told = _read_table(path, set(chain.from_iterable(there)))
-    remove_other_tables(store, *manifests)
-    found = [[key for key in keys if key in told] for keys in there]
-    matched = {key for keys in found for key in keys}
-    if not matched:
+    tables = tables_in(store)
+    if not any(key in told for key in chain.from_iterable(there)):
         raise ValueError(f"{path}: none of its {len(told)} keys is in {store}; the first is {next(iter(told))!r}")
+    matched: set[str] = set()
     problems: list[str] = []
     changed = shards = 0
-    for done, (manifest, keys) in enumerate(zip(manifests, found, strict=True), 1):
-        new = _changes(store, manifest, {key: told[key] for key in keys}, path, add_texts, problems)
-        if new:
-            _rewrite(store, manifest, new)
-            changed, shards = changed + len(new), shards + 1
+    for done, (number, keys) in enumerate(zip((manifest.shard for manifest in manifests), there, strict=True), 1):
+        if any(key in told for key in keys):
+            with claim(number):
+                manifest = read_manifest(store, number)  # it may have been made again meanwhile
+                matched.update(key for key in _keys(store, manifest) if key in told)
+                new = _changes(store, manifest, told, path, add_texts, problems)
+                _remove(store, manifest, tables.get(number, ()))
+                if new:
+                    _rewrite(store, manifest, new)
+                    changed, shards = changed + len(new), shards + 1
         on_shard(done, len(manifests))
     return Annotated(len(matched), changed, shards, tuple(key for key in told if key not in matched), tuple(problems))
 
@@ -114,8 +121,6 @@ def _changes(
 ) -> dict[str, Meta]:
     """The items of a shard that become others, by key."""
     new: dict[str, Meta] = {}
-    if not told:
-        return new
     for meta in MetaFile(store / manifest.meta.name, manifest.items).metas():
         if meta.key not in told:
             continue
@@ -129,6 +134,13 @@ def _changes(
         if found != meta:
             new[meta.key] = found
     return new
+
+
+def _remove(store: Path, manifest: ShardManifest, tables: Iterable[str]) -> None:
+    """Remove those of a shard's tables that its manifest does not name: a call that was killed left them."""
+    for name in tables:
+        if name != manifest.meta.name:
+            (store / name).unlink(missing_ok=True)
 
 
 def _rewrite(store: Path, manifest: ShardManifest, new: Mapping[str, Meta]) -> None:

@@ -40,9 +40,10 @@ class Batch(NamedTuple):
 
 
 class Sampler(Protocol):
-    """Says which crops a step holds."""
+    """Says which crops a step holds. sizes: how many they may be, each number once."""
 
     frames: int
+    sizes: tuple[int, ...]
 
     def at(self, step: int) -> Places: ...
 
@@ -50,8 +51,10 @@ class Sampler(Protocol):
 class CropSampler:
     """Steps of `batch` crops of `frames` frames, each drawn from the whole store.
 
-    split: of those items only. weight: "length" draws every place in the store equally often, "item" every item. short: what is done
-    with items shorter than a crop: "skip" leaves them out, and says how many; "pad" draws them from their start, to be filled up.
+    split: of those items only. weight: "length" draws items as often as they are long, as training does: of every recording comes the share
+    of the crops that it has of the sound. "item" draws each equally often. Within an item every place where a crop fits is as likely as any
+    other, so that frames near its ends, which fewer crops hold, come more seldom than those in the middle. short: what is done with items
+    shorter than a crop: "skip" leaves them out, and says how many; "pad" draws them from their start, to be filled up.
     Raises ValueError where nothing is left to draw.
     """
 
@@ -68,8 +71,9 @@ class CropSampler:
         if weight not in _WEIGHTS:
             raise ValueError(f"weight must be one of {', '.join(_WEIGHTS)}, not {weight!r}")
         self.frames, self.batch, self.seed = frames, _at_least_one(batch, "batch"), _word(seed)
+        self.sizes = (batch,)
         self._items, self._choices = _kept(store, frames, split, short)
-        self._ends = np.cumsum(self._choices if weight == "length" else np.ones_like(self._choices))
+        self._ends = np.cumsum(store.lengths[self._items] if weight == "length" else np.ones_like(self._items))
 
     def at(self, step: int) -> Places:
         """The crops of a step, counted from 0."""
@@ -84,15 +88,29 @@ class EpochSampler:
     """Epochs in which every item comes once, in another order each, as a crop of `frames` frames from a place that is drawn.
 
     Step s is step s % steps_per_epoch of epoch s // steps_per_epoch. The last step of an epoch holds what is left of it and may be
-    smaller. split, short: see `CropSampler`.
+    smaller. drop_last: without that step, so that all steps have `batch` crops; other items are left out in each epoch. split, short: see
+    `CropSampler`. Raises ValueError where nothing is left to draw, or with drop_last less than a batch.
     """
 
     def __init__(
-        self, store: TokenStore, frames: int, batch: int, seed: int, split: str | None = None, short: str = "skip"
+        self,
+        store: TokenStore,
+        frames: int,
+        batch: int,
+        seed: int,
+        split: str | None = None,
+        short: str = "skip",
+        drop_last: bool = False,
     ) -> None:
         self.frames, self.batch, self.seed = frames, _at_least_one(batch, "batch"), _word(seed)
         self._items, self._choices = _kept(store, frames, split, short)
-        self.steps_per_epoch = -(-len(self._items) // batch)
+        whole, rest = divmod(len(self._items), batch)
+        if drop_last and not whole:
+            raise ValueError(
+                f"batch must be at most {rest}, the items of an epoch, where drop_last is set; not {batch}"
+            )
+        self.steps_per_epoch = whole + (rest > 0 and not drop_last)
+        self.sizes = tuple(size for size in (batch if whole else 0, 0 if drop_last else rest) if size)
 
     def at(self, step: int) -> Places:
         """The crops of a step, counted from 0."""
@@ -109,6 +127,7 @@ class StoreDataset(Dataset[Batch]):
 
     pad: stands after the end of items that are shorter than a crop, for samplers with short="pad". rank, world: of processes that train
     together, each has every world-th crop of a step, beginning with that of its rank; together they have those that one alone would have.
+    Each has equally many: ValueError where a step of the sampler cannot be shared so.
     """
 
     def __init__(
@@ -116,6 +135,11 @@ class StoreDataset(Dataset[Batch]):
     ) -> None:
         if not 0 <= rank < world:
             raise ValueError(f"rank must be 0 to {world - 1} in a world of {world}, not {rank}")
+        if uneven := [size for size in sampler.sizes if size % world]:
+            raise ValueError(
+                f"a step of {uneven[0]} crops cannot be shared evenly by a world of {world}: batch must be a multiple of it, and an epoch "
+                "that does not end with a whole batch needs drop_last=True"
+            )
         self.store, self.sampler, self.pad, self.rank, self.world = store, sampler, pad, rank, world
 
     def __getitem__(self, step: int) -> Batch:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 SHARD_FORMAT = "solfa-parquet-shard"
 HEAD, SHARD = b"solfa_head", b"solfa_shard"  # in the footer
+REWRITES = b"solfa_rewrites"  # too, where a shard was annotated
 GROUP_ROWS, GROUP_BYTES = 256, 16 << 20  # a row group ends with the item that reaches one of them
 _CODE_BYTES, _NOTE_BYTES = 4, 48  # in a page: Parquet has no integers of 16 bits
 _MAX_FOOTER = 128 << 20
@@ -85,7 +86,7 @@ def from_parquet(folder: str | os.PathLike[str], out: str | os.PathLike[str]) ->
                 if head is None:
                     (temporary / HEAD_NAME).write_bytes(file.head_bytes)
                 head = file.head_bytes
-                facts = (file.shard.quarantined, file.shard.fingerprint)
+                facts = (file.shard.quarantined, file.shard.fingerprint, file.rewrites)
                 written = write_shard(temporary, index, file.head, file.items(), *facts)
                 if (written.items, written.frames) != (file.shard.items, file.shard.frames):
                     raise TokenStoreError(f"{path}: {written.items} items where {file.shard.items} were written")
@@ -178,7 +179,7 @@ class ItemsFile:
             self.head_bytes = footer[HEAD]
             self.head = StoreHead(**parsed(self.head_bytes, HEAD_FORMAT, {field.name for field in fields(StoreHead)}))
             check_bytes(self.head_bytes, head_bytes(self.head))
-            self.shard = _shard_facts(footer[SHARD])
+            self.shard, self.rewrites = _shard_facts(footer[SHARD]), _rewrites(footer.get(REWRITES, b"0"))
             if not self._parquet.schema_arrow.remove_metadata().equals(schema(self.head)):
                 raise ValueError("its columns are not those of such a file")
         except (pa.ArrowException, OSError, ValueError, TypeError) as error:
@@ -213,7 +214,14 @@ class ItemsFile:
 
 def _footer(head: StoreHead, manifest: ShardManifest) -> dict[bytes, bytes]:
     facts = ShardFacts(manifest.shard, manifest.items, manifest.frames, manifest.fingerprint, manifest.quarantined)
-    return {HEAD: head_bytes(head), SHARD: rendered(SHARD_FORMAT, asdict(facts))}
+    told = {REWRITES: str(manifest.rewrites).encode()} if manifest.rewrites else {}
+    return {HEAD: head_bytes(head), SHARD: rendered(SHARD_FORMAT, asdict(facts)), **told}
+
+
+def _rewrites(text: bytes) -> int:
+    if not re.fullmatch(rb"0|[1-9][0-9]{0,8}", text):
+        raise ValueError(f"{REWRITES.decode()} must be a number of at most nine digits")
+    return int(text)
 
 
 def _shard_facts(data: bytes) -> ShardFacts:

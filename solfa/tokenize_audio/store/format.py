@@ -51,12 +51,15 @@ __all__ = [
     "check_key",
     "file_record",
     "head_bytes",
+    "head_of",
     "manifest_bytes",
+    "manifest_of",
     "notes_of",
     "read_head",
     "read_manifest",
     "shard_number",
     "shard_paths",
+    "table_name",
     "write_head",
     "write_manifest",
 ]
@@ -188,6 +191,12 @@ class ShardManifest:
         if not re.fullmatch(rf"{self.shard:05d}\.meta(\.[1-9][0-9]{{0,8}})?\.parquet", self.meta.name):
             raise ValueError(f"the metadata must be in {paths.meta.name}, not {short_text(self.meta.name)}")
 
+    @property
+    def rewrites(self) -> int:
+        """How often the table was replaced since its items were first described: 0 where none of them was ever annotated."""
+        parts = self.meta.name.split(".")
+        return int(parts[2]) if len(parts) == 4 else 0
+
 
 @dataclass(frozen=True)
 class ShardPaths:
@@ -204,6 +213,11 @@ def shard_paths(folder: str | os.PathLike[str], index: int) -> ShardPaths:
         raise ValueError(f"a shard's number must be 0 to {MAX_SHARDS - 1}, not {index}")
     folder, name = Path(folder), f"{index:05d}"
     return ShardPaths(folder / f"{name}.codes.safetensors", folder / f"{name}.meta.parquet", folder / f"{name}.json")
+
+
+def table_name(index: int, rewrites: int) -> str:
+    """The name of a shard's table after so many `rewrites`: 00000.meta.parquet, 00000.meta.1.parquet, ..."""
+    return f"{index:05d}.meta.{rewrites}.parquet" if rewrites else f"{index:05d}.meta.parquet"
 
 
 def shard_number(name: str) -> int | None:
@@ -228,12 +242,16 @@ def read_head(folder: str | os.PathLike[str]) -> StoreHead:
     path = Path(folder) / HEAD_NAME
     if not path.exists():
         raise TokenStoreError(f"{os.fspath(folder)}: not a token store (no {HEAD_NAME} in it)")
-    data = read_small(path, MAX_HEAD)
+    return head_of(read_small(path, MAX_HEAD), path)
+
+
+def head_of(data: bytes, where: object) -> StoreHead:
+    """The head that these bytes are; where: they came from. Raises TokenStoreError."""
     try:
         head = StoreHead(**parsed(data, HEAD_FORMAT, {item.name for item in fields(StoreHead)}))
         check_bytes(data, head_bytes(head))
     except ValueError as error:
-        raise TokenStoreError(f"{path}: {error}") from None
+        raise TokenStoreError(f"{where}: {error}") from None
     return head
 
 
@@ -255,7 +273,11 @@ def write_manifest(folder: str | os.PathLike[str], manifest: ShardManifest) -> N
 def read_manifest(folder: str | os.PathLike[str], index: int) -> ShardManifest:
     """The manifest of a shard. Raises TokenStoreError where it is missing, damaged, or of a version that is not known."""
     path = shard_paths(folder, index).manifest
-    data = read_small(path, MAX_MANIFEST)
+    return manifest_of(read_small(path, MAX_MANIFEST), index, path)
+
+
+def manifest_of(data: bytes, index: int, where: object) -> ShardManifest:
+    """The manifest of shard number `index` that these bytes are; where: they came from. Raises TokenStoreError."""
     try:
         record = parsed(data, SHARD_FORMAT, {item.name for item in fields(ShardManifest)})
         for name in ("codes", "meta"):
@@ -269,5 +291,5 @@ def read_manifest(folder: str | os.PathLike[str], index: int) -> ShardManifest:
             raise ValueError(f"it is the manifest of shard {manifest.shard}")
         check_bytes(data, manifest_bytes(manifest))
     except (ValueError, TypeError) as error:  # a TypeError names the field that is missing or not known
-        raise TokenStoreError(f"{path}: {str(error).replace('__init__() ', '')}") from None
+        raise TokenStoreError(f"{where}: {str(error).replace('__init__() ', '')}") from None
     return manifest

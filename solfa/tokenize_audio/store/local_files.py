@@ -34,6 +34,10 @@ class LocalFiles:
             raise TokenStoreError(f"{self.where}: {error.strerror}") from error
         return [read_manifest(self.folder, number) for number in sorted(n for n in numbers if n is not None)]
 
+    def manifest(self, number: int) -> ShardManifest:
+        """Of one shard, as it is now."""
+        return read_manifest(self.folder, number)
+
     def path(self, record: FileHash) -> Path:
         """Where the file is that a manifest names."""
         return self.folder / record.name

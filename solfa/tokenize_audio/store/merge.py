@@ -10,7 +10,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from solfa.files import check_new_folder, replace_folder
-from solfa.tokenize_audio.store.format import ShardManifest, StoreHead, shard_paths, write_head, write_manifest
+from solfa.tokenize_audio.store.format import (
+    ShardManifest,
+    StoreHead,
+    shard_paths,
+    table_name,
+    write_head,
+    write_manifest,
+)
 from solfa.tokenize_audio.store.records import TokenStoreError
 from solfa.tokenize_audio.store.store import TokenStore
 
@@ -100,9 +107,9 @@ def _check_keys(stores: Sequence[TokenStore]) -> None:
 
 
 def _copy(store: TokenStore, manifest: ShardManifest, folder: Path, number: int) -> None:
-    paths = shard_paths(folder, number)
-    for record, target in ((manifest.codes, paths.codes), (manifest.meta, paths.meta)):
-        shutil.copyfile(store.file(record), target)
-        record.check(target)
-    codes, meta = replace(manifest.codes, name=paths.codes.name), replace(manifest.meta, name=paths.meta.name)
+    codes = replace(manifest.codes, name=shard_paths(folder, number).codes.name)
+    meta = replace(manifest.meta, name=table_name(number, manifest.rewrites))  # it still says that it was annotated
+    for record, copy in ((manifest.codes, codes), (manifest.meta, meta)):
+        shutil.copyfile(store.file(record), folder / copy.name)
+        record.check(folder / copy.name)
     write_manifest(folder, replace(manifest, shard=number, codes=codes, meta=meta))

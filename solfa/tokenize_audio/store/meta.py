@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from solfa.score.score import Part, Pedal, Score, score_of_notes
 from solfa.tokenize_audio.store.records import is_text
 
 MAX_KEY = 1024  # bytes in UTF-8
+_UNSAFE = re.compile("[\\\\\0-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def check_key(key: Any) -> None:
     """ValueError for a key that is no safe name: it is relative, without empty, `.` or `..` parts, backslashes and control characters."""
     if not isinstance(key, str) or not is_text(key) or not 0 < len(key.encode()) <= MAX_KEY:
         raise ValueError(f"key must be text of 1 to {MAX_KEY} bytes, not {short_text(key)}")
-    if "\\" in key or any(ord(letter) < 32 or 127 <= ord(letter) < 160 for letter in key):
+    if _UNSAFE.search(key):
         raise ValueError(f"key {short_text(key)}: no backslashes and control characters")
     if any(part in ("", ".", "..") for part in key.split("/")):
         raise ValueError(f"key {short_text(key)}: it must be a relative path without empty, . and .. parts")

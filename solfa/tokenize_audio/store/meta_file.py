@@ -40,11 +40,13 @@ COLUMNS = {
     "extra": "string",
 }
 _JSON = ("texts", "attributes", "notes", "pedals", "extra")
+WITHOUT_NOTES = tuple(name for name in COLUMNS if name not in ("notes", "pedals"))
 GROUP_ROWS = 256
 GROUP_LETTERS = 4 << 20  # a group ends with the row that reaches it
 MAX_ROW_LETTERS = 16 << 20
 MAX_GROUP_ROWS = 1 << 16  # of a file that others wrote
 _MAX_FOOTER = 64 << 20
+_ROWS_AT_ONCE = 32  # that are unfolded together
 _MAGIC = b"PAR1"
 
 
@@ -149,23 +151,27 @@ class MetaFile:
         return number, row - self._starts[number]
 
     def row(self, table: pa.Table, row: int) -> Meta:
-        """A row of what `group` gave. Raises TokenStoreError where it does not make sense."""
-        try:
-            return _meta({name: table.column(name)[row].as_py() for name in COLUMNS})
-        except (ValueError, TypeError, RecursionError) as error:
-            raise self._error(f"row {row} of a group makes no sense ({error})") from None
+        """A row of what `group` gave, of all columns or those `WITHOUT_NOTES`. Raises TokenStoreError where it does not make sense."""
+        return self._sense({name: table.column(name)[row].as_py() for name in table.column_names}, row)
 
-    def metas(self) -> Iterator[Meta]:
-        """Every row, in order."""
+    def metas(self, columns: Sequence[str] = tuple(COLUMNS)) -> Iterator[Meta]:
+        """Every row, in order; columns: all, or those `WITHOUT_NOTES`."""
         for number in range(len(self.groups)):
-            table = self.group(number)
-            for row in range(table.num_rows):
-                yield self.row(table, row)
+            table = self.group(number, columns)
+            for first in range(0, table.num_rows, _ROWS_AT_ONCE):
+                for row, values in enumerate(table.slice(first, _ROWS_AT_ONCE).to_pylist(), first):
+                    yield self._sense(values, row)
 
     def column(self, name: str) -> Iterable[Any]:
         """One column of all rows; what is text in JSON comes as text."""
         for number in range(len(self.groups)):
             yield from self.group(number, (name,)).column(name).to_pylist()
+
+    def _sense(self, values: dict[str, Any], row: int) -> Meta:
+        try:
+            return _meta(values)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise self._error(f"row {row} of a group makes no sense ({error})") from None
 
     def _check_footer(self) -> None:
         if self._size < 12:
@@ -234,6 +240,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def _meta(row: dict[str, Any]) -> Meta:
+    row = {"notes": "null", "pedals": "[]"} | row  # where they were not read
     if sum(len(row[name]) for name in _JSON) > MAX_ROW_LETTERS:
         raise ValueError(f"longer than {MAX_ROW_LETTERS} letters")
     for name in _JSON:

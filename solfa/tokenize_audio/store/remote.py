@@ -1,7 +1,7 @@
 """A token store somewhere else: any address that fsspec knows, s3://, gs://, hf://, https://, memory:// ...
 
-The head and the manifests are read at once, a shard's file when it is needed: it comes to a folder of this machine, is checked against
-its manifest, and is mapped there. What has come once is not fetched again.
+The head and the manifests are read at once, some side by side, into memory; a shard's file when it is needed: it comes to a folder of this
+machine, is checked against its manifest, and is mapped there. What has come once is not fetched again.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from solfa.files import WholeFile, write_whole
+from solfa.files import WholeFile
 from solfa.tokenize_audio.store.format import (
     HEAD_NAME,
     MAX_HEAD,
@@ -21,8 +23,8 @@ from solfa.tokenize_audio.store.format import (
     FileHash,
     ShardManifest,
     StoreHead,
-    read_head,
-    read_manifest,
+    head_of,
+    manifest_of,
     shard_number,
     shard_paths,
 )
@@ -30,6 +32,7 @@ from solfa.tokenize_audio.store.records import TokenStoreError
 
 CACHE = "SOLFA_CACHE"  # the environment variable that names another folder for what is fetched
 _AT_ONCE = 1 << 20  # bytes
+_SIDE_BY_SIDE = 16  # manifests that are on their way: one takes the time of the way there and back
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,8 @@ class RemoteFiles:
         return (self.cache or cache_folder() / "stores") / place
 
     def head(self) -> StoreHead:
-        self._fetch_small(HEAD_NAME, MAX_HEAD)
-        return self._told(lambda: read_head(self.folder))
+        files, root = self._system()
+        return head_of(self._small(files, root, HEAD_NAME, MAX_HEAD), f"{self.where}/{HEAD_NAME}")
 
     def manifests(self) -> list[ShardManifest]:
         """Of all shards that are there, in order."""
@@ -61,7 +64,12 @@ class RemoteFiles:
         except Exception as error:
             raise self._error(error) from error
         numbers = sorted(number for name in names if (number := shard_number(name)) is not None)
-        return [self._manifest(number) for number in numbers]
+        with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+            return list(pool.map(partial(self._manifest, files, root), numbers))
+
+    def manifest(self, number: int) -> ShardManifest:
+        """Of one shard, as it is now."""
+        return self._manifest(*self._system(), number)
 
     def path(self, record: FileHash) -> Path:
         """Where the file is that a manifest names: fetched and checked if it has not come yet. Its name here holds its hash."""
@@ -70,26 +78,29 @@ class RemoteFiles:
             self.folder.mkdir(parents=True, exist_ok=True)
             with WholeFile(target) as temporary:
                 self._fetch(record, temporary)
-                self._told(lambda: record.check(temporary), str(temporary), f"{self.where}/{record.name}")
+                try:
+                    record.check(temporary)
+                except TokenStoreError as error:  # which tells of the copy
+                    text = str(error).replace(str(temporary), f"{self.where}/{record.name}")
+                    raise TokenStoreError(text) from None
         return target
 
-    def _manifest(self, number: int) -> ShardManifest:
-        self._fetch_small(shard_paths("", number).manifest.name, MAX_MANIFEST)
-        return self._told(lambda: read_manifest(self.folder, number))
+    def _manifest(self, files: Any, root: str, number: int) -> ShardManifest:
+        name = shard_paths("", number).manifest.name
+        return manifest_of(self._small(files, root, name, MAX_MANIFEST), number, f"{self.where}/{name}")
 
-    def _fetch_small(self, name: str, limit: int) -> None:
-        files, root = self._system()
+    def _small(self, files: Any, root: str, name: str, limit: int) -> bytes:
+        """The bytes of a file of at most `limit`. Any thread may ask, of a file system that was made in another."""
         try:
             with files.open(posixpath.join(root, name), "rb") as file:
-                data = file.read(limit + 1)
+                data: bytes = file.read(limit + 1)
         except FileNotFoundError:
             raise TokenStoreError(f"{self.where}: not a token store (no {name} in it)") from None
         except Exception as error:
             raise self._error(error) from error
         if len(data) > limit:
             raise TokenStoreError(f"{self.where}/{name}: longer than {limit} bytes")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.folder / name, data)
+        return data
 
     def _fetch(self, record: FileHash, target: Path) -> None:
         """The bytes of a file, and not many more than it has."""
@@ -115,14 +126,6 @@ class RemoteFiles:
             raise ImportError(f"{self.where}: {error}") from error
         except Exception as error:
             raise self._error(error) from error
-
-    def _told(self, read: Any, here: str = "", there: str = "") -> Any:
-        """What `read` gives; its error tells of the address, not of the copy."""
-        try:
-            return read()
-        except TokenStoreError as error:
-            text = str(error).replace(here or str(self.folder), there or self.where)
-            raise TokenStoreError(text) from None
 
     def _error(self, error: Exception) -> TokenStoreError:
         return TokenStoreError(f"{self.where}: {' '.join(str(error).split())[:300] or type(error).__name__}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -15,7 +15,7 @@ import numpy as np
 from solfa.tokenize_audio.store.codes_file import CodesFile
 from solfa.tokenize_audio.store.format import FileHash, Meta, ShardManifest, StoreHead, TokenStoreError
 from solfa.tokenize_audio.store.local_files import LocalFiles
-from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.meta_file import COLUMNS, WITHOUT_NOTES, MetaFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +33,7 @@ class StoreFiles(Protocol):
     def where(self) -> str: ...
     def head(self) -> StoreHead: ...
     def manifests(self) -> list[ShardManifest]: ...
+    def manifest(self, number: int) -> ShardManifest: ...
     def path(self, record: FileHash) -> Path: ...
 
 
@@ -40,8 +41,9 @@ class TokenStore:
     """A token store, open for reading: a folder, or an address such as s3://bucket/store (needs fsspec).
 
     Items are numbered from 0, shard by shard. Opening reads the head and the manifests; other files are opened when they are first
-    needed, checked, and mapped: memory holds what is asked for. A store that is written to meanwhile is seen as it was when it was opened.
-    A copy in another process (it pickles) sees the same shards.
+    needed, checked, and mapped: memory holds what is asked for. Shards that are written meanwhile are not seen, here nor by a copy in
+    another process (it pickles). Where a shard is annotated meanwhile its codes stay, and what is known of its items is what was known
+    when its table was opened, or what is known now.
 
     verify: check sizes and hashes of a shard's files when they are opened; without it sizes, structure and ranges are checked.
     codec: refuse codes that are not this codec's. Raises TokenStoreError naming the file and the reason.
@@ -122,25 +124,28 @@ class TokenStore:
         place, first = self._spots
         return self._gather(place[items].tolist(), first[items] + starts, np.minimum(room, frames), frames, pad or 0)
 
-    def meta(self, item: int) -> Meta:
-        """What is known of an item. Row groups that were read are kept, up to 256 MiB of them."""
+    def meta(self, item: int, notes: bool = True) -> Meta:
+        """What is known of an item. Row groups that were read are kept, up to 256 MiB of them. notes: False leaves notes and pedals unread,
+        which are most of what there is to read: the item then says that it has none.
+        """
         place, row = self._place(item)
         with self._lock:
             file = self._table_of(place)
             number, row = file.find(row)
-            group = self._groups.get((place, number))
+            name = (file.path.name, number, notes)  # another table of the shard has other groups
+            group = self._groups.get(name)
             if group is None:
-                group = self._groups[place, number] = file.group(number)
+                group = self._groups[name] = file.group(number, _columns(notes))
                 self._cached += group.nbytes
-            self._groups.move_to_end((place, number))
+            self._groups.move_to_end(name)
             while self._cached > _CACHED_BYTES and len(self._groups) > 1:
                 self._cached -= self._groups.popitem(last=False)[1].nbytes
         return file.row(group, row)
 
-    def metas(self) -> Iterator[Meta]:
-        """What is known of every item, in order and in bounded memory."""
+    def metas(self, notes: bool = True) -> Iterator[Meta]:
+        """What is known of every item, in order and in bounded memory. notes: see `meta`."""
         for place in self._places:
-            yield from self._new_table(place).metas()
+            yield from self._new_table(place).metas(_columns(notes))
 
     def column(self, name: str) -> list[Any]:
         """One column of the tables, of every item; see docs/token-store.md."""
@@ -171,7 +176,7 @@ class TokenStore:
         self._codes: dict[int, CodesFile] = {}
         self._memory: dict[int, memoryview] = {}  # the bytes of their codes
         self._tables: OrderedDict[int, MetaFile] = OrderedDict()
-        self._groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, int, bool], pa.Table] = OrderedDict()
         self._cached = 0  # bytes of them
         self._verified: set[str] = set()  # names of files
         self._lock = Lock()
@@ -228,8 +233,29 @@ class TokenStore:
         return self._tables[place]
 
     def _new_table(self, place: int) -> MetaFile:
-        manifest = self.manifests[place]
-        return MetaFile(self.file(manifest.meta), manifest.items)
+        while True:
+            manifest = self.manifests[place]
+            try:
+                return MetaFile(self.file(manifest.meta), manifest.items)
+            except TokenStoreError:
+                if not self._annotated(place):
+                    raise
+
+    def _annotated(self, place: int) -> bool:
+        """Whether a shard has another table now, for the same codes: from now on that one is read."""
+        was = self.manifests[place]
+        try:
+            now = self._files.manifest(was.shard)
+        except TokenStoreError:
+            return False
+        if now.meta == was.meta or (now.codes, now.items) != (was.codes, was.items):
+            return False
+        self.manifests = (*self.manifests[:place], now, *self.manifests[place + 1 :])
+        return True
+
+
+def _columns(notes: bool) -> Sequence[str]:
+    return tuple(COLUMNS) if notes else WITHOUT_NOTES
 
 
 def _files(path: str) -> StoreFiles:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +30,12 @@ from solfa.tokenize_audio.store.format import (
     read_head,
     read_manifest,
     shard_paths,
+    table_name,
     write_manifest,
 )
 from solfa.tokenize_audio.store.meta_file import MetaFile, MetaWriter
+
+_TABLE = re.compile(r"([0-9]{5,9})\.meta(?:\.[1-9][0-9]{0,8})?\.parquet")
 
 
 def write_shard(
@@ -41,10 +45,13 @@ def write_shard(
     items: Iterable[tuple[Meta, np.ndarray]],
     quarantined: Sequence[Quarantined] = (),
     fingerprint: str = "",
+    rewrites: int = 0,
 ) -> ShardManifest:
     """Write shard number `index` of a store, in place of an older one of that number.
 
     items: what is known of each and its codes [K, T], of any integers. fingerprint: of the encoder that made them.
+    rewrites: those of the table that is written; whoever describes annotated items anew counts one more than the old shard had, for the
+    number says that they were annotated, and the old table stays readable until the new one is named.
     What the iterable raises comes through and leaves all as it was. Raises TokenStoreError for a store of another head, and naming the item
     for codes that the head does not allow, a length that is not that of its samples, and a key that is there already; OSError where the
     disk says so.
@@ -53,7 +60,12 @@ def write_shard(
     if read_head(folder) != head:
         raise TokenStoreError(f"{folder}: is a store of other codes than the shard's ({read_head(folder)}, not {head})")
     paths = shard_paths(folder, index)
-    codes, meta, body = WholeFile(paths.codes), WholeFile(paths.meta), WholeFile(paths.codes)
+    old = {
+        table_name(index, max(rewrites - 1, 0)),
+        _table_there(folder, index),
+    }  # the first: where an attempt was killed
+    codes, meta = WholeFile(paths.codes), WholeFile(folder / table_name(index, rewrites))
+    body = WholeFile(paths.codes)
     try:
         with open(body.temporary, "xb+") as spool:
             with MetaWriter(meta.temporary) as table:
@@ -80,7 +92,8 @@ def write_shard(
     finally:
         for file in (codes, meta, body):
             file.discard()
-    remove_other_tables(folder, manifest)
+    for name in old - {manifest.meta.name, ""}:
+        (folder / name).unlink(missing_ok=True)
     return manifest
 
 
@@ -91,7 +104,7 @@ def rewrite_meta(folder: str | os.PathLike[str], index: int, metas: Iterable[Met
     """
     folder = Path(folder)
     old = read_manifest(folder, index)
-    path = folder / _next_table(old)
+    path = folder / table_name(index, old.rewrites + 1)
     file = WholeFile(path)
     try:
         with MetaWriter(file.temporary) as table:
@@ -110,24 +123,30 @@ def rewrite_meta(folder: str | os.PathLike[str], index: int, metas: Iterable[Met
         write_manifest(folder, manifest)
     finally:
         file.discard()
-    remove_other_tables(folder, manifest)
+    (folder / old.meta.name).unlink(missing_ok=True)
     return manifest
 
 
-def remove_other_tables(folder: Path, *manifests: ShardManifest) -> None:
-    """Remove tables of these shards that their manifests do not name: the ones before, and what a call that was killed left."""
-    named = {f"{manifest.shard:05d}": manifest.meta.name for manifest in manifests}
-    for path in folder.glob("*.meta*.parquet"):
-        if path.name != named.get(path.name.partition(".")[0], path.name):
-            path.unlink(missing_ok=True)
-
-
 def sweep(folder: str | os.PathLike[str]) -> int:
-    """Remove what killed writers left; gives how many files. Only for who has the store for himself: others may be writing."""
-    left = [path for path in Path(folder).glob(".solfa-*.tmp") if path.is_file()]
+    """Remove what killed writers left, temporary files and tables that no manifest names; gives how many files. Only for who has the store
+    for himself: others may be writing. Tables of a shard without a manifest that can be read stay: it may be on its way back."""
+    folder = Path(folder)
+    left = [path for path in folder.glob(".solfa-*.tmp") if path.is_file()]
+    for index, names in tables_in(folder).items():
+        if len(names) > 1 and (named := _table_there(folder, index)):
+            left += [folder / name for name in names if name != named]
     for path in left:
         path.unlink(missing_ok=True)
     return len(left)
+
+
+def tables_in(folder: str | os.PathLike[str]) -> dict[int, list[str]]:
+    """The names of the tables that lie in a store, by shard; there is more than one where a writer was killed. One look at the folder."""
+    found: dict[int, list[str]] = {}
+    for name in os.listdir(folder):
+        if match := _TABLE.fullmatch(name):
+            found.setdefault(int(match[1]), []).append(name)
+    return found
 
 
 def _write_items(
@@ -169,11 +188,12 @@ def _record(file: WholeFile) -> FileHash:
     return replace(file_record(file.temporary), name=file.target.name)
 
 
-def _next_table(manifest: ShardManifest) -> str:
-    """The name of a shard's table after the one that it has: 00000.meta.parquet, 00000.meta.1.parquet, ..."""
-    parts = manifest.meta.name.split(".")
-    number = int(parts[2]) + 1 if len(parts) == 4 else 1
-    return f"{manifest.shard:05d}.meta.{number}.parquet"
+def _table_there(folder: Path, index: int) -> str:
+    """The table that a shard's manifest names, "" where there is none that can be read."""
+    try:
+        return read_manifest(folder, index).meta.name
+    except TokenStoreError:
+        return ""
 
 
 def _flush_folder(folder: Path) -> None:

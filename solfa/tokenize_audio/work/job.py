@@ -2,9 +2,11 @@
 
     STORE/.work/job.json             the job: codec, limits, shards
     STORE/.work/shards/00000.json    the recordings of a shard
-    STORE/.work/shards/00000.redo    the shard is in the store and is to be made again
+    STORE/.work/shards/00000.redo    the shard is in the store and is to be made again: the keys of which the sound is encoded
     STORE/.work/shards/00000.left    size and time of the inputs that were left out of it
+    STORE/.work/shards/00000.seen    path, size, time and hash of files that only their time or place told from what was encoded
     STORE/.work/before/00000.json    the manifest of the shard in the store, while another takes its place
+    STORE/.work/kept/00000.*         a copy of that shard, of which the other has all that is not encoded
 
 Readers of a store never look here. Shards are consecutive recordings: which ones depends on the list, on the sizes of its files and on
 whether a GPU encodes them, never on how many processes do.
@@ -15,12 +17,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from solfa.files import write_whole
+from solfa.files import exhaustion, write_whole
 from solfa.tokenize_audio.store.format import StoreHead, shard_paths
 from solfa.tokenize_audio.work.locks import Claim
 from solfa.tokenize_audio.work.sources import SourceItem
@@ -33,6 +35,7 @@ SHARD_BYTES = 4 << 30  # of the files together: a shard is begun again by whoeve
 TIMEOUT = 60.0
 MEMORY = 2048
 _ALWAYS = ("key", "source", "path")
+Seen = tuple[str, int, int, str]  # path, size, time, hash
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,16 @@ class Job:
         return Path(self.store) / WORK
 
     @property
+    def own(self) -> dict[str, Any]:
+        """What is a run's own affair: runs that share the work may differ in it, on unlike machines. The last to plan wrote his down, so
+        workers are told theirs."""
+        return {"codec": self.codec, "device": self.device, "timeout": self.timeout, "memory": self.memory}
+
+    def same_work(self, other: Job | None) -> bool:
+        """Whether two runs have the same shards to make."""
+        return other is not None and (self.store, self.head, self.shards) == (other.store, other.head, other.shards)
+
+    @property
     def fingerprint(self) -> str:
         """Of the encoder, for the manifests: what codes depend on beside the codec's weights."""
         return f"{ENCODER}, {self.head.precision}, {self.device.partition(':')[0]}"
@@ -107,7 +120,12 @@ def run_claim(store: str | os.PathLike[str]) -> Claim:
 
 def shard_claim(job: Job, index: int) -> Claim:
     """The claim on a shard, which `encode_shard` takes by itself."""
-    return Claim(job.work / "claims" / f"{index:05d}", f"{job.store}: shard {index}")
+    return claim_shard(job.store, index)
+
+
+def claim_shard(store: str | os.PathLike[str], index: int) -> Claim:
+    """The same claim, for who changes what a shard says while others may make it again."""
+    return Claim(Path(store) / WORK / "claims" / f"{index:05d}", f"{os.fspath(store)}: shard {index}")
 
 
 def spool_path(job: Job, index: int) -> Path:
@@ -122,6 +140,44 @@ def is_done(store: str | os.PathLike[str], index: int) -> bool:
 
 def redo_path(store: str | os.PathLike[str], index: int) -> Path:
     return _shard_file(store, index, "redo")
+
+
+def write_redo(store: str | os.PathLike[str], index: int, encode: Iterable[str]) -> None:
+    """Have a shard made again: the sound of these keys is encoded, the rest is kept."""
+    path = redo_path(store, index)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps(sorted(encode)) + "\n")
+
+
+def read_redo(store: str | os.PathLike[str], index: int) -> frozenset[str] | None:
+    """The keys that are to be encoded of a shard that is made again; empty where it is not, None for all that there are."""
+    try:
+        keys = json.loads(redo_path(store, index).read_bytes())
+    except FileNotFoundError:
+        return frozenset()
+    except ValueError:
+        return None  # by an older version of solfa
+    return frozenset(keys) if isinstance(keys, list) and all(isinstance(key, str) for key in keys) else None
+
+
+def read_seen(store: str | os.PathLike[str], index: int) -> dict[str, Seen]:
+    """Of which files it is known, by key, what they hold though they are not where, or not of the time, that the store says."""
+    try:
+        rows = json.loads(_shard_file(store, index, "seen").read_bytes())
+        return {key: (str(path), int(size), int(time), str(hashed)) for key, (path, size, time, hashed) in rows.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def write_seen(store: str | os.PathLike[str], index: int, seen: Mapping[str, Seen]) -> None:
+    if seen:
+        write_whole(_shard_file(store, index, "seen"), json.dumps(seen) + "\n")
+
+
+def forget_shard(store: str | os.PathLike[str], index: int) -> None:
+    """Remove what was planned of a shard, which is not in the store."""
+    for ending in ("json", "redo", "left", "seen"):
+        _shard_file(store, index, ending).unlink(missing_ok=True)
 
 
 def read_items(store: str | os.PathLike[str], index: int) -> tuple[SourceItem, ...]:
@@ -146,7 +202,9 @@ def read_left(store: str | os.PathLike[str], index: int) -> dict[str, tuple[int,
     try:
         rows = json.loads(_shard_file(store, index, "left").read_bytes())
         return {key: None if stamp is None else (int(stamp[0]), int(stamp[1])) for key, stamp in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError, IndexError):
+    except (OSError, ValueError, TypeError, AttributeError, IndexError) as error:
+        if exhaustion(error):
+            raise
         return {}
 
 

@@ -2,14 +2,18 @@
 
 A claim is a file that says who holds it. It is made by a hard link, which one process only can make (on NFS too), under a number one
 above the claims that are there: a dead process's claim is never taken away, only stepped over, so that no two can take it at once.
+A file system without hard links makes it by an exclusive open instead; who is killed between that and his name leaves a claim that
+counts by its age.
 
 Whether a holder lives is known of its process on the same machine; of another machine's it is believed as long as the file is touched,
-which a thread of the holder does, by the clock of the file system.
+which a thread of the holder does, by the clock of the file system. One that was held up for longer may find that its claim is another's:
+`Claim.lost`, `Claim.check`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -24,6 +28,12 @@ from typing import Self
 
 BEAT = 15.0  # seconds between touches
 STALE = 120.0  # seconds without a touch after which a holder on another machine counts as dead
+_NO_LINKS = (
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+)  # what file systems without hard links say of one
 
 
 class Locked(ValueError):
@@ -55,10 +65,14 @@ class Holder:
 
 
 class Claim:
-    """The claim on what `path` stands for; use it in a `with`. Raises Locked where another process holds it, OSError from the disk."""
+    """The claim on what `path` stands for; use it in a `with`. Raises Locked where another process holds it, OSError from the disk.
+
+    lost: whether it was seen, a while after, that somebody else took it over; `check` looks at once.
+    """
 
     def __init__(self, path: str | os.PathLike[str], what: str) -> None:
         self.path, self.what = Path(path), what
+        self.lost = False
         self._mine: Path | None = None
         self._end = threading.Event()
 
@@ -84,8 +98,15 @@ class Claim:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         if self._mine is not None:
-            self._mine.unlink(missing_ok=True)
+            if self._held(self._mine):  # the next of that number may be another's
+                self._mine.unlink(missing_ok=True)
             self._mine = None
+
+    def check(self) -> None:
+        """Raises Locked where the claim is no longer one's own: for who is about to do what two may not do."""
+        if self._mine is None or self.lost or not self._held(self._mine):
+            self.lost = True
+            raise Locked(f"{self.what}: this process was held up for so long that another one took it over")
 
     def holder(self) -> Holder | None:
         """Who holds it now; None if nobody does."""
@@ -128,20 +149,47 @@ class Claim:
             probe.unlink(missing_ok=True)
 
     def _link(self, mine: Path) -> bool:
-        temporary = self.path.with_name(f".{secrets.token_hex(8)}.tmp")
+        temporary, told = self.path.with_name(f".{secrets.token_hex(8)}.tmp"), json.dumps(asdict(Holder.me()))
         try:
-            temporary.write_text(json.dumps(asdict(Holder.me())))
+            temporary.write_text(told)
             os.link(temporary, mine)
         except FileExistsError:
             return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            return _open_new(mine, told)
         finally:
             temporary.unlink(missing_ok=True)
         return True
 
+    def _held(self, mine: Path) -> bool:
+        """Whether the claim is still this process's. What cannot be read now counts as held."""
+        try:
+            return _read(mine) == Holder.me()
+        except OSError:
+            return True
+
     def _beat(self, mine: Path) -> None:
         while not self._end.wait(BEAT):
+            if not self._held(mine):
+                self.lost = not self._end.is_set()
+                return
             with contextlib.suppress(OSError):
                 os.utime(mine)
+
+
+def _open_new(mine: Path, told: str) -> bool:
+    """Make a claim where there are no hard links; False where it is there."""
+    try:
+        with open(mine, "x") as file:
+            file.write(told)
+    except FileExistsError:
+        return False
+    except OSError:
+        mine.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def _read(path: Path) -> Holder | None:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from solfa.codecs.codec import Codec
 from solfa.files import check_local
 from solfa.tokenize_audio.store.format import (
     Meta,
-    ShardManifest,
     StoreHead,
     TokenStoreError,
     read_head,
@@ -23,8 +22,6 @@ from solfa.tokenize_audio.store.format import (
 from solfa.tokenize_audio.store.meta_file import MetaFile
 from solfa.tokenize_audio.store.writer import sweep
 from solfa.tokenize_audio.work.cut import cut
-from solfa.tokenize_audio.work.decode_child import file_hash
-from solfa.tokenize_audio.work.describe import meta_of
 from solfa.tokenize_audio.work.job import (
     MEMORY,
     SHARD_BYTES,
@@ -32,17 +29,20 @@ from solfa.tokenize_audio.work.job import (
     WORK,
     Job,
     ShardPlan,
+    forget_shard,
     is_done,
     read_items,
-    read_left,
-    redo_path,
     shard_claim,
+    spool_path,
     stamp_of,
     write_items,
+    write_redo,
+    write_seen,
 )
+from solfa.tokenize_audio.work.look import Looked, look, same_content
 from solfa.tokenize_audio.work.sources import SourceItem
+from solfa.tokenize_audio.work.spool import spooled
 
-Facts = tuple[int, int, str]  # size, time, hash
 _OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
 
 
@@ -50,7 +50,9 @@ _OURS, _TEMPORARY = (WORK, "status.json"), ".solfa-*.tmp"
 class Plan:
     """A job, and what it comes to. todo: shards that are to be made. new: recordings that the store did not know. changed: keys of those
     whose sound is not what it was: their shards are made again. damaged: shards that are made again because their files are not whole.
-    retold: how many recordings of shards that stay are described otherwise than when they were encoded (see `store.annotate`)."""
+    retold: how many recordings that stay are described otherwise than when they were encoded (see `store.annotate`). others: keys of the
+    store, or of its plan, that are not among the sources; earlier: sources of those of them that are encoded too, since an earlier plan
+    has them. news: whether a plan that only looked found what is not written down, though no shard is to be made for it."""
 
     job: Job
     todo: tuple[int, ...]
@@ -58,6 +60,9 @@ class Plan:
     changed: tuple[str, ...] = ()
     damaged: tuple[int, ...] = ()
     retold: int = 0
+    others: frozenset[str] = frozenset()
+    earlier: tuple[str, ...] = ()
+    news: bool = False
 
 
 def plan(
@@ -74,6 +79,7 @@ def plan(
     memory: int = MEMORY,
     retry: bool = False,
     write: bool = True,
+    shared: bool = False,
 ) -> Plan:
     """Plan the work on a store, which is made where there is none. For who holds `run_claim(store)`.
 
@@ -82,8 +88,10 @@ def plan(
     32 MiB, and at most 512 and shard_bytes, and less at the end (see `cut`); on a GPU 512. It hangs on the recordings, never on the
     number of workers. What was planned before keeps its shard, whatever shard_items was then or is now.
 
-    A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had.
-    retry: shards with inputs that were left out are made again. write: False only looks.
+    A recording that the store holds stays as it is as long as its file has the size and time, or at least the content, that it had, or is
+    gone, or not among the sources. retry: inputs that were left out are tried again; those that are gone, and no source now, are
+    forgotten. write: False only looks. shared: other runs may be at the store's work. Where none is, shards that an earlier plan had, that
+    nobody began and of which nothing is among the sources, are not planned any more.
 
     Raises ValueError (TokenStoreError) where the store is of another codec, other weights, or other codebooks, naming both, where the
     folder is something else, where a source would take the place of another file that is still there, and for numbers out of range.
@@ -99,37 +107,49 @@ def plan(
     given = {item.key: item for item in sources}
     old = dict(_assigned(folder)) if known else {}
     _check_places(folder, old, given)
-    looked = [_look(job, index, items, given, retry) for index, items in sorted(old.items())]
-    placed = {item.key for items in old.values() for item in items}
+    looked = [look(job, index, items, given, retry) for index, items in sorted(old.items())]
+    if not shared:
+        looked = _named(job, looked, given)
+    placed = {item.key for each in looked for item in old[each.index]}
     fresh = [item for item in sources if item.key not in placed]
     shards = {each.index: each.items for each in looked}
     sizes = {item.key: _size(item) for items in (*shards.values(), fresh) for item in items}
     shards |= dict(enumerate(cut(fresh, sizes, device, shard_items, shard_bytes), max(shards, default=-1) + 1))
     _say_encoders(job, looked)
-    sized = tuple(
-        ShardPlan(i, len(items), sum(sizes[item.key] for item in items)) for i, items in sorted(shards.items())
-    )
-    job = Job(folder, name, head, device, timeout, memory, sized)
-    again = {each.index for each in looked if each.changed or each.damaged or each.retried}
+    sized = (ShardPlan(i, len(items), sum(sizes[item.key] for item in items)) for i, items in sorted(shards.items()))
+    job = replace(job, shards=tuple(sized))
     if write:
-        _write(job, shards, old, again)
-    todo = tuple(index for index in sorted(shards) if index in again or not is_done(folder, index))
-    changed = tuple(key for each in looked for key in each.changed)
-    damaged = tuple(each.index for each in looked if each.damaged)
-    return Plan(job, todo, len(fresh), changed, damaged, sum(each.retold for each in looked))
+        _write(job, shards, old, looked)
+    return _told(job, looked, given, len(fresh))
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """What became of a shard that was planned before, or is in the store."""
+def _told(job: Job, looked: list[Looked], given: Mapping[str, SourceItem], new: int) -> Plan:
+    """What was found, as a plan."""
+    again = {each.index for each in looked if each.again}
+    unnamed = [(each, item) for each in looked for item in each.items if item.key not in given]
+    return Plan(
+        job,
+        todo=tuple(each.index for each in job.shards if each.index in again or not is_done(job.store, each.index)),
+        new=new,
+        changed=tuple(key for each in looked for key in each.changed),
+        damaged=tuple(each.index for each in looked if each.damaged),
+        retold=sum(each.retold for each in looked),
+        others=frozenset(item.key for _, item in unnamed),
+        earlier=tuple(item.source for each, item in unnamed if not each.there),
+        news=any(each.news for each in looked),
+    )
 
-    index: int
-    items: tuple[SourceItem, ...]  # as they are described now
-    changed: tuple[str, ...] = ()
-    damaged: bool = False
-    retried: bool = False
-    retold: int = 0
-    fingerprint: str | None = None
+
+def _named(job: Job, looked: list[Looked], given: Mapping[str, SourceItem]) -> list[Looked]:
+    """Without the shards that an earlier command planned, and nobody began, of which this one names nothing."""
+
+    def idle(each: Looked) -> bool:
+        unwanted = not each.there and not any(item.key in given for item in each.items)
+        return unwanted and not spooled(spool_path(job, each.index)) and not is_done(job.store, each.index)
+
+    stays = [each for each in looked if not idle(each)]
+    busy = len(stays) < len(looked) and any(shard_claim(job, each.index).holder() for each in looked)
+    return looked if busy else stays
 
 
 def _check_store(folder: Path, head: StoreHead) -> bool:
@@ -171,9 +191,23 @@ def _assigned(folder: str) -> Iterator[tuple[int, tuple[SourceItem, ...]]]:
         if number is not None and number not in planned:
             manifest = read_manifest(folder, number)
             found = MetaFile(Path(folder) / manifest.meta.name, manifest.items)
-            pairs = [*zip(found.column("key"), found.column("source"), strict=True)]
-            pairs += [(each.key, each.source) for each in manifest.quarantined]
-            yield number, tuple(SourceItem(key, source, os.path.abspath(source)) for key, source in pairs)
+            left = (SourceItem(each.key, each.source, os.path.abspath(each.source)) for each in manifest.quarantined)
+            yield number, (*map(_item_of, found.metas()), *left)
+
+
+def _item_of(meta: Meta) -> SourceItem:
+    """An item of a store as a source, where nothing else tells of it."""
+    return SourceItem(
+        meta.key,
+        meta.source,
+        os.path.abspath(meta.source),
+        meta.texts,
+        dict(meta.attributes),
+        None if meta.notes is None else tuple(map(astuple, meta.notes)),
+        meta.velocities,
+        meta.split,
+        dict(meta.extra),
+    )
 
 
 def _check_places(store: str, old: dict[int, tuple[SourceItem, ...]], given: dict[str, SourceItem]) -> None:
@@ -199,93 +233,9 @@ def _differ(path: str, other: str) -> bool:
     if mine is None or theirs is None or mine == theirs:
         return False
     try:
-        return not os.path.samefile(path, other) and (mine[0] != theirs[0] or file_hash(path) != file_hash(other))
+        return not os.path.samefile(path, other) and not same_content(path, other)
     except OSError:
         return False  # one that cannot be read will say so when it is decoded
-
-
-def _look(job: Job, index: int, items: tuple[SourceItem, ...], given: dict[str, SourceItem], retry: bool) -> _Looked:
-    now = tuple(given.get(item.key, item) for item in items)
-    if not is_done(job.store, index):
-        return _Looked(index, now)
-    try:
-        manifest, facts = _facts(job.store, index)
-    except ValueError:
-        return _Looked(index, now, damaged=True)
-    left = read_left(job.store, index)
-    changed = tuple(
-        item.key
-        for before, item in zip(items, now, strict=True)
-        if item.key in given
-        and (
-            _changed(item, facts[item.key])
-            if item.key in facts
-            else _left_changed(item, left) or before.fault != item.fault
-        )
-    )
-    retried = retry and bool(manifest.quarantined)
-    if changed or retried:
-        return _Looked(index, now, changed, retried=retried, fingerprint=manifest.fingerprint)
-    # What is in the store is described as it was: the list of the shard stays too, so that it is said again.
-    other = [there for item, there in zip(items, now, strict=True) if _said(item) != _said(there)]
-    retold = len(other) - _kept(job.store, manifest, other)
-    moved = tuple(replace(item, path=there.path) for item, there in zip(items, now, strict=True))
-    return _Looked(index, moved, retold=retold, fingerprint=manifest.fingerprint)
-
-
-def _facts(store: str, index: int) -> tuple[ShardManifest, dict[str, Facts]]:
-    """What a shard's items were made of. Raises ValueError where its files are not as long as they must be, or cannot be read."""
-    manifest = read_manifest(store, index)
-    for file in (manifest.codes, manifest.meta):
-        stamp = stamp_of(str(Path(store) / file.name))
-        if stamp is None or stamp[0] != file.bytes:
-            raise TokenStoreError(f"{Path(store) / file.name}: not as it was written")
-    table = MetaFile(Path(store) / manifest.meta.name, manifest.items)
-    names = ("key", "source_bytes", "source_stamp", "source_hash")
-    return manifest, {key: facts for key, *facts in zip(*map(table.column, names), strict=True)}  # type: ignore[misc]
-
-
-def _changed(item: SourceItem, facts: Facts) -> bool:
-    """Whether a file is other than it was. One that is gone is not: its codes are there."""
-    stamp = stamp_of(item.path)
-    if stamp is None or stamp == tuple(facts[:2]):
-        return False
-    try:
-        return stamp[0] != facts[0] or file_hash(item.path) != facts[2]
-    except OSError:
-        return False
-
-
-def _left_changed(item: SourceItem, left: dict[str, tuple[int, int] | None]) -> bool:
-    return item.key in left and stamp_of(item.path) != left[item.key]
-
-
-def _kept(store: str, manifest: ShardManifest, items: list[SourceItem]) -> int:
-    """How many of these items are described in the store as they are now: it was told since (`store.annotate`)."""
-    if not items:
-        return 0
-    metas = {meta.key: meta for meta in MetaFile(Path(store) / manifest.meta.name, manifest.items).metas()}
-    return sum(_holds(metas.get(item.key), item) for item in items)
-
-
-def _holds(meta: Meta | None, item: SourceItem) -> bool:
-    """Whether what a source says of an item is what the store says. What it leaves out may be there besides."""
-    try:
-        now = meta_of(item)
-    except ValueError:
-        return False
-    return (
-        meta is not None
-        and (not now.texts or now.texts == meta.texts)
-        and {**meta.attributes, **now.attributes} == meta.attributes
-        and (not now.split or now.split == meta.split)
-        and (now.notes is None or (now.notes, now.pedals, now.velocities) == (meta.notes, meta.pedals, meta.velocities))
-        and {**meta.extra, **now.extra} == meta.extra
-    )
-
-
-def _said(item: SourceItem) -> tuple[object, ...]:
-    return item.texts, item.attributes, item.notes, item.velocities, item.split, item.extra
 
 
 def _size(item: SourceItem) -> int:
@@ -293,7 +243,7 @@ def _size(item: SourceItem) -> int:
     return stamp[0] if stamp else 0
 
 
-def _say_encoders(job: Job, looked: list[_Looked]) -> None:
+def _say_encoders(job: Job, looked: list[Looked]) -> None:
     others = sorted({each.fingerprint for each in looked if each.fingerprint} - {job.fingerprint})
     if others:
         warnings.warn(
@@ -307,7 +257,7 @@ def _write(
     job: Job,
     shards: dict[int, tuple[SourceItem, ...]],
     old: dict[int, tuple[SourceItem, ...]],
-    again: set[int],
+    looked: list[Looked],
 ) -> None:
     """Head first, job last: what was planned by a process that died on the way was not planned."""
     folder = Path(job.store)
@@ -315,10 +265,18 @@ def _write(
         write_head(folder, job.head)
     if not any(shard_claim(job, shard.index).holder() for shard in job.shards if not is_done(folder, shard.index)):
         sweep(folder)
+    dropped = old.keys() - {each.index for each in looked}
+    for index in dropped & shards.keys():
+        forget_shard(folder, index)  # its number is another's now
     for index, items in shards.items():
         path = folder / WORK / "shards" / f"{index:05d}.json"
-        if old.get(index) != items or not path.exists():
+        if index in dropped or old.get(index) != items or not path.exists():
             write_items(folder, index, items)
-        if index in again:
-            redo_path(folder, index).touch()
+    for each in looked:
+        if each.news:
+            write_seen(folder, each.index, each.seen)
+        if each.again:
+            write_redo(folder, each.index, each.encode)
     job.save()
+    for index in dropped - shards.keys():
+        forget_shard(folder, index)

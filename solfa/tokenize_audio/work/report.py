@@ -39,7 +39,9 @@ class ShardReport:
 
     items: that are in the store. frames, seconds: of them together. quarantined: inputs that are not. skipped: the shard was there
     already, whole. resumed: items that an earlier attempt had encoded. changed: keys of sources that were other than an earlier attempt
-    had found them, and were encoded anew. encode_seconds, decode_seconds: of wall time in the codec, and waiting for sound.
+    had found them, and were encoded anew. kept, kept_seconds: items, and seconds of them, that were taken from the shard that was there
+    before. others: quarantined inputs beside those, which are not the command's. encode_seconds, decode_seconds: of wall time in the
+    codec, and waiting for sound.
     """
 
     index: int
@@ -50,6 +52,9 @@ class ShardReport:
     skipped: bool = False
     resumed: int = 0
     changed: tuple[str, ...] = ()
+    kept: int = 0
+    kept_seconds: float = 0.0
+    others: int = 0
     encode_seconds: float = 0.0
     decode_seconds: float = 0.0
 

@@ -34,13 +34,15 @@ from solfa.tokenize_audio.work.job import (
     Job,
     is_done,
     read_items,
-    redo_path,
+    read_left,
     shard_claim,
     spool_path,
     stamp_of,
     write_left,
 )
-from solfa.tokenize_audio.work.report import ShardReport, report_of
+from solfa.tokenize_audio.work.kept import Kept, lay_aside, remove_kept
+from solfa.tokenize_audio.work.locks import Claim
+from solfa.tokenize_audio.work.report import ShardReport, Step, report_of
 from solfa.tokenize_audio.work.sources import SourceItem
 from solfa.tokenize_audio.work.spool import Record, Spool, remove_spool, spooled
 from solfa.tokenize_audio.work.trial import try_apart
@@ -64,11 +66,14 @@ def encode_shard(
     long ones; what it raises stops the work, as a signal does, and it can be resumed. decoder: of `make_decoder`, kept from shard to shard
     where the caller has one; else a process is started for the shard.
 
+    Of a shard that was there before, what the plan does not have encoded is kept, codes and row, and so is what is not there to be encoded.
+
     An input that cannot be encoded is left out, and named with the reason in the shard's manifest. Raises TokenStoreError for a codec
-    that is not the job's, Locked where another process is at the shard, OSError where a disk says so and MemoryError.
+    that is not the job's, Locked where another process is at the shard, or came to be while this one was held up, OSError where a disk
+    says so and MemoryError.
     """
     items = read_items(job.store, index)
-    with shard_claim(job, index):
+    with shard_claim(job, index) as claim:
         found = _whole(job, index)
         if found is not None:
             _clean(job, index)
@@ -76,15 +81,23 @@ def encode_shard(
         codec = _codec(job, codec)
         start = time.perf_counter()
         path = spool_path(job, index)
+        kept = lay_aside(job, index)
+        todo = [item for item in items if item.key not in kept.keys]
         with Spool(path, f"{job.head} {job.fingerprint}", job.head.codebooks, job.head.dtype) as spool:
-            changed = _forget_changed(spool, items)
+            changed = _forget_changed(spool, todo)
             resumed = sum(record.reason is None for record in spool.records.values())
             attempts = Attempts(path, spool.records)
             try:
-                work = ShardWork(job, index, codec, spool, attempts, progress, decoder)
-                _encode(work, items)
+                work = ShardWork(job, index, codec, spool, attempts, _watched(claim, progress), decoder)
+                _encode(work, todo)
                 wall = time.perf_counter() - start
-                manifest = _write(job, index, items, spool)
+                kept.keys |= {item.key for item in todo if item.key in kept.rows and _missing(spool.records[item.key])}
+                claim.check()
+                manifest = _write(job, index, items, spool, kept)
+                claim.check()
+            except _TakenOver:
+                claim.check()
+                raise
             finally:
                 attempts.close()
         _clean(job, index)
@@ -92,9 +105,27 @@ def encode_shard(
             report_of(job.store, manifest),
             resumed=resumed,
             changed=changed,
+            kept=len(kept.metas),
+            kept_seconds=float(sum(meta.seconds for meta in kept.metas)),
             encode_seconds=wall - work.waited,
             decode_seconds=work.waited,
         )
+
+
+class _TakenOver(BaseException):
+    """The claim is another's. Not an Exception: nobody on the way may take it for a fault of a file."""
+
+
+def _watched(claim: Claim, progress: Progress | None) -> Progress:
+    """`progress`, which stops the work when the claim is lost: two must not write to one spool."""
+
+    def tell(step: Step) -> None:
+        if claim.lost:
+            raise _TakenOver
+        if progress is not None:
+            progress(step)
+
+    return tell
 
 
 def _whole(job: Job, index: int) -> ShardManifest | None:
@@ -172,15 +203,19 @@ def _try_suspects(work: ShardWork, suspects: list[SourceItem]) -> None:
         work.attempts.acquit(item.key)
 
 
-def _write(job: Job, index: int, items: Sequence[SourceItem], spool: Spool) -> ShardManifest:
-    told = _annotated(job, index)
+def _write(job: Job, index: int, items: Sequence[SourceItem], spool: Spool, kept: Kept) -> ShardManifest:
+    told, rewrites = _annotated(job, index)
+    before = {
+        key: stamp for key, stamp in read_left(job.store, index).items() if key in kept.keys & kept.refused.keys()
+    }
     while True:
-        refused = [item for item in items if spool.records[item.key].reason is not None]
-        left = {item.key: _stamp(spool.records[item.key]) for item in refused}
-        write_left(job.store, index, left)
-        quarantined = [Quarantined(item.key, item.source, spool.records[item.key].reason or "") for item in refused]
+        fresh = [spool.records[item.key] for item in items if item.key not in kept.keys]
+        write_left(job.store, index, before | {each.key: _stamp(each) for each in fresh if each.reason is not None})
+        quarantined = list(_quarantined(items, spool, kept))
+        encoder = kept.encoders(job.fingerprint, any(each.reason is None for each in fresh))
         try:
-            return write_shard(job.store, index, job.head, _rows(items, spool, told), quarantined, job.fingerprint)
+            rows = _rows(items, spool, told, kept)
+            return write_shard(job.store, index, job.head, rows, quarantined, encoder, rewrites)
         except _Undescribed as error:  # its notes were removed since it was encoded
             spool.refuse(error.key, plain_reason(str(error)), spool.records[error.key].source)
 
@@ -193,13 +228,33 @@ class _Undescribed(Exception):
         self.key = key
 
 
+def _quarantined(items: Sequence[SourceItem], spool: Spool, kept: Kept) -> Iterator[Quarantined]:
+    for item in items:
+        if item.key in kept.keys:
+            if item.key in kept.refused:
+                yield kept.refused[item.key]
+        elif (reason := spool.records[item.key].reason) is not None:
+            yield Quarantined(item.key, item.source, reason)
+
+
+def _missing(record: Record) -> bool:
+    """Whether a file was not there to be encoded."""
+    return record.reason is not None and record.source is None
+
+
 def _stamp(record: Record) -> tuple[int, int] | None:
     """Size and time of what a record was made of; None where there was no file."""
     return None if record.source is None else (record.source.bytes, record.source.time)
 
 
-def _rows(items: Sequence[SourceItem], spool: Spool, told: Mapping[str, Meta]) -> Iterator[tuple[Meta, np.ndarray]]:
+def _rows(
+    items: Sequence[SourceItem], spool: Spool, told: Mapping[str, Meta], kept: Kept
+) -> Iterator[tuple[Meta, np.ndarray]]:
     for item in items:
+        if item.key in kept.keys:
+            if item.key in kept.rows:
+                yield kept.rows[item.key]
+            continue
         record = spool.records[item.key]
         if record.source is not None and record.reason is None:
             try:
@@ -210,8 +265,9 @@ def _rows(items: Sequence[SourceItem], spool: Spool, told: Mapping[str, Meta]) -
             yield meta, spool.codes(record)
 
 
-def _annotated(job: Job, index: int) -> dict[str, Meta]:
-    """What was said of the items of an older shard after it had been encoded: that stays, though the shard is made again.
+def _annotated(job: Job, index: int) -> tuple[dict[str, Meta], int]:
+    """What was said of the items of an older shard after it had been encoded, and the `rewrites` of the table that it goes to: that stays,
+    however often the shard is made again.
 
     The old manifest is laid aside: where an attempt ends after that one is gone and before the new one is there, the next still finds
     which table was the old shard's.
@@ -222,21 +278,22 @@ def _annotated(job: Job, index: int) -> dict[str, Meta]:
             aside.mkdir(exist_ok=True)
             write_manifest(aside, read_manifest(job.store, index))
         elif not shard_paths(aside, index).manifest.exists():
-            return {}
+            return {}, 0
         manifest = read_manifest(aside, index)
-        if manifest.meta.name == paths.meta.name:
-            return {}
-        return {meta.key: meta for meta in MetaFile(Path(job.store) / manifest.meta.name, manifest.items).metas()}
+        if not manifest.rewrites:
+            return {}, 0
+        metas = MetaFile(Path(job.store) / manifest.meta.name, manifest.items).metas()
+        return {meta.key: meta for meta in metas}, manifest.rewrites + 1
     except TokenStoreError as error:
         if exhaustion(error):
             raise
         warnings.warn(f"{error}: annotations of shard {index} are lost", stacklevel=4)
-        return {}
+        return {}, 0
 
 
 def _clean(job: Job, index: int) -> None:
     """What is there besides, when the shard is."""
-    redo_path(job.store, index).unlink(missing_ok=True)
+    remove_kept(job, index)
     shard_paths(job.work / BEFORE, index).manifest.unlink(missing_ok=True)
     path = spool_path(job, index)
     if spooled(path):

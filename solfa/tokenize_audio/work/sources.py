@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,9 +35,10 @@ from solfa.score.score import Pedal
 from solfa.tokenize_audio.store.format import check_key, notes_of
 
 TABLE_SUFFIXES = (".jsonl", ".csv", ".tsv")
+_UNSAFE = re.compile("[\\\\\0-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SourceItem:
     """One recording. key: in the store. source: the file as it was named; path: where it is, absolute. notes: a MIDI file, absolute, or
     rows of [onset, offset, pitch, velocity, program, is_drum]; velocities: whether theirs are known. extra: other fields of its row.
@@ -97,7 +99,9 @@ def _united(first: SourceItem, second: SourceItem) -> SourceItem:
             f"{first.path} and {second.path} would both be {first.key!r} in the store: name the folder above them, or give them ids "
             "in a manifest"
         )
-    told = united(first.path, [{"texts": i.texts, "attributes": i.attributes, "split": i.split} for i in (first, second)])
+    told = united(
+        first.path, [{"texts": i.texts, "attributes": i.attributes, "split": i.split} for i in (first, second)]
+    )
     noted = first if first.notes is not None else second
     return replace(
         first,
@@ -112,15 +116,13 @@ def _united(first: SourceItem, second: SourceItem) -> SourceItem:
 def safe_key(name: str) -> str:
     """A path as a key: control characters, backslashes and bytes that are no text become %XX. Raises ValueError for an unsafe one."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
-    key = "".join(_escaped(letter) for letter in "/".join(parts))
+    key = _escaped("/".join(parts))
     check_key(key)
     return key
 
 
-def _escaped(letter: str) -> str:
-    if letter == "\\" or ord(letter) < 32 or 127 <= ord(letter) < 160 or "\ud800" <= letter <= "\udfff":
-        return "".join(f"%{byte:02X}" for byte in os.fsencode(letter))
-    return letter
+def _escaped(name: str) -> str:
+    return _UNSAFE.sub(lambda letter: "".join(f"%{byte:02X}" for byte in os.fsencode(letter[0])), name)
 
 
 def _all(arguments: Iterable[str]) -> Iterator[SourceItem]:
@@ -174,8 +176,8 @@ def _item(name: str, path: Path) -> SourceItem:
         key = safe_key(name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    source = "".join(map(_escaped, str(path)))
-    return SourceItem(key, source, os.path.abspath(path))
+    source = str(path)
+    return SourceItem(key, _escaped(source), os.path.abspath(source))
 
 
 def _beside(item: SourceItem) -> SourceItem:
@@ -193,18 +195,22 @@ def _beside(item: SourceItem) -> SourceItem:
 
 
 def _in_table(path: Path) -> Iterator[SourceItem]:
-    try:
-        found = list(rows(path))
-    except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}") from error
-    if not found:
-        raise ValueError(f"{path}: it names no sound file")
-    for where, row in found:
-        name = audio_of(where, row)
+    empty = True
+    for where, row in _rows(path):  # one at a time: there may be millions
+        empty, name = False, audio_of(where, row)
         try:
             yield _of_entry(Entry.from_dict(dict(row)), path) if is_entry(row, path) else _of_row(name, row, path)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
+    if empty:
+        raise ValueError(f"{path}: it names no sound file")
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    try:
+        yield from rows(path)
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from error
 
 
 def _of_row(name: str, row: Mapping[str, Any], table: Path) -> SourceItem:

@@ -37,6 +37,10 @@ class Record:
     hash: str = ""
 
 
+class SpoolDamaged(RuntimeError):
+    """The codes are not those that the journal speaks of. The next who opens the spool drops them."""
+
+
 class Spool:
     """The codes and the journal of one shard, at `path` with two endings; close it, or use it in a `with`.
 
@@ -109,11 +113,17 @@ class Spool:
         self._records.pop(key)
 
     def codes(self, record: Record) -> np.ndarray:
-        """The codes of a record, [K, T]: a memory map, not to be written to."""
+        """The codes of a record, [K, T]: a memory map, not to be written to. Raises SpoolDamaged where they are not what was added: two
+        processes wrote here, or the disk did not keep it."""
         if not record.frames:
             return np.zeros((self.codebooks, 0), self.dtype)
         shape, offset = (record.frames, self.codebooks), record.start * self._row
-        return np.memmap(self.path.with_suffix(".codes"), self.dtype, "r", offset, shape).T
+        codes = np.memmap(self.path.with_suffix(".codes"), self.dtype, "r", offset, shape)
+        if xxhash.xxh3_64_hexdigest(codes.data) != record.hash:
+            raise SpoolDamaged(
+                f"{self.path.with_suffix('.codes')}: the codes of {record.key!r} are not what was written"
+            )
+        return codes.T
 
     def close(self) -> None:
         for handle in (self._codes, self._journal):

@@ -37,7 +37,7 @@ def test_a_step_depends_on_seed_and_step_only(store: TokenStore) -> None:
 def test_the_numbers_are_the_same_everywhere(store: TokenStore) -> None:
     """Golden: what another numpy, another machine and next year's solfa must draw."""
     items, starts = CropSampler(store, 10, 4, (1 << 64) - 1).at(10**12)
-    assert (items.tolist(), starts.tolist()) == ([6, 5, 5, 7], [18, 31, 25, 14])
+    assert (items.tolist(), starts.tolist()) == ([6, 4, 5, 7], [18, 2, 25, 14])
     items, starts = EpochSampler(store, 10, 4, 3).at(5)
     assert (items.tolist(), starts.tolist()) == ([3, 2, 5], [1, 10, 37])
 
@@ -48,13 +48,22 @@ def test_crops_lie_within_items_and_every_place_is_drawn(store: TokenStore) -> N
     places = store.lengths - 12 + 1
     assert (starts >= 0).all() and (starts < places[items]).all()
     drawn = np.bincount(items, minlength=len(store))
-    expected = 10_000 * np.maximum(places, 0) / places[places > 0].sum()
+    expected = 10_000 * np.where(places > 0, store.lengths, 0) / store.lengths[places > 0].sum()
     assert (drawn[places <= 0] == 0).all()
     assert np.abs(drawn - expected).max() < 5 * np.sqrt(expected.max())  # 5 standard deviations
     seen = {(item, start) for item, start in zip(items.tolist(), starts.tolist(), strict=True)}
     assert len(seen) == places[places > 0].sum()
     even = np.bincount(np.concatenate([CropSampler(store, 12, 500, 0, weight="item").at(s).items for s in range(20)]))
     assert np.abs(even[places > 0] - 10_000 / (places > 0).sum()).max() < 5 * np.sqrt(10_000 / 7)
+
+
+def test_clips_hardly_longer_than_a_crop_are_heard_as_much_as_there_is_of_them(
+    make_store: Callable[..., TokenStore],
+) -> None:
+    store = make_store([[13] * 30, [200]])
+    items = np.concatenate([CropSampler(store, 12, 500, 0).at(step).items for step in range(10)])
+    share = 30 * 13 / (30 * 13 + 200)
+    assert abs((items < 30).mean() - share) < 5 * np.sqrt(share * (1 - share) / len(items))
 
 
 def test_an_epoch_has_each_item_once(store: TokenStore) -> None:
@@ -73,6 +82,21 @@ def test_an_epoch_has_each_item_once(store: TokenStore) -> None:
         assert [len(sampler.at(step).items) for step in range(steps)] == [3] * (steps - 1) + [
             (len(expected) - 1) % 3 + 1
         ]
+
+
+def test_an_epoch_without_its_last_step(store: TokenStore) -> None:
+    """All steps are whole ones, of the items in the same order."""
+    all_of_it, whole = EpochSampler(store, 12, 3, 1), EpochSampler(store, 12, 3, 1, drop_last=True)
+    assert (all_of_it.steps_per_epoch, whole.steps_per_epoch) == (3, 2)
+    assert (all_of_it.sizes, whole.sizes) == ((3, 1), (3,))
+    for step in range(2):
+        assert same(all_of_it.at(step), whole.at(step))
+    assert all(len(set(whole.at(step).items.tolist())) == 3 for step in range(9))
+    assert EpochSampler(store, 12, 7, 1).sizes == (7,) and EpochSampler(store, 12, 9, 1).sizes == (7,)
+    with pytest.raises(
+        ValueError, match="batch must be at most 7, the items of an epoch, where drop_last is set; not 8"
+    ):
+        EpochSampler(store, 12, 8, 1, drop_last=True)
 
 
 def test_splits(store: TokenStore) -> None:
@@ -130,12 +154,17 @@ def test_workers_deliver_the_steps_in_order(store: TokenStore) -> None:
 
 
 def test_ranks_share_a_step(store: TokenStore) -> None:
-    for sampler in (CropSampler(store, 10, 7, 7), EpochSampler(store, 10, 7, 7)):
-        whole = StoreDataset(store, sampler)[1]
-        for world in (2, 3):
-            parts = [StoreDataset(store, sampler, rank=rank, world=world)[1] for rank in range(world)]
-            for rank, part in enumerate(parts):
-                assert same(part, (each[rank::world] for each in whole))
-            assert sum(len(part.items) for part in parts) == len(whole.items)
+    for sampler in (CropSampler(store, 10, 6, 7), EpochSampler(store, 10, 6, 7, drop_last=True)):
+        for step in range(3):
+            whole = StoreDataset(store, sampler)[step]
+            for world in (2, 3):
+                parts = [StoreDataset(store, sampler, rank=rank, world=world)[step] for rank in range(world)]
+                for rank, part in enumerate(parts):
+                    assert same(part, (each[rank::world] for each in whole)) and len(part.items) == 6 // world
+    for uneven, size in ((CropSampler(store, 10, 6, 7), 6), (EpochSampler(store, 10, 4, 7), 3)):
+        with pytest.raises(
+            ValueError, match=f"a step of {size} crops cannot be shared evenly by a world of 4: .*drop_last"
+        ):
+            StoreDataset(store, uneven, rank=1, world=4)
     with pytest.raises(ValueError, match="rank must be 0 to 1"):
         StoreDataset(store, sampler, rank=2, world=2)

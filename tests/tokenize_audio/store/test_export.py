@@ -17,7 +17,7 @@ from solfa.tokenize_audio.store.export import export, from_parquet
 from solfa.tokenize_audio.store.export_hf import split_name
 from solfa.tokenize_audio.store.format import Meta, Quarantined, StoreHead, TokenStoreError, write_head
 from solfa.tokenize_audio.store.store import TokenStore
-from solfa.tokenize_audio.store.writer import write_shard
+from solfa.tokenize_audio.store.writer import rewrite_meta, write_shard
 
 Item = Callable[..., tuple[Meta, np.ndarray]]
 KEYS = ("a.b/c.wav", "...", "~/x", "d: e", "äö\u2028", "sub/../x".replace("..", "..."))
@@ -50,6 +50,17 @@ def test_parquet_and_back_is_the_identity(store: Path, tmp_path: Path, monkeypat
     export(store, tmp_path / "again")
     assert files(tmp_path / "again") == files(tmp_path / "parquet"), "the same bytes every time"
     assert pq.ParquetFile(tmp_path / "parquet" / "00000.parquet").num_row_groups == 3
+
+
+def test_parquet_of_an_annotated_store_and_back_is_the_identity(store: Path, tmp_path: Path) -> None:
+    rewrite_meta(store, 0, [replace(meta, texts=("new",)) for meta in list(TokenStore(store).metas())[:6]])
+    export(store, tmp_path / "parquet")
+    from_parquet(tmp_path / "parquet", tmp_path / "back")
+    assert files(tmp_path / "back") == files(store) and "00000.meta.1.parquet" in files(store)
+    path = tmp_path / "parquet" / "00000.parquet"
+    path.write_bytes(path.read_bytes().replace(b"solfa_rewrites\x18\x011", b"solfa_rewrites\x18\x01x"))
+    with pytest.raises(TokenStoreError, match="solfa_rewrites must be a number"):
+        from_parquet(tmp_path / "parquet", tmp_path / "other")
 
 
 def test_parquet_says_what_it_holds(store: Path, tmp_path: Path) -> None:

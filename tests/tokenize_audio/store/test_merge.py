@@ -52,7 +52,7 @@ def test_all_items_in_their_order(build: Build, tmp_path: Path) -> None:
     expected = [(store.codes(i), store.meta(i)) for store in stores for i in range(len(store))]
     for i, (codes, meta) in enumerate(expected):
         assert np.array_equal(out.codes(i), codes) and out.meta(i) == meta
-    assert out.meta(3).texts == ("new",)
+    assert out.meta(3).texts == ("new",) and [shard.rewrites for shard in out.manifests] == [0, 0, 1, 0]
     assert [len(shard.quarantined) for shard in out.manifests] == [1, 1, 1, 1]
     assert (tmp_path / "out" / "00002.codes.safetensors").read_bytes() == (b / "00000.codes.safetensors").read_bytes()
 

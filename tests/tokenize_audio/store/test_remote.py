@@ -2,7 +2,9 @@
 
 import pickle
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from solfa.tokenize_audio.store.format import TokenStoreError, write_head
 from solfa.tokenize_audio.store.merge import merge
 from solfa.tokenize_audio.store.remote import RemoteFiles, cache_folder
 from solfa.tokenize_audio.store.store import TokenStore
-from solfa.tokenize_audio.store.writer import write_shard
+from solfa.tokenize_audio.store.writer import rewrite_meta, write_shard
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
 Make = Callable[..., TokenStore]
@@ -106,6 +108,41 @@ def test_a_store_that_changed_is_seen_as_it_is_now(address: str, tmp_path: Path,
         files.pipe_file(f"{root}/{path.name}", path.read_bytes())
     now = TokenStore(address)
     assert now.keys[0] == "other" and now.codes(0).shape == before.shape and not np.array_equal(now.codes(0), before)
+
+
+def test_a_store_stays_open_while_it_is_annotated(address: str, tmp_path: Path) -> None:
+    store = TokenStore(address)
+    manifest = rewrite_meta(
+        tmp_path / "store",
+        0,
+        [replace(meta, texts=("new",)) for meta in list(store.metas())[: store.manifests[0].items]],
+    )
+    files, root = fsspec.core.url_to_fs(address)
+    for name in ("00000.json", manifest.meta.name):
+        files.pipe_file(f"{root}/{name}", (tmp_path / "store" / name).read_bytes())
+    if files.exists(f"{root}/00000.meta.parquet"):
+        files.rm_file(f"{root}/00000.meta.parquet")
+    for path in store._files.path(store.manifests[0].meta).parent.glob("*.00000.meta.parquet"):
+        path.unlink()
+    assert store.meta(1).texts == ("new",) and store.meta(4).texts[0] == "a 2/1"
+
+
+def test_opening_writes_nothing(address: str, cache: Path) -> None:
+    """What is read at every opening is read into memory: no file, no waiting for a disk."""
+    assert len(TokenStore(address).manifests) == 3 and not cache.exists()
+
+
+def test_manifests_come_side_by_side(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In their order all the same."""
+    together, real = threading.Barrier(3, timeout=60), RemoteFiles._small
+
+    def small(self: RemoteFiles, files: object, root: str, name: str, limit: int) -> bytes:
+        if name != "store.json":
+            together.wait()  # until all three are here
+        return real(self, files, root, name, limit)
+
+    monkeypatch.setattr(RemoteFiles, "_small", small)
+    assert TokenStore(address).shards == (0, 1, 2)
 
 
 def test_it_can_be_exported_and_merged(address: str, tmp_path: Path) -> None:

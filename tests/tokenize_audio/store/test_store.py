@@ -18,7 +18,7 @@ import safetensors.torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solfa.tokenize_audio.store import pages
+from solfa.tokenize_audio.store import meta_file, pages
 from solfa.tokenize_audio.store.check import check_shard
 from solfa.tokenize_audio.store.codes_file import codes_header
 from solfa.tokenize_audio.store.format import (
@@ -32,7 +32,7 @@ from solfa.tokenize_audio.store.format import (
 )
 from solfa.tokenize_audio.store.meta_file import COLUMNS
 from solfa.tokenize_audio.store.store import TokenStore
-from solfa.tokenize_audio.store.writer import write_shard
+from solfa.tokenize_audio.store.writer import rewrite_meta, write_shard
 
 Make = Callable[..., TokenStore]
 Item = Callable[..., tuple[Meta, np.ndarray]]
@@ -160,6 +160,49 @@ def test_a_copy_sees_the_same(make_store: Make, head: StoreHead, make_item: Item
     copy = pickle.loads(pickle.dumps(store))  # as it goes to another process
     assert len(pickle.dumps(store)) < 5000 and look(copy) == expected
     assert len(TokenStore(store.path)) == 6
+
+
+def test_what_is_known_without_notes(make_store: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All but the notes and pedals, which are not read, whatever was read of the group before."""
+    store = make_store()
+    expected = [replace(meta, notes=None, pedals=()) for meta in store.metas()]
+    assert any(meta.notes for meta in store.metas())
+    assert store.meta(2).notes
+    read: list[str] = []
+    real = meta_file.check_group
+    monkeypatch.setattr(meta_file, "check_group", lambda *a: read.extend(list(COLUMNS)[i] for i in a[3]) or real(*a))
+    assert [store.meta(i, notes=False) for i in range(5)] == list(store.metas(notes=False)) == expected
+    assert read and not {"notes", "pedals"} & set(read)
+    assert store.meta(2).notes
+
+
+def test_a_store_stays_open_while_it_is_annotated(make_store: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes stay, and each row is the old one or the new one of its own item, here and in a copy elsewhere."""
+    monkeypatch.setattr("solfa.tokenize_audio.store.store._OPEN_TABLES", 1)
+    monkeypatch.setattr(meta_file, "GROUP_ROWS", 2)
+    store = make_store([[30, 9, 12, 7], [5]])
+    expected, copy = look(store), pickle.dumps(store)
+    old, seen = list(store.metas()), store.meta(3)
+    said = [replace(meta, texts=(f"new {meta.key}",)) for meta in old]
+    for rows in (3, 1):  # other rows in a group, so that a group of the table before has others
+        monkeypatch.setattr(meta_file, "GROUP_ROWS", rows)
+        for shard, metas in enumerate((said[:4], said[4:])):
+            rewrite_meta(store.path, shard, metas)
+        for reader in (store, pickle.loads(copy)):
+            assert [reader.meta(i).texts for i in (4, 3, 2, 1, 0, 4)] == [said[i].texts for i in (4, 3, 2, 1, 0, 4)]
+            assert (
+                look(reader) == expected and reader.keys == [meta.key for meta in old] and list(reader.metas()) == said
+            )
+    assert seen == old[3]
+
+
+def test_a_shard_that_was_made_again_is_not_taken_for_annotated(
+    make_store: Make, head: StoreHead, make_item: Item
+) -> None:
+    store = make_store([[30, 9]])
+    write_shard(store.path, 0, head, [make_item("0/0", 12), make_item("0/1", 9)], rewrites=1)
+    with pytest.raises(TokenStoreError, match=r"00000.meta.parquet: No such file"):
+        store.meta(0)
 
 
 def test_many_shards_keep_few_files_open(tmp_path: Path, head: StoreHead, make_item: Item) -> None:

@@ -281,5 +281,27 @@ def test_sweeping(tmp_path: Path, head: StoreHead, make_item: Make) -> None:
     write_shard(tmp_path, 0, head, [make_item("a", 2)])
     before = contents(tmp_path)
     (tmp_path / ".solfa-0123.tmp").write_bytes(b"left")
+    (tmp_path / "00000.meta.7.parquet").write_bytes(b"left")
     assert TokenStore(tmp_path).keys == ["a"]
-    assert sweep(tmp_path) == 1 and contents(tmp_path) == before
+    assert sweep(tmp_path) == 2 and contents(tmp_path) == before
+    (tmp_path / "00000.meta.7.parquet").write_bytes(b"one of them is the old shard's")
+    (tmp_path / "00000.json").unlink()
+    assert sweep(tmp_path) == 0 and len(contents(tmp_path)) == 4
+
+
+def test_one_shard_is_written_without_a_look_at_the_others(
+    tmp_path: Path, head: StoreHead, make_item: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a store of n shards would be written, and annotated, in the time of n * n."""
+    write_head(tmp_path, head)
+    looked: list[str] = []
+    for name in ("listdir", "scandir"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda path, real=real: looked.append(path) or real(path))
+    metas = [make_item("a", 2)[0]]
+    write_shard(tmp_path, 0, head, [make_item("a", 2)])
+    rewrite_meta(tmp_path, 0, metas)
+    write_shard(tmp_path, 0, head, [make_item("a", 2)], rewrites=2)
+    assert looked == [] and sorted(contents(tmp_path)) == [
+        "00000.codes.safetensors", "00000.json", "00000.meta.2.parquet", "store.json"
+    ]  # fmt: skip

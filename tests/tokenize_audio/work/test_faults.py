@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import soundfile
 import solfa
 from solfa.audio.sound_file import AudioError, SoundFile
 from solfa.codecs.codec import Codec
-from solfa.tokenize_audio.store.format import shard_paths
+from solfa.tokenize_audio.store.format import read_manifest, shard_paths
 from solfa.tokenize_audio.work import decode, encoding, spool
 from solfa.tokenize_audio.work.decode import BadSound, SourceStamp
 from solfa.tokenize_audio.work.decode_child import file_hash
@@ -108,27 +109,29 @@ def kill_at(step: int) -> Callable[..., None]:
     return hook
 
 
+def dies_at(step: int, job: Job, codec: Codec) -> str | None:
+    """How a process ends that encodes the job's shard and is killed at its step-th step."""
+
+    def work() -> None:
+        hook = kill_at(step)
+        sys.addaudithook(hook)
+        write_all = spool._write_all
+
+        def counted(handle: int, data: bytes, at: int) -> None:
+            write_all(handle, data[: len(data) // 2], at)  # torn
+            hook("write", ())
+            write_all(handle, data, at)
+
+        spool._write_all, os.fsync = counted, lambda handle: hook("write", ())
+        encode_shard(job, 0, codec)
+
+    return apart(work)
+
+
 def test_killed_at_every_write_step(unbroken, codec: Codec, store_bytes, tmp_path):
     job, expected = unbroken
-
-    def dies_at(step: int) -> str | None:
-        def work() -> None:
-            hook = kill_at(step)
-            sys.addaudithook(hook)
-            write_all = spool._write_all
-
-            def counted(handle: int, data: bytes, at: int) -> None:
-                write_all(handle, data[: len(data) // 2], at)  # torn
-                hook("write", ())
-                write_all(handle, data, at)
-
-            spool._write_all, os.fsync = counted, lambda handle: hook("write", ())
-            encode_shard(job, 0, codec)
-
-        return apart(work)
-
     step = 0
-    while dies_at(step := step + 1) == "SIGKILL":
+    while dies_at(step := step + 1, job, codec) == "SIGKILL":
         # Every second time on what the last one left, every second time afresh; and every time it must become the same.
         if step % 2:
             encode_shard(job, 0, codec)
@@ -138,6 +141,34 @@ def test_killed_at_every_write_step(unbroken, codec: Codec, store_bytes, tmp_pat
     assert step > 30
     encode_shard(job, 0, codec)
     assert visible(store_bytes(job.store)) == expected
+
+
+def test_killed_at_every_step_of_making_again(unbroken, corpus, codec: Codec, planned, store_bytes, tmp_path):
+    """The codes of a file that is gone are there after all of it, and every other time the next who plans has seen it too."""
+    store, start = Path(unbroken[0].store), tmp_path / "start"
+    encode_shard(unbroken[0], 0, codec)
+    (corpus / "a1.wav").unlink()
+    soundfile.write(corpus / "a3.wav", np.zeros(900, "f4"), 8000)
+    job = planned(corpus, store).job
+    shutil.copytree(store, start)
+    encode_shard(job, 0, codec)
+    expected = store_bytes(store)
+    assert read_manifest(store, 0).items == 3
+    # Every third step, for the time that it takes; every second time on what the last one left.
+    for number, step in enumerate(range(1, 1000, 3)):
+        if number % 2 == 0:
+            shutil.rmtree(store)
+            shutil.copytree(start, store)
+        ended = dies_at(step, job, codec)
+        if number % 4 < 2:
+            planned(corpus, store)
+        if number % 2 or ended is None:
+            encode_shard(job, 0, codec)
+            assert visible(store_bytes(store)) == expected, f"killed at step {step}"
+        assert ended in (None, "SIGKILL")
+        if ended is None and number % 2 == 0:
+            break
+    assert step > 40
 
 
 def visible(files: dict[str, bytes]) -> dict[str, bytes]:

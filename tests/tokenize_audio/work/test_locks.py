@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -90,3 +92,35 @@ def test_many_at_once(tmp_path: Path) -> None:
     workers = [subprocess.Popen([sys.executable, "-c", script, str(tmp_path)]) for _ in range(4)]
     assert [worker.wait() for worker in workers] == [0] * 4
     assert all((tmp_path / f"count{n}").read_text() == "x" for n in range(12) if (tmp_path / f"done{n}").exists())
+
+
+def test_who_lost_a_claim_finds_it_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it is gone, or another's of the same number; and what is another's stays."""
+    monkeypatch.setattr(locks, "BEAT", 0.01)
+    for other in (None, json.dumps({"host": "far", "process": 7, "started": "1", "place": "elsewhere"})):
+        with Claim(tmp_path / "run", "the store") as claim:
+            claim.check()
+            (mine,) = (path for path in tmp_path.iterdir() if path.name.startswith("run."))
+            mine.unlink()
+            if other is not None:
+                mine.write_text(other)
+            deadline = time.monotonic() + 60
+            while not claim.lost:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            with pytest.raises(Locked, match="the store: this process was held up"):
+                claim.check()
+        assert mine.exists() == (other is not None)
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_where_there_are_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with Claim(tmp_path / "run", "the store") as claim:
+        claim.check()
+        with pytest.raises(Locked, match=f"locked by process {os.getpid()}"), Claim(tmp_path / "run", "the store"):
+            pass
+    assert list(tmp_path.iterdir()) == []

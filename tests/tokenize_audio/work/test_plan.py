@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from solfa.codecs.codec import Codec
 from solfa.tokenize_audio.store.annotate import annotate
+from solfa.tokenize_audio.work import look as looking
 from solfa.tokenize_audio.work import plan as planning
-from solfa.tokenize_audio.work.job import Job
+from solfa.tokenize_audio.work.job import Job, read_items, shard_claim
 from solfa.tokenize_audio.work.plan import Plan, plan
 from solfa.tokenize_audio.work.shard import encode_shard
 from solfa.tokenize_audio.work.sources import SourceItem, find_sources
@@ -146,3 +150,46 @@ def test_what_is_added_is_cut_by_itself(tmp_path: Path, codec: Codec) -> None:
     assert cut(plan(some(640), tmp_path / "store", codec)) == [10] * 64
     added = plan(some(680), tmp_path / "store", codec)
     assert cut(added) == [10] * 64 + [4] * 10 and added.new == 40
+
+
+def test_files_of_another_time_are_read_once(
+    corpus: Path, tmp_path: Path, planned: Callable, codec: Codec, monkeypatch
+):
+    """A corpus that was copied or touched is hashed by the first who plans; whoever only looks after that reads nothing."""
+    store = tmp_path / "store"
+    encode_shard(planned(corpus, store).job, 0, codec)
+    hashed: list[str] = []
+    real = looking.file_hash
+    monkeypatch.setattr(looking, "file_hash", lambda path: (hashed.append(path), real(path))[1])
+    for path in corpus.rglob("*.*"):
+        os.utime(path, (1, 1))
+    looked = planned(corpus, store, write=False)
+    assert looked.news and looked.todo == () and len(hashed) == 6
+    looking._hash.cache_clear()
+    assert planned(corpus, store).todo == () and len(hashed) == 12
+    looking._hash.cache_clear()
+    again = planned(corpus, store, write=False)
+    assert not again.news and again.todo == () and len(hashed) == 12
+    soundfile.write(corpus / "a1.wav", np.zeros(900), 8000)
+    os.utime(corpus / "a1.wav", (1, 1))
+    assert planned(corpus, store).changed == ("a1.wav",)
+
+
+def test_a_wrong_command_is_taken_back(corpus: Path, tmp_path: Path, codec: Codec, planned: Callable) -> None:
+    """What it planned, and nobody began, is not encoded by the next one; where others may be at it, it is named."""
+    store, wrong = tmp_path / "store", tmp_path / "wrong"
+    wrong.mkdir()
+    for name in ("p.wav", "q.wav"):
+        soundfile.write(wrong / name, np.zeros(900), 8000)
+    planned(wrong, store)
+    shared = planned(corpus, store, shared=True)
+    assert shared.earlier == (str(wrong / "p.wav"), str(wrong / "q.wav")) and shared.todo == (0, 1)
+    with shard_claim(shared.job, 0):
+        assert planned(corpus, store, write=False).todo == (0, 1)
+    alone = planned(corpus, store)
+    assert alone.earlier == () and alone.todo == (1,) and sorted(alone.others) == []
+    assert [item.key for item in read_items(store, 1)] == [item.key for item in find_sources([corpus])]
+    assert not list((store / ".work" / "shards").glob("00000*"))
+    encode_shard(alone.job, 1, codec)
+    again = planned(wrong, store)
+    assert again.todo == (2,) and len(again.others) == 6

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,13 @@ import soundfile
 
 from solfa.codecs.codec import Codec
 from solfa.tokenize_audio.engines.board import Board
+from solfa.tokenize_audio.store.annotate import annotate
+from solfa.tokenize_audio.store.export import export, from_parquet
 from solfa.tokenize_audio.store.format import TokenStoreError, shard_paths
+from solfa.tokenize_audio.store.merge import merge
+from solfa.tokenize_audio.store.store import TokenStore
+from solfa.tokenize_audio.store.verify import verify
+from solfa.tokenize_audio.store.writer import rewrite_meta
 from solfa.tokenize_audio.work.job import shard_claim
 from solfa.tokenize_audio.work.locks import Locked
 from solfa.tokenize_audio.work.report import Step
@@ -112,7 +119,6 @@ def test_notes_and_texts_come_along(tmp_path, codec: Codec, planned, corpus):
     from solfa.score.midi import write_midi
     from solfa.score.note import Note
     from solfa.score.score import score_of_notes
-    from solfa.tokenize_audio.store.store import TokenStore
 
     notes = (Note(0.0, 0.5, 60), Note(0.5, 1.0, 64))
     write_midi(score_of_notes(notes), corpus / "x.mid")
@@ -350,20 +356,54 @@ def test_out_of_memory_on_a_gpu_halves_the_batch(corpus, tmp_path, seanet_folder
 
 
 def test_annotations_stay_when_a_shard_is_made_again(corpus, tmp_path, codec: Codec, planned):
-    from dataclasses import replace
-
-    from solfa.tokenize_audio.store.store import TokenStore
-    from solfa.tokenize_audio.store.writer import rewrite_meta
-
     job = planned(corpus, tmp_path / "store").job
     encode_shard(job, 0, codec)
     store = TokenStore(job.store)
     rewrite_meta(job.store, 0, [replace(store.meta(i), texts=(f"text {i}",)) for i in range(6)])
+    for samples in (999, 888, 777):  # once, and once more
+        soundfile.write(corpus / "a1.wav", np.zeros(samples, "f4"), 8000)
+        again = planned(corpus, tmp_path / "store")
+        assert again.todo == (0,)
+        encode_shard(again.job, 0, codec)
+        store = TokenStore(job.store)
+        assert [store.meta(i).texts for i in range(6)] == [(f"text {i}",) for i in range(6)]
+        assert store.meta(0).samples == samples and verify(job.store).problems == ()
+
+
+def test_annotations_outlive_merging_and_importing(corpus, tmp_path, codec: Codec, planned):
+    """What came of an annotated store is an annotated store, to whoever makes its shards again."""
+    store = tmp_path / "store"
+    encode_shard(planned(corpus, store).job, 0, codec)
+    (tmp_path / "t.jsonl").write_text('{"id": "a1.wav", "text": "said later"}\n')
+    annotate(store, tmp_path / "t.jsonl")
+    merge([store], tmp_path / "merged")
+    export(store, tmp_path / "tables", "parquet")
+    from_parquet(tmp_path / "tables", tmp_path / "imported")
+    soundfile.write(corpus / "a3.wav", np.zeros(999, "f4"), 8000)
+    for place in (tmp_path / "merged", tmp_path / "imported"):
+        again = planned(corpus, place)
+        assert again.todo == (0,)
+        encode_shard(again.job, 0, codec)
+        assert TokenStore(place).meta(0).texts == ("said later",) and verify(place).problems == ()
+
+
+def test_a_shard_that_is_made_again_is_annotated_before_or_after(corpus, tmp_path, codec: Codec, planned, monkeypatch):
+    """A rank holds the shard, not the run: who annotates meanwhile is told so, and nothing that was said to be done is lost."""
+    from solfa.cli.app import run
+    from solfa.tokenize_audio.work import shard
+
+    store, table = tmp_path / "store", tmp_path / "t.jsonl"
+    encode_shard(planned(corpus, store).job, 0, codec)
+    table.write_text('{"id": "b/b1.ogg", "text": "said meanwhile"}\n')
     soundfile.write(corpus / "a1.wav", np.zeros(999, "f4"), 8000)
-    again = planned(corpus, tmp_path / "store")
-    assert again.todo == (0,)
-    encode_shard(again.job, 0, codec)
-    store = TokenStore(job.store)
-    assert [store.meta(i).texts for i in range(6)] == [(f"text {i}",) for i in range(6)] and store.meta(
-        0
-    ).samples == 999
+    job, codes, real = planned(corpus, store).job, [], shard.write_shard
+
+    def write(*arguments):
+        codes.append(run(["store", "annotate", str(store), str(table)]))
+        return real(*arguments)
+
+    monkeypatch.setattr(shard, "write_shard", write)
+    encode_shard(job, 0, codec)
+    assert codes == [1] and TokenStore(store).meta(3).texts == ()
+    assert run(["store", "annotate", str(store), str(table)]) == 0
+    assert TokenStore(store).meta(3).texts == ("said meanwhile",)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import unicodedata
 import warnings
 from pathlib import Path
 
@@ -193,6 +194,25 @@ def test_any_name_is_a_safe_key_or_refused(name: bytes) -> None:
         return
     check_key(key)
     key.encode()
+
+
+@given(st.text(st.characters(exclude_characters="/")))
+def test_a_key_is_the_name_letter_by_letter(name: str) -> None:
+    """Whatever stands beside it, a letter is itself or %XX of its bytes."""
+    try:
+        key = safe_key(f"x{name}")
+    except ValueError:
+        return
+    alone = [safe_key(letter) if letter != "." else letter for letter in name]
+    assert key == "".join(["x", *alone])
+    for letter, told in zip(name, alone, strict=True):
+        escaped = letter == "\\" or unicodedata.category(letter) in ("Cc", "Cs")
+        assert told == ("".join(f"%{byte:02X}" for byte in os.fsencode(letter)) if escaped else letter)
+
+
+def test_an_item_takes_no_more_than_its_fields() -> None:
+    """There may be millions."""
+    assert not hasattr(SourceItem("a", "a", "/a"), "__dict__")
 
 
 @settings(max_examples=30)

@@ -9,7 +9,7 @@ import pytest
 
 from solfa.tokenize_audio.work.attempts import Attempts
 from solfa.tokenize_audio.work.decode import SourceStamp
-from solfa.tokenize_audio.work.spool import Spool, remove_spool, spooled
+from solfa.tokenize_audio.work.spool import Spool, SpoolDamaged, remove_spool, spooled
 
 STAMP = SourceStamp(10, 20, "ab")
 CODES = np.arange(24, dtype=np.int64).reshape(2, 12)  # [K, T]
@@ -87,3 +87,19 @@ def test_suspects(tmp_path: Path) -> None:
     third.begin("four")
     third.close()
     assert not list(tmp_path.iterdir()) and not Attempts(path, ()).suspects
+
+
+def test_two_at_one_spool_are_found_out(tmp_path: Path) -> None:
+    """Codes are those that were added, or there is an error; who comes next drops what is not."""
+    with opened(tmp_path) as held_up, opened(tmp_path) as other:
+        other.begin()
+        other.add(CODES)
+        record = other.commit("one", STAMP, 240, 1.5)
+        assert np.array_equal(other.codes(record), CODES)
+        held_up.begin()
+        held_up.add(CODES[:, ::-1])
+        held_up.commit("two", STAMP, 240, 1.5)
+        with pytest.raises(SpoolDamaged, match="the codes of 'one' are not what was written"):
+            other.codes(record)
+    with opened(tmp_path) as spool:
+        assert "one" not in spool.records
