@@ -16,7 +16,8 @@ import sys
 import types
 import typing
 from collections.abc import Mapping
-from pathlib import Path
+from enum import Enum
+from pathlib import Path, PurePath
 from typing import Any
 
 import torch
@@ -63,14 +64,14 @@ def save(
 
     An older checkpoint of that name stays valid until the new one takes its place in one rename; other files in it (a
     model card) are carried over. Raises CheckpointError where the folder holds something that is not a checkpoint, the
-    configuration is not plain JSON, or a tensor holds NaN.
+    configuration is not plain JSON, or a tensor holds NaN or infinity (perhaps since it was cast to a narrower type).
     """
     folder = Path(os.path.abspath(folder))
     _check_replaceable(folder)
     text = {"kind": kind, "config": config, "metadata": metadata or {}}
     _canonical(text, f"{folder}: config or metadata")
     ready = _independent(tensors)
-    _refuse_nan(ready, str(folder))
+    _refuse_infinite(ready, str(folder))
 
     def fill(temporary: Path) -> None:
         try:
@@ -87,7 +88,7 @@ def save(
 
 
 def load(folder: str | Path, kind: str | None = None, *, verify: bool = True) -> Checkpoint:
-    """Read a checkpoint folder. `kind` demands that kind; `verify=False` skips the hashes and the search for NaN.
+    """Read a checkpoint folder. `kind` demands that kind; `verify=False` skips the hashes and the search for NaN and infinity.
 
     Raises CheckpointError for anything that is missing, damaged, of another kind, or too large to be honest.
     """
@@ -110,7 +111,7 @@ def load(folder: str | Path, kind: str | None = None, *, verify: bool = True) ->
     except (SafetensorError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{weights}: not a readable safetensors file: {error}") from error
     if verify:
-        _refuse_nan(tensors, str(weights))
+        _refuse_infinite(tensors, str(weights))
     return Checkpoint(document["kind"], document["config"], tensors, document["metadata"], document["sha256"])
 
 
@@ -170,7 +171,9 @@ def fitted(ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], where: str)
     where they are already. Raises ValueError, with `where`, unless names and shapes are the same and all numbers are finite.
     """
     if wrong := misfits(ours, theirs):
-        raise ValueError(f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first")
+        raise ValueError(
+            f"{where}: {len(wrong)} tensors are missing, unknown or of another shape, {wrong[0]} the first"
+        )
     ready = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in theirs.items()}
     for name, tensor in ready.items():
         if not bool(tensor.isfinite().all()):
@@ -200,10 +203,13 @@ def _independent(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return ready
 
 
-def _refuse_nan(tensors: Mapping[str, Tensor], where: str) -> None:
+def _refuse_infinite(tensors: Mapping[str, Tensor], where: str) -> None:
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and bool(torch.isnan(tensor if tensor.itemsize > 1 else tensor.float()).any()):
-            raise CheckpointError(f"{where}: tensor {name!r} holds NaN")
+        if not tensor.is_floating_point():
+            continue
+        if not bool((tensor if tensor.itemsize > 1 else tensor.float()).isfinite().all()):
+            kind, most = str(tensor.dtype).removeprefix("torch."), torch.finfo(tensor.dtype).max
+            raise CheckpointError(f"{where}: tensor {name!r} holds NaN or infinity ({kind} ends at {most:g})")
 
 
 def _canonical(value: Any, where: str) -> bytes:
@@ -265,6 +271,11 @@ def from_plain(hint: Any, value: Any, where: str) -> Any:
             return None
     elif hint in (int, str, bool) and type(value) is hint:
         return value
+    elif isinstance(hint, type):
+        if issubclass(hint, PurePath) and isinstance(value, str):
+            return hint(value)
+        if issubclass(hint, Enum) and value in [each.value for each in hint]:
+            return hint(value)
     raise ValueError(f"{where}: {value!r} is not {getattr(hint, '__name__', hint) if origin is None else hint}")
 
 

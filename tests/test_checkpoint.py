@@ -12,6 +12,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from solfa import files
 from solfa.checkpoint import CheckpointError, config_from_dict, fitted, load, read_config, save
@@ -151,9 +152,17 @@ def test_kind_nan_and_pickles(tmp_path: Path) -> None:
         load(tmp_path / "c", "codec")
     with pytest.raises(CheckpointError, match=r"'w' holds NaN"):
         save(tmp_path / "d", "toy", {}, {"w": torch.tensor([1.0, float("nan")])})
+    with pytest.raises(CheckpointError, match=r"'w' holds NaN or infinity \(float16 ends at 65504\)"):
+        save(tmp_path / "d", "toy", {}, {"w": torch.tensor([1.0, -1e5]).half()})
     with pytest.raises(CheckpointError, match="not plain JSON"):
         save(tmp_path / "d", "toy", {"x": float("inf")}, tensors())
     assert not (tmp_path / "d").exists()
+    save_file({"w": torch.tensor([torch.inf])}, tmp_path / "c" / "model.safetensors")
+    document = json.loads((tmp_path / "c" / "config.json").read_text())
+    document["sha256"] = files.file_hash(tmp_path / "c" / "model.safetensors")
+    (tmp_path / "c" / "config.json").write_text(json.dumps(document))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: tensor 'w' holds NaN or infinity"):
+        load(tmp_path / "c")
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "weights.pt").write_bytes(b"\x80\x04")
     with pytest.raises(CheckpointError, match=r"weights\.pt; pickled weights are never opened"):

@@ -137,7 +137,7 @@ class TransformersCodec(Codec):
         """Runs it on one thread, so that its sums do not depend on how many there are."""
 
         def work(_: None) -> Tensor:
-            with torch.inference_mode():
+            with torch.no_grad():
                 return run()
 
         return next(in_order([None], work, pool(1), 1))

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, TypeAlias, overload
+from typing import Literal, Self, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from solfa.audio.io import Audio, blocks, info
 from solfa.audio.sinc import make_resampler
 from solfa.codecs.segments import SegmentConfig, segment_frames
-from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState, check_floats
+from solfa.codecs.stream import DecodeStream, EncodeStream, StreamState, check_floats, finite_sound
 
 Read: TypeAlias = Callable[[int, int], Tensor]  # frames a to b, to their codes [k, b - a]
 MERGED = 64  # blocks of codes that are kept apart: thousands of small tensors would keep the memory between them from being given back
@@ -103,6 +103,8 @@ class Codec(nn.Module, ABC):
     """A codec of K codebooks with N entries each, at sample_rate / hop frames a second.
 
     A subclass sets the fields and says how the blocks of a recording are encoded and decoded.
+    weights_hash: of the weights as they were loaded, which codes say that they are of; "" from `train()` on, and for a codec that is new.
+    Weights that are changed in another way are not noticed: set it to "" there.
     """
 
     name: str
@@ -127,7 +129,14 @@ class Codec(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        return next(self.parameters()).device
+        """That of the weights; the CPU for a codec without any."""
+        return next((weight.device for weight in self.parameters()), torch.device("cpu"))
+
+    def train(self, mode: bool = True) -> Self:
+        """As every module; in training mode `weights_hash` becomes "", as the weights will not be those that it was made of."""
+        if mode:
+            self.weights_hash = ""
+        return super().train(mode)
 
     @abstractmethod
     def encode_parts(self, parts: Iterable[Tensor], codebooks: int) -> Iterator[CodeBlock]:
@@ -195,10 +204,7 @@ class Codec(nn.Module, ABC):
             raise ValueError(f"lengths are {true}: {len(samples)} are needed, each 1 to {most}")
         items = []
         for item, length in zip(samples, true, strict=True):
-            sound = item[:, :length].detach().float().cpu()
-            if not torch.isfinite(sound).all():
-                raise ValueError("the samples hold NaN or infinity")
-            items.append(self._encode_item([sound], rate, k))
+            items.append(self._encode_item([item[:, :length]], rate, k))
         return self._codes(items)
 
     def encode_file(self, path: str | Path, codebooks: int | None = None) -> Codes:
@@ -213,7 +219,8 @@ class Codec(nn.Module, ABC):
         """Blocks of samples [C, n], of any lengths, to blocks of codes [k, t]: those of `encode` and `encode_file`.
 
         sample_rate: of the samples, where it is not the codec's. The codes do not depend on how the samples were cut into blocks. Memory
-        is bounded, whatever the length.
+        is bounded, whatever the length. Raises ValueError for samples that are no floats, not finite or of another shape, and where there
+        are none.
         """
         k = self.check_codebooks(codebooks)
         yield from (block.tokens for block in self.encode_parts(self.fit(parts, sample_rate or self.sample_rate), k))
@@ -300,7 +307,9 @@ class Codec(nn.Module, ABC):
     def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:
         first = True
         for part in parts:
-            check_floats(part)
+            part = finite_sound(part).cpu()
+            if part.ndim != 2:
+                raise ValueError(f"samples have the shape {list(part.shape)}: [channels, n] is needed")
             if self.channels == 1 < part.shape[0]:
                 if first:
                     warnings.warn(f"{self.name} is mono: the channels of the input are averaged", stacklevel=2)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from solfa.codecs.stacks import BatchPart, Decoder, Encoder, batch_parts, end_of, inference_copy
+from solfa.codecs.stream import finite_sound
 from solfa.codecs.vqvae import VQVAE
 from solfa.nn.seanet import SEANetDecoder
 from solfa.nn.streaming import Chain, StreamState
@@ -82,17 +83,17 @@ class DeviceBatch:
     def encode(self, sounds: Iterable[Tensor], codebooks: int | None = None) -> Iterator[Coded]:
         """Codes [k, T] of recordings [C, S] at the codec's rate, each as soon as it is done; `lanes` of them are in memory.
 
-        Raises ValueError for a sound of another shape or a number of codebooks out of range.
+        Raises ValueError for a sound of another shape, of no floats or not finite, or a number of codebooks out of range.
         """
         channels, hop, encoder = self.codec.channels, self.codec.hop, self._encoder
         self.codebooks = self.codec.check_codebooks(codebooks)
 
         def recordings() -> Iterator[tuple[Tensor, int, int]]:
-            for sound in sounds:
+            for sound in map(finite_sound, sounds):
                 if sound.ndim != 2 or sound.shape[0] != channels or not sound.shape[1]:
                     raise ValueError(f"a sound has the shape {tuple(sound.shape)}: [{channels}, samples] is needed")
                 size = sound.shape[1]
-                yield sound.detach().float(), -(-size // hop), end_of(encoder.stack, size, hop)
+                yield sound, -(-size // hop), end_of(encoder.stack, size, hop)
 
         for done in encoder.run(recordings()):
             yield Coded(done.index, done.data.long())

@@ -105,7 +105,7 @@ def _needed(stages: list[Stage], stop: int) -> int:
 
 def _in_windows(stage: WindowStage, parts: Iterable[Tensor], workers: int, first: int) -> Iterator[Tensor]:
     def work(window: Window) -> Tensor:
-        with torch.inference_mode():
+        with torch.no_grad():
             y = stage.run(window.data[None], window.span)
             middle = stage.after(y[..., stage.left * stage.give : (stage.left + stage.chunk) * stage.give])
         return middle[0, :, : window.units * stage.give]
@@ -119,7 +119,7 @@ def _in_steps(stage: StateStage, parts: Iterable[Tensor]) -> Iterator[Tensor]:
 
     def work(window: Window) -> Tensor:
         nonlocal state
-        with torch.inference_mode():
+        with torch.no_grad():
             y, state = stage.step(window.data[None], state, False)
         return y[0, :, : window.units * stage.give]
 

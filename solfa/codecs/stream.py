@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,6 +47,16 @@ def check_floats(samples: Tensor) -> None:
         raise ValueError(f"samples are {kind}: a tensor of floats between -1 and 1 is needed")
 
 
+def finite_sound(samples: Tensor) -> Tensor:
+    """Samples of any floating type as float32, without what they were computed from. ValueError for others, and for NaN and infinity."""
+    check_floats(samples)
+    samples = samples.detach().float()
+    # By numpy, on one thread: those of torch that help would be kept spinning for a while, on the cores that are needed.
+    if not (np.isfinite(samples.numpy()) if samples.device.type == "cpu" else torch.isfinite(samples)).all():
+        raise ValueError("the samples hold NaN or infinity")
+    return samples
+
+
 class _Stream:
     """Pushes pieces through stages."""
 
@@ -80,7 +91,7 @@ class _Stream:
         last = piece is None
         flow = None if piece is None else piece.to(self._device)
         states: list[StageState | None] = []
-        with torch.inference_mode():
+        with torch.no_grad():
             for stage, state in zip(self._stages, self.state.stages, strict=True):
                 if flow is not None:
                     state = StageState(flow[:, :0]) if state is None else state
@@ -103,14 +114,12 @@ class EncodeStream(_Stream):
     def push(self, samples: Tensor) -> Tensor:
         """The codes [k, t] that the next samples [C, n] make certain, perhaps none.
 
-        Raises ValueError for another shape, samples that are not finite, or a stream that is finished.
+        Raises ValueError for another shape, samples that are no floats or not finite, or a stream that is finished.
         """
-        check_floats(samples)
+        samples = finite_sound(samples)
         if samples.ndim != 2 or samples.shape[0] != self.channels:
             raise ValueError(f"samples have the shape {list(samples.shape)}: [{self.channels}, n] is needed")
-        if not torch.isfinite(samples).all():
-            raise ValueError("the samples hold NaN or infinity")
-        return self._codes(samples.detach().float())
+        return self._codes(samples)
 
     def finish(self) -> Tensor:
         """The codes [k, t] of the rest; the recording ends here. One without samples has no codes."""

@@ -146,7 +146,7 @@ class VQVAE(Codec):
         decode, hop = self.decode_whole, self.hop
         return decode_segments(read, self.segment, decode, hop, samples, scales, start, stop, workers)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode_whole(self, samples: Tensor, codebooks: int | None = None) -> Tensor:
         """Codes [k, T] of a recording or a segment [C, S] by one run of the network, which `encode` equals but for near-ties."""
         size = samples.shape[-1]
@@ -154,7 +154,7 @@ class VQVAE(Codec):
         latents = fast(self.encoder)(x, (0, end_of(self.encoder, size, self.hop)))
         return self.quantizer.encode(latents, codebooks)[0].cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def decode_whole(self, tokens: Tensor) -> Tensor:
         """Samples [C, T * hop] of codes [k, T] by one run of the network."""
         return fast(self.decoder)(self.quantizer.decode(tokens[None].to(self.device)))[0].float().cpu()

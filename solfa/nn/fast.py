@@ -1,7 +1,7 @@
 """The inference form of a stack: weight norm fused, convolutions in cache-sized blocks on rows, compiled kernels where there are any.
 
-`fast(stack)` gives a copy with the same interface and, to rounding, the same results. The copy is kept and made again when a weight has
-changed, so a model in training can be asked for codes between two steps.
+`fast(stack)` gives a copy with the same interface and, to rounding, the same results. The copy is kept, and made again when a number of a
+weight has changed, however that was done, so a model in training can be asked for codes between two steps.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import torch
+import xxhash
 from torch import Tensor, nn
 
 from solfa.nn import kernels
@@ -26,7 +27,7 @@ from solfa.nn.streaming import Chain, Layer, Span, StreamState
 from solfa.nn.unmade import unmade
 
 Stack = TypeVar("Stack", bound=nn.Module)
-_copies: weakref.WeakKeyDictionary[nn.Module, tuple[object, nn.Module]] = weakref.WeakKeyDictionary()
+_copies: weakref.WeakKeyDictionary[nn.Module, tuple[bytes, nn.Module]] = weakref.WeakKeyDictionary()
 
 
 def fast(stack: Stack) -> Stack:
@@ -36,13 +37,20 @@ def fast(stack: Stack) -> Stack:
     tensors = [*stack.parameters(), *stack.buffers()]
     if any(tensor.dtype != torch.float32 or tensor.device.type != "cpu" for tensor in tensors):
         return stack
-    # Changed in place, a tensor has another version; an inference tensor has none, and is not trained.
-    now = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in tensors)
+    now = _digest(tensors)
     made, form = _copies.get(stack, (None, None))
     if made != now or form is None:
         form = _inference_form(stack)
         _copies[stack] = (now, form)
     return form  # type: ignore[return-value]
+
+
+def _digest(tensors: Iterable[Tensor]) -> bytes:
+    """Of all the numbers. The versions that tensors count do not tell: fused optimizers and changes of `.data` leave them as they are."""
+    found = xxhash.xxh3_128()
+    for tensor in tensors:
+        found.update(tensor.detach().contiguous().numpy().data)
+    return found.digest()
 
 
 def fused(stack: Stack) -> Stack:

@@ -236,6 +236,58 @@ def test_bad_sound_is_named(tiny_codecs, bad: torch.Tensor, message: str) -> Non
         tiny_codecs["stereo"].encode(bad)
 
 
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (torch.full((2, 50), float("nan")), "NaN or infinity"),
+        (torch.full((2, 50), 1e300, dtype=torch.float64), "NaN or infinity"),  # in float32
+        (torch.zeros(2, 50, dtype=torch.int16), "samples are torch.int16"),
+        (torch.zeros(50), r"the shape \[50\]: \[channels, n\] is needed"),
+        (torch.zeros(3, 50), "3 channels"),
+    ],
+)
+def test_bad_blocks_are_named(tiny_codecs, bad: torch.Tensor, message: str) -> None:
+    for name in ("stereo", "encodec 48k"):
+        with pytest.raises(ValueError, match=message):
+            list(tiny_codecs[name].encode_blocks([torch.zeros(2, 30), bad]))
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_blocks_of_any_floats_and_with_gradients_are_taken(tiny_codecs, name: str) -> None:
+    codec = tiny_codecs[name]
+    x = sound(codec, 500).half()
+    for rate in (None, 11_025):
+        expected = torch.cat(list(codec.encode_blocks([x.float()], sample_rate=rate)), -1)
+        for part in (x, x.double(), x.float().requires_grad_()):
+            assert torch.equal(torch.cat(list(codec.encode_blocks([part], sample_rate=rate)), -1), expected)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_given_out_can_be_trained_on(tiny_codecs, name: str) -> None:
+    """Blocks and streams give tensors that autograd takes, as `encode` and `decode` do; in and out of inference mode they are equal."""
+    codec = tiny_codecs[name]
+    x = sound(codec, 90)
+
+    def made() -> list[torch.Tensor]:
+        tokens = [codec.encode_whole(x), *codec.encode_blocks([x])]
+        scales = None if codec.segment is None else torch.ones(1)
+        sounds = [codec.decode_whole(tokens[0])]
+        sounds += codec.decode_samples(lambda a, b: tokens[0][:, a:b], 90, scales=scales)
+        if codec.segment is None:
+            encoder, decoder = codec.stream(), codec.stream("decode")
+            tokens += [encoder.push(x), encoder.finish()]
+            sounds += [decoder.push(tokens[0]), decoder.finish()]
+        return [*tokens, *sounds]
+
+    plain = made()
+    assert not any(tensor.is_inference() or tensor.requires_grad for tensor in plain)
+    table, weight = torch.nn.Embedding(16, 4), torch.ones((), requires_grad=True)
+    for tensor in plain:
+        (weight * tensor if tensor.is_floating_point() else table(tensor)).sum().backward()
+    with torch.inference_mode():
+        assert all(torch.equal(a, b) for a, b in zip(made(), plain, strict=True))
+
+
 def test_bad_codes_are_refused(tiny_codecs) -> None:
     codec = tiny_codecs["frames"]
     codes = codec.encode(sound(codec, 100)[None])
@@ -267,6 +319,33 @@ def test_a_saved_codec_gives_the_same_codes(tiny_codecs, tmp_path: Path, name: s
     assert again.weights_hash and isinstance(again, VQVAE) and again.config == codec.config
     x = sound(codec, 600)[None]
     assert torch.equal(codec.encode(x).tokens, again.encode(x).tokens)
+
+
+def test_a_codec_that_is_trained_no_longer_says_that_its_codes_are_the_loaded_ones(tiny_codecs) -> None:
+    loaded = tiny_codecs["frames"]
+    codec = copy.deepcopy(loaded)
+    x = sound(codec, 300)[None]
+    assert codec.eval().weights_hash == loaded.weights_hash and loaded.decode(codec.encode(x))
+    codes = codec.train().eval().encode(x)
+    assert codec.weights_hash == codes.weights_hash == "" and codec.decode(codes)
+    with pytest.raises(ValueError, match="the codes are of the codec"):
+        loaded.decode(codes)
+
+
+def test_a_codec_without_weights_is_on_the_cpu(tiny_codecs) -> None:
+    codec = copy.deepcopy(tiny_codecs["frames"])
+    codec.encoder = codec.decoder = codec.quantizer = torch.nn.Identity()
+    assert not list(codec.parameters()) and codec.device == torch.device("cpu")
+
+
+def test_weights_beyond_float16_are_not_written_in_it(tiny_codecs, tmp_path: Path) -> None:
+    codec = copy.deepcopy(tiny_codecs["frames"])
+    name, weight = next(iter(codec.named_parameters()))
+    weight.data.flatten()[0] = 1e5
+    with pytest.raises(ValueError, match=rf"'{name}' holds NaN or infinity \(float16 ends at 65504\)"):
+        codec.save(tmp_path / "half", dtype=torch.float16)
+    codec.save(tmp_path / "whole")
+    assert load_codec(tmp_path / "whole").encode(sound(codec, 300)[None]) and not (tmp_path / "half").exists()
 
 
 def test_weights_that_do_not_fit_are_refused(tiny_codecs, tmp_path: Path) -> None:

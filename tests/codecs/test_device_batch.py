@@ -148,6 +148,10 @@ def test_errors() -> None:
     batch = DeviceBatch(codec, "cpu", chunk=30)
     with pytest.raises(ValueError, match=r"samples\] is needed"):
         list(batch.encode([torch.zeros(2, 9)]))
+    with pytest.raises(ValueError, match=r"samples are torch\.int16"):
+        list(batch.encode([torch.zeros(1, 9), torch.ones(1, 9, dtype=torch.int16)]))
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        list(batch.encode([torch.full((1, 9), float("nan"))]))
     with pytest.raises(ValueError, match="not those of 9 samples"):
         list(batch.decode([(torch.zeros(2, 9, dtype=torch.int64), 9)]))
     with pytest.raises(ValueError, match="0 to 15 are legal"):

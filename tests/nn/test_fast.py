@@ -153,6 +153,35 @@ def test_made_again_when_a_weight_changes_and_the_stack_itself_is_left_alone() -
     assert all(weight.grad is not None for weight in stack.parameters())
 
 
+@pytest.mark.parametrize("way", ["fused", "data", "new", "inference", "load", "sign"])
+@pytest.mark.parametrize("norm", ["none", "weight_norm"])
+def test_it_has_the_weights_of_now_however_they_were_changed(way: str, norm: str) -> None:
+    """Most of these ways leave the version that a tensor counts as it is, and some its place in memory."""
+    torch.manual_seed(0)
+    stack = SEANetEncoder(replace(WIDE, norm=norm))
+    x = signal(stack, 20)
+    weights = list(stack.parameters())
+    with torch.no_grad():
+        before = fast(stack)(x)
+    if way == "fused":
+        optimizer = torch.optim.AdamW(weights, 1e-2, fused=True)
+        stack(x).square().mean().backward()
+        optimizer.step()
+    elif way == "load":
+        stack.load_state_dict({name: 1.1 * tensor for name, tensor in stack.state_dict().items()})
+    elif way == "inference":
+        with torch.inference_mode():
+            weights[0].mul_(1.1)
+    elif way == "sign":  # no sum of squares changes
+        weights[0].data.neg_()
+    else:
+        for weight in weights:
+            weight.data = 1.1 * weight if way == "new" else weight.data.mul_(1.1)
+    with torch.no_grad():
+        after = fast(stack)(x)
+        assert close(after, stack(x)) and not close(after, before)
+
+
 def test_gradients_and_other_precisions_take_the_plain_way() -> None:
     torch.manual_seed(0)
     stack = SEANetDecoder(DAC)

@@ -205,7 +205,7 @@ def _decode_padded(codec: Codec, tokens: Tensor) -> Tensor:
 def _decode_unpadded(codec: Codec, tokens: Tensor) -> Tensor:
     """Codes [items, k, T] of one chunk to its samples [items, n], n fewer than T * hop."""
     assert isinstance(codec, VQVAE) and isinstance(codec.decoder, SEANetDecoder)
-    with torch.inference_mode():
+    with torch.no_grad():
         latents = codec.quantizer.decode(tokens.to(codec.device))
         return unpadded(codec.decoder.layers, latents)[:, 0].float().cpu()
 
