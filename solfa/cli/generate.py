@@ -1,5 +1,6 @@
 """`solfa generate`: music from a description."""
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -122,6 +123,7 @@ def generate(
     ready = _not_there(placed, overwrite)
     if not ready:
         return report.DONE
+    _check_folders(ready)
     music = _load(model, adapter, codec, precision, report.device(device))
     config = music.model.config
     if (bpm is not None or metre is not None) and config.beat is None:
@@ -201,6 +203,17 @@ def _not_there(placed: Sequence[Prompt], overwrite: bool) -> list[Prompt]:
         else:
             ready.append(prompt)
     return ready
+
+
+def _check_folders(ready: Sequence[Prompt]) -> None:
+    """Raises OSError for a folder that cannot be made or written to: before music is made for it."""
+    for folder in dict.fromkeys(prompt.target.parent for prompt in ready if prompt.target != STDOUT):
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                pass
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(there)) from error
 
 
 def _load(model: str, adapter: Path | None, codec: str | None, precision: str, device: str) -> "TextToMusic":

@@ -17,6 +17,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from solfa.lm.adapters import check_merged
 from solfa.lm.conditioners.added import Added
 from solfa.lm.model import Conditions, DepthHead, Draw, LMConfig, TokenLM
 from solfa.nn.decoding import AnyDecoder, Past, make_decoder, make_linear
@@ -67,9 +68,7 @@ class FastLM:
     """What `fast_lm` gives."""
 
     def __init__(self, model: TokenLM, precision: Precision) -> None:
-        for name, module in model.named_modules():
-            if "parametrizations" in name or "lora" in type(module).__name__.lower():
-                raise ValueError(f"{name} has an adapter: merge it first")
+        check_merged(model)
         self.config: LMConfig = model.config
         self.precision = precision
         self._reader = copy.copy(model)  # what reads texts and embeds codes, without the matrices

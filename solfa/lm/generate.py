@@ -10,7 +10,8 @@ are the known beginning of the next one, the conditions are read again, and the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -115,9 +116,11 @@ class Writing:
         judge_from: int | None = None,
     ) -> None:
         config, self.batch = model.config, len(seeds)
-        self.lengths = [frames] * self.batch if isinstance(frames, int) else list(frames)
-        if not self.lengths or len(self.lengths) != self.batch or min(self.lengths) < 1:
+        each = list(frames) if isinstance(frames, Iterable) else [frames] * self.batch
+        whole = all(isinstance(length, numbers.Integral) for length in each)
+        if not whole or not each or len(each) != self.batch or min(each) < 1:
             raise ValueError(f"frames is {frames} for {self.batch} seeds: each row needs a seed and at least one frame")
+        self.lengths = [int(length) for length in each]
         self.model, self.options, self.total = model, options, max(self.lengths)
         self.window, self.stride = window_and_stride(config, window, stride)
         self.generators = generators(seeds, model.device)
@@ -142,6 +145,8 @@ class Writing:
     def _force(self, known: Tensor) -> None:
         config = self.model.config
         shape = (self.batch, config.codebooks)
+        if not isinstance(known, Tensor):
+            raise ValueError(f"known is {type(known).__name__}: a tensor of codes is needed")
         if known.ndim != 3 or known.shape[:2] != shape or known.shape[2] > self.total or known.is_floating_point():
             raise ValueError(
                 f"known codes are {known.dtype} {tuple(known.shape)}: integers {shape} by at most {self.total} are needed"

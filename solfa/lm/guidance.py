@@ -28,8 +28,10 @@ def conditions_for(
     [condition, null], 2 B rows; with text_guidance [text and melody, melody, null], 3 B rows. None is no text.
 
     A beat goes with its text: rows that do not hear the text have no beat, so guidance sharpens both. A model with a CLAP hears the texts
-    through it too. Raises ValueError for what the model does not hear, and for another number of beats.
+    through it too. Raises ValueError for what the model does not hear, for another number of beats, and for one text that is in no list.
     """
+    if isinstance(texts, str):
+        raise ValueError(f"texts is {texts!r}: a list of texts is needed, one a row")
     batch, config = len(texts), model.config
     if options.text_guidance is not None and melody is None:
         raise ValueError(

@@ -7,6 +7,7 @@ makes of the same model in transformers, and is kept in peft's format: `adapter_
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import math
 import re
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from solfa.checkpoint import read_json
 from solfa.files import write_whole
+from solfa.lm.adapters import check_merged
 from solfa.lm.model import TokenLM
 
 CONFIG_NAME, WEIGHTS_NAME = "adapter_config.json", "adapter_model.safetensors"
@@ -103,7 +105,13 @@ class LoRALinear(nn.Linear):
 
 
 def add_lora(model: TokenLM, config: LoRAConfig) -> None:
-    """Freeze the model and give its decoder's blocks adapters, which change nothing until they are trained."""
+    """Freeze the model and give its decoder's blocks adapters, which change nothing until they are trained.
+
+    Raises ValueError for rank 0, and for a model that has adapters: `merged` puts them into its weights.
+    """
+    if not config.rank:
+        raise ValueError("rank is 0: an adapter has a rank of at least 1")
+    check_merged(model)
     model.requires_grad_(False)
     for _, name, block in _layers(model):
         adapted = tuple(i for i, part in enumerate(PARTS[name]) if part.rpartition(".")[2] in config.targets)
@@ -112,10 +120,12 @@ def add_lora(model: TokenLM, config: LoRAConfig) -> None:
 
 
 def merged(model: TokenLM) -> TokenLM:
-    """The model with its adapters in its weights: a copy, or the model itself where it has none."""
-    if not any(isinstance(module, LoRALinear) for module in model.modules()):
+    """The model with its adapters in its weights: a copy that knows them by their hash, or the model itself where it has none."""
+    pairs = _pairs_of(model)
+    if not pairs:
         return model
     whole = copy.deepcopy(model)
+    whole.adapters = (*model.adapters, _hash(pairs))
     for _, name, block in _layers(whole):
         layer = getattr(block, name)
         if isinstance(layer, LoRALinear):
@@ -124,30 +134,34 @@ def merged(model: TokenLM) -> TokenLM:
 
 
 def save_adapter(model: TokenLM, folder: str | Path, base: str | None = None) -> None:
-    """Write the adapters in peft's format. base: the model that they belong to, as peft names it. ValueError where there are none."""
+    """Write the adapters in peft's format. base: the model that they belong to, as peft names it.
+
+    Raises ValueError where there are none, or layers differ in rank or scale, of which the format has one for all.
+    """
     from safetensors.torch import save
 
-    layers = [(index, name, getattr(block, name)) for index, name, block in _layers(model)]
-    found = [(index, name, layer) for index, name, layer in layers if isinstance(layer, LoRALinear)]
+    found = [layer for layer in model.modules() if isinstance(layer, LoRALinear)]
     if not found:
         raise ValueError(f"{model.config.name} has no adapters")
-    tensors, targets = {}, set()
-    for index, name, layer in found:
-        for part, a, b in zip(layer.adapted, layer.lora_a, layer.lora_b, strict=True):
-            theirs = PARTS[name][part]
-            targets.add(theirs.rpartition(".")[2])
-            for letter, tensor in (("A", a), ("B", b)):
-                tensors[f"{PREFIX}.{index}.{theirs}.lora_{letter}.weight"] = tensor.detach().cpu().clone()
-    rank = found[0][2].lora_a.shape[1]
+    kinds = sorted({(layer.lora_a.shape[1], layer.scale) for layer in found})
+    if len(kinds) > 1:
+        raise ValueError(f"{model.config.name} has adapters of several ranks and scales, {kinds}: one is needed")
+    pairs = _pairs_of(model)
+    tensors = {
+        f"{PREFIX}.{index}.{part}.lora_{letter}.weight": tensor.detach().cpu().clone()
+        for (index, part), pair in pairs.items()
+        for letter, tensor in pair.items()
+    }
+    ((rank, scale),) = kinds
     document = {
         "peft_type": "LORA",
         "task_type": None,
         "base_model_name_or_path": base,
         "inference_mode": True,
         "r": rank,
-        "lora_alpha": found[0][2].scale * rank,
-        "lora_dropout": found[0][2].dropout,
-        "target_modules": sorted(targets),
+        "lora_alpha": scale * rank,
+        "lora_dropout": found[0].dropout,
+        "target_modules": sorted({part.rpartition(".")[2] for _, part in pairs}),
         "init_lora_weights": True,
         **_PLAIN,
     }
@@ -161,7 +175,7 @@ def load_adapter(model: TokenLM, folder: str | Path) -> None:
     """Give a model the adapters in a folder, ours or peft's of the same model in transformers; then it may be trained on, or `merged`.
 
     Raises ValueError where the folder holds no such adapter, it needs what is not known here (DoRA, biases, ranks of layers by themselves),
-    or its tensors do not fit the model.
+    its tensors do not fit the model, or the model has it already, in its weights or beside them.
     """
     from solfa.foreign.files import read_safetensors
 
@@ -170,6 +184,10 @@ def load_adapter(model: TokenLM, folder: str | Path) -> None:
         raise ValueError(f"{folder}: no adapter; {CONFIG_NAME} and {WEIGHTS_NAME} are needed")
     rank, scale, dropout = _settings(read_json(folder / CONFIG_NAME), folder)
     pairs = _pairs(read_safetensors(folder / WEIGHTS_NAME), rank, folder)
+    if _hash(pairs) in model.adapters:
+        raise ValueError(
+            f"{folder}: {model.config.name} has this adapter in its weights already: leave it out, or name the model without it"
+        )
     places = {(index, part): (name, block) for index, name, block in _layers(model) for part in PARTS[name]}
     unknown = [f"layers.{index}.{part}" for index, part in pairs if (index, part) not in places]
     if unknown:
@@ -218,6 +236,27 @@ def _pairs(tensors: Mapping[str, Tensor], rank: int, folder: Path) -> dict[tuple
     if lone:
         raise ValueError(f"{folder}: layers.{lone[0][0]}.{lone[0][1]} has one of A and B only")
     return pairs
+
+
+def _pairs_of(model: TokenLM) -> dict[tuple[int, str], dict[str, Tensor]]:
+    """The adapters of a model, as `_pairs` has those of a file."""
+    pairs: dict[tuple[int, str], dict[str, Tensor]] = {}
+    for index, name, block in _layers(model):
+        layer = getattr(block, name)
+        if isinstance(layer, LoRALinear):
+            for part, a, b in zip(layer.adapted, layer.lora_a, layer.lora_b, strict=True):
+                pairs[index, PARTS[name][part]] = {"A": a, "B": b}
+    return pairs
+
+
+def _hash(pairs: Mapping[tuple[int, str], Mapping[str, Tensor]]) -> str:
+    """Of the places and numbers of adapters, in whatever order and precision they are kept."""
+    digest = hashlib.sha256()
+    for place in sorted(pairs):
+        digest.update(repr(place).encode())
+        for letter in "AB":
+            digest.update(pairs[place][letter].detach().to("cpu", torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _fill(

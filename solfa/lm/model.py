@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from solfa import checkpoint
+from solfa.lm.adapters import adapters_in, check_merged
 from solfa.lm.conditioners.added import Added
 from solfa.lm.conditioners.beat import Beat, BeatConfig
 from solfa.lm.conditioners.clap import Clap, ClapConfig
@@ -121,13 +122,14 @@ class LMState:
 
 
 class TokenLM(nn.Module):
-    """Logits of codes, given the steps before them and the conditions."""
+    """Logits of codes, given the steps before them and the conditions. adapters: hashes of those that lie in the weights (`lora`)."""
 
     offsets: Tensor
 
     def __init__(self, config: LMConfig) -> None:
         super().__init__()
         self.config = config
+        self.adapters: tuple[str, ...] = ()
         width, books, size = config.transformer.width, config.codebooks, config.codebook_size
         self.embedding = nn.Embedding(books * (size + 1), width)  # of all codebooks, one after the other
         self.transformer = Transformer(config.transformer)
@@ -149,7 +151,14 @@ class TokenLM(nn.Module):
         return self.embedding(ids + self.offsets).sum(1)
 
     def forward(self, sequence: Tensor, conditions: Conditions = Conditions()) -> Tensor:
-        """Logits [B, K, S, N] of all steps of a sequence [B, K, 1 + S] that `Pattern.build` gave: step s from the columns before it."""
+        """Logits [B, K, S, N] of all steps of a sequence [B, K, 1 + S] that `Pattern.build` gave: step s from the columns before it.
+
+        On a CPU ValueError for ids below 0 or above `special`: in the table of all codebooks they are those of another one.
+        """
+        if sequence.device.type == "cpu" and not torch.compiler.is_compiling() and sequence.numel():
+            least, most = (int(end) for end in sequence.aminmax())
+            if least < 0 or most > self.config.special:
+                raise ValueError(f"ids lie between {least} and {most}: 0 to {self.config.special} are legal")
         hidden = self.hidden(sequence[:, :, :-1], conditions)
         return self.head(hidden, sequence[:, :, 1:])
 
@@ -195,8 +204,10 @@ class TokenLM(nn.Module):
 
         Where text stands before the first step, a row's null condition is as long as its text: describe rows that are guided and their
         null rows in one call. There shorter texts of a batch end in zeros that are heard, as in the released models; this is said.
-        Raises ValueError for what the model does not hear, and for other numbers of rows.
+        Raises ValueError for what the model does not hear, for other numbers of rows, and for one text that is not in a list.
         """
+        if isinstance(texts, str):
+            raise ValueError(f"texts is {texts!r}: a list of texts is needed, one a row")
         for name, given in (("melody", melody), ("clap", clap), ("beat", beat)):
             if given is not None and len(given) != len(texts):
                 raise ValueError(f"{len(given)} rows of {name} for {len(texts)} texts: one each, or None")
@@ -278,8 +289,12 @@ class TokenLM(nn.Module):
     ) -> None:
         """Write a checkpoint folder, its weights in `dtype`.
 
-        A T5 that came with the model is written beside it, once; one that was loaded by its name stays a name.
+        A T5 that came with the model is written beside it, once; one that was loaded by its name stays a name. Raises ValueError for a
+        model with adapters that are not in its weights; which ones are is told in the metadata.
         """
+        check_merged(self)
+        if self.adapters:
+            metadata = {**(metadata or {}), "adapters": list(self.adapters)}
         tensors = {name: weight.detach().to("cpu", dtype) for name, weight in self.named_parameters()}
         checkpoint.save(folder, KIND, asdict(self.config), tensors, metadata=metadata)
         if isinstance(self.text, T5Text) and self.text.frozen.folder and not (Path(folder) / TEXT_FOLDER).exists():
@@ -374,6 +389,7 @@ def load_lm(folder: str | Path, device: str = "cpu") -> TokenLM:
     loaded = checkpoint.load(folder, KIND)
     config = checkpoint.config_from_dict(LMConfig, loaded.config, where=str(folder))
     model = with_weights(config, loaded.tensors, str(folder))
+    model.adapters = adapters_in(loaded.metadata.get("adapters"))
     beside = Path(folder) / TEXT_FOLDER
     if isinstance(model.text, T5Text) and beside.is_dir():
         model.text.frozen = FrozenT5(model.text.config.name, beside)

@@ -41,7 +41,7 @@ class SamplingOptions:
     def __post_init__(self) -> None:
         if not (_number(self.temperature) and (self.temperature == 0 or 0.01 <= self.temperature <= 100)):
             raise ValueError(f"temperature is {self.temperature}: it must be 0 (always the likeliest) or 0.01 to 100")
-        if isinstance(self.top_k, bool) or not isinstance(self.top_k, int) or self.top_k < 0:
+        if isinstance(self.top_k, bool) or not isinstance(self.top_k, numbers.Integral) or self.top_k < 0:
             raise ValueError(f"top_k is {self.top_k}: it must be a whole number, at least 1, or 0 for all codes")
         if not (_number(self.top_p) and 0 <= self.top_p <= 1):
             raise ValueError(f"top_p is {self.top_p}: it must lie between 0 and 1 (both draw from all codes)")
@@ -52,7 +52,7 @@ class SamplingOptions:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
 USUAL = SamplingOptions()

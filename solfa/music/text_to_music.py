@@ -7,6 +7,7 @@ music.generate("slow waltz for flute and piano in G minor", duration=10, seed=0)
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypedDict, Unpack, overload
@@ -264,7 +265,8 @@ class TextToMusic:
         progress: Progress | None = None,
         beat: Beats = "prompt",
     ) -> tuple[Tensor, int]:
-        if isinstance(candidates, bool) or not isinstance(candidates, int) or not 1 <= candidates <= CANDIDATES:
+        whole = isinstance(candidates, numbers.Integral) and not isinstance(candidates, bool)
+        if not whole or not 1 <= candidates <= CANDIDATES:
             raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
         frames = -(-self._samples("gap", gap) // self.codec.hop)
         before, behind = self.heard(left, whole=True).tokens, self.heard(right, whole=False)
@@ -294,10 +296,10 @@ class TextToMusic:
 
     def _samples(self, name: str, seconds: float) -> int:
         """Seconds of new music as samples."""
-        legal = isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST
+        legal = isinstance(seconds, numbers.Real) and not isinstance(seconds, bool) and 0 < seconds <= LONGEST
         if not legal:
             raise ValueError(f"{name} is {seconds}: seconds, above 0 and at most {LONGEST:g}")
-        return max(1, round(seconds * self.sample_rate))
+        return max(1, round(float(seconds) * self.sample_rate))
 
     def heard(self, recording: Recording, whole: bool) -> Heard:
         """A recording as the model hears it; see `hear`."""

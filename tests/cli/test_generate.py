@@ -47,6 +47,13 @@ def run(
 Run = Callable[..., tuple[int, str, str]]
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_before_music_is_made(run: Run) -> None:
+    Path("a").write_text("a file, not a folder")
+    for target in ("a/b.wav", "/proc/b.wav"):
+        code, out, err = run("waltz", "-o", target, "--model", "no-model-is-asked-for")
+        assert code == 1 and out == "" and err.count("\n") == 1 and target.rpartition("/")[0] in err
+
+
 def test_one_prompt_one_file(run: Run, folders: tuple[Path, Path]) -> None:
     code, out, err = run("slow waltz, piano!", "-o", "deep/a.wav", "--duration", 0.3, "--seed", 4, "--top-k", 5)
     assert code == 0 and out.startswith("slow waltz, piano! -> deep/a.wav  0.30 s, seed 4, ") and err == ""

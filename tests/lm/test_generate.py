@@ -1,6 +1,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -289,3 +290,15 @@ def test_what_does_not_fit_is_named(make_lm: MakeLM) -> None:
     refused(r"integers \(1, 4\)", known=torch.zeros(1, 3, 2, dtype=torch.int64))
     refused("0 to 31 are legal", known=torch.full((1, 4, 2), 32))
     refused("0 to 31 are legal", known=torch.full((1, 4, 2), -2))
+
+
+def test_frames_are_whole_numbers_of_any_kind(make_lm: MakeLM) -> None:
+    model = make_lm(text=False)
+    codes = generate(model, Conditions(), 5, seeds=[1], options=GREEDY)
+    for frames in (np.int64(5), np.array([5]), torch.tensor([5]).numpy()):
+        assert torch.equal(generate(model, Conditions(), frames, seeds=[1], options=GREEDY), codes)  # type: ignore[arg-type]
+    for frames in (5.0, [5.5], "5", [0]):
+        with pytest.raises(ValueError, match="frames is"):
+            generate(model, Conditions(), frames, seeds=[1], options=GREEDY)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="known is ndarray: a tensor of codes is needed"):
+        generate(model, Conditions(), 5, seeds=[1], options=GREEDY, known=codes.numpy())  # type: ignore[arg-type]

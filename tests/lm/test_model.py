@@ -12,6 +12,7 @@ from torch import Tensor
 from solfa import checkpoint
 from solfa.lm.conditioners.melody import MelodyConfig
 from solfa.lm.conditioners.text import ByteTextConfig, T5TextConfig
+from solfa.lm.guidance import conditions_for
 from solfa.lm.model import Conditions, LMConfig, TokenLM, load_lm, with_weights
 from solfa.lm.patterns import (
     PatternConfig,
@@ -230,3 +231,23 @@ def test_configurations_that_cannot_be(changes: dict, said: str) -> None:
         config(**changes)
     with pytest.raises(ValueError, match="longest is 0"):
         T5TextConfig("t5-base", longest=0)
+
+
+def test_ids_of_no_code_are_refused() -> None:
+    """All codebooks share one table: what is beyond one of them would be read as another's code."""
+    model = model_of(config())
+    pattern = make_pattern(PATTERNS["delay"], FRAMES)
+    codes = torch.zeros(1, BOOKS, FRAMES, dtype=torch.int64)
+    assert model(pattern.build(codes, SIZE)).isfinite().all()
+    for wrong, book in ((SIZE + 1, 0), (-1, 2)):
+        bad = codes.clone()
+        bad[:, book, 1] = wrong
+        with pytest.raises(ValueError, match=f"ids lie between .* 0 to {SIZE} are legal"):
+            model(pattern.build(bad, SIZE))
+
+
+def test_one_text_is_no_list_of_letters() -> None:
+    model = model_of(config())
+    for describe in (model.describe, lambda texts: conditions_for(model, texts)):
+        with pytest.raises(ValueError, match="texts is 'hello': a list of texts is needed"):
+            describe("hello")

@@ -139,3 +139,12 @@ def test_probabilities_are_ones(temperature: float, k: int, p: float) -> None:
     probs = probabilities(x, SamplingOptions(temperature, k, p))
     assert torch.isfinite(probs).all() and math.isclose(float(probs.sum(-1).min()), 1, abs_tol=1e-5)
     assert (sample(x[None], generators([0]), SamplingOptions(temperature, k, p)) < 9).all()
+
+
+def test_numbers_of_any_kind_are_numbers() -> None:
+    options = SamplingOptions(np.float32(0.5), np.int64(3), np.float64(0.5), np.float32(2), np.float32(3))  # type: ignore[arg-type]
+    assert options == SamplingOptions(0.5, 3, 0.5, 2.0, 3.0)
+    x = logits(2, 9)
+    assert torch.equal(
+        sample(x, generators([1]), options, 2), sample(x, generators([1]), SamplingOptions(0.5, 3, 0.5, 2), 2)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import runpy
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -90,6 +91,22 @@ def test_the_cache_is_bounded(asked: list[tuple[int, int]], limit: int) -> None:
         recent = [key, *(other for other in recent if other != key)]
         assert cache.bytes <= limit and cache.bytes == sum(4 * size for _, size in list(cache._kept))
         assert list(cache._kept) == recent[: len(cache)][::-1]  # the least recent went first
+
+
+def test_threads_that_make_the_same_count_it_once() -> None:
+    cache, both = EmbeddingCache(4000), threading.Barrier(2)
+
+    def make() -> torch.Tensor:
+        both.wait(timeout=30)  # until the other one makes it too
+        return torch.zeros(10)
+
+    threads = [threading.Thread(target=lambda: [cache.get(key, make) for key in range(5)]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(cache), cache.bytes) == (5, 200)
+    assert len(copy.deepcopy(cache)) == 0 and copy.deepcopy(cache).limit == 4000
 
 
 def test_nothing_is_cut(folder: Path) -> None:

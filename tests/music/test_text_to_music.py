@@ -51,6 +51,8 @@ def test_whole_numbers_of_any_kind_are_seeds_and_nothing_else_is(music: TextToMu
     codes = music.codes("piano", 0.1, 3, options=OPTIONS).tokens
     assert torch.equal(music.codes("piano", 0.1, np.int64(3), options=OPTIONS).tokens, codes)  # type: ignore[arg-type]
     assert torch.equal(music.codes(["piano"], 0.1, np.array([3]), options=OPTIONS).tokens, codes)  # type: ignore[arg-type]
+    assert torch.equal(music.codes("piano", np.float64(0.1), 3, options=OPTIONS).tokens, codes)
+    assert music.codes("piano", np.float32(0.5), 3, options=OPTIONS).samples == (4000,)  # type: ignore[arg-type]
     for wrong in (1.5, None, True):
         with pytest.raises(ValueError, match="it must be a whole number"):
             music.codes("piano", 0.1, wrong, options=OPTIONS)  # type: ignore[arg-type]
@@ -330,7 +332,9 @@ def test_a_model_without_a_beat_says_so(music: TextToMusic) -> None:
 def test_a_wish_that_is_none_is_named(music: TextToMusic) -> None:
     silence = Audio(torch.zeros(1, 1, 8000), 8000)
     for ask in (music.generate, music.codes):
-        with pytest.raises(ValueError, match=r"^option is nothing .*: legal are options, melody, .*did you mean options\?$"):
+        with pytest.raises(
+            ValueError, match=r"^option is nothing .*: legal are options, melody, .*did you mean options\?$"
+        ):
             ask("a waltz", 0.5, option=None)
     for ask in (music.infill, music.infill_codes):
         with pytest.raises(ValueError, match=r"^tries is nothing .*: legal are candidates, options, progress, beat$"):

@@ -13,13 +13,14 @@ from safetensors.torch import save_file
 
 from solfa.files import WholeFile, replace_folder
 from solfa.foreign import hub
+from solfa.lm.adapters import check_merged
 from solfa.lm.conditioners.t5 import WIDTHS
 from solfa.lm.conditioners.text import T5Text, T5TextConfig
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.patterns import PatternConfig, coarse_first, delay, grouped, stereo
 from solfa.lm.weights import keys
 from solfa.lm.weights.configs import CODEC_32KHZ, MELODY, MUSICGEN
-from solfa.lm.weights.layouts import AUDIOCRAFT, AUDIOCRAFT_CODEC, CodecInside, without_projections
+from solfa.lm.weights.layouts import ADAPTERS, AUDIOCRAFT, AUDIOCRAFT_CODEC, CodecInside, without_projections
 
 GUIDANCE, TOP_K = 3.0, 250
 
@@ -28,8 +29,10 @@ def save_transformers(model: TokenLM, folder: str | Path, codec: CodecInside) ->
     """Write a folder that transformers' MusicgenForConditionalGeneration (or its melody form) and its processor load.
 
     codec: it is part of such a folder; `layouts.codec_inside` has it of one that the model came from.
-    Raises ValueError for a model that transformers cannot follow: another pattern than delay, rotary positions, a depth head, no T5.
+    Raises ValueError for a model that transformers cannot follow: another pattern than delay, rotary positions, a depth head, no T5; and
+    for one with adapters that are not in its weights. Which ones are is told in config.json, where transformers passes it by.
     """
+    check_merged(model)
     config, text = model.config, model.text
     usual = delay(config.codebooks // config.channels)
     _check(config, config.pattern == (stereo(usual) if config.channels == 2 else usual), "the pattern must be delay")
@@ -40,7 +43,7 @@ def save_transformers(model: TokenLM, folder: str | Path, codec: CodecInside) ->
     tensors |= {f"text_encoder.{name}": weight.detach().cpu() for name, weight in encoder.items()}
     tensors |= {f"audio_encoder.{name}": tensor for name, tensor in codec.tensors.items()}
     documents = {
-        hub.CONFIG: _document(config, text, codec),
+        hub.CONFIG: _document(config, text, codec) | ({ADAPTERS: list(model.adapters)} if model.adapters else {}),
         "generation_config.json": _generation(config),
         "preprocessor_config.json": _preprocessor(config),
     }
@@ -63,8 +66,10 @@ def save_audiocraft(model: TokenLM, folder: str | Path, dtype: torch.dtype = tor
     """Write `state_dict.bin` and `compression_state_dict.bin`, which AudioCraft's MusicGen.get_pretrained loads from a folder.
 
     dtype: of the weights; AudioCraft's own files hold float16. The codec is named, not written: AudioCraft fetches it.
-    Raises ValueError for a model that AudioCraft cannot follow: another codec than its own, rotary positions, a depth head, no T5 by name.
+    Raises ValueError for a model that AudioCraft cannot follow: another codec than its own, rotary positions, a depth head, no T5 by name;
+    and for one with adapters that are not in its weights.
     """
+    check_merged(model)
     config = model.config
     _check(config, config.codec == CODEC_32KHZ, f"the codec must be {CODEC_32KHZ}")
     assert isinstance(config.text, T5TextConfig)

@@ -17,6 +17,7 @@ from torch import Tensor
 from solfa.checkpoint import read_json
 from solfa.foreign import hub
 from solfa.foreign.files import plain_tensors, read_torch, read_weights
+from solfa.lm.adapters import adapters_in
 from solfa.lm.conditioners.t5 import FrozenT5
 from solfa.lm.conditioners.text import T5Text
 from solfa.lm.model import LMConfig, TokenLM, with_weights
@@ -24,6 +25,7 @@ from solfa.lm.weights import configs, keys
 from solfa.nn.unmade import unmade
 
 AUDIOCRAFT, AUDIOCRAFT_CODEC = "state_dict.bin", "compression_state_dict.bin"
+ADAPTERS = "solfa_adapters"  # in config.json: those that lie in the weights
 FAMILIES = (configs.MUSICGEN, configs.MELODY)
 _CODEC = "audio_encoder."
 
@@ -72,6 +74,7 @@ def load_transformers(folder: Path) -> TokenLM:
     model = with_weights(config, tensors, str(folder))
     assert isinstance(model.text, T5Text)
     model.text.frozen = FrozenT5(model.text.config.name, folder)
+    model.adapters = adapters_in(read_json(folder / hub.CONFIG).get(ADAPTERS))
     return model
 
 
