@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from solfa import checkpoint
 from solfa.nn.unmade import unmade
 from solfa.transcription.cast import Cast
+from solfa.transcription.clues import Clues, find_clues
 from solfa.transcription.config import TranscriberConfig
 from solfa.transcription.event_decoder import EventDecoder, EventState
 from solfa.transcription.frames import DRUMS, INSTRUMENTS, Programs
@@ -149,15 +150,24 @@ class TokenTranscriber(nn.Module):
         count their time from there; None is the very first. The rest is as in `encode`.
         """
         heard = replace(self.encode(source, lengths, hint, codebooks), first=first)
-        return None if ids is None else self._events()(ids, heard), heard
+        return None if ids is None else self.written(ids, heard), heard
+
+    def written(self, ids: Tensor, heard: Heard) -> Tensor:
+        """As `forward`, of what was heard already."""
+        decoder = self._events()
+        return decoder(ids, heard, self._clues(heard, decoder))
 
     def start(self, heard: Heard, capacity: int) -> EventState:
         """The state before the first of at most `capacity` ids, the first `pad` among them."""
-        return self._events().start(heard, capacity)
+        decoder = self._events()
+        return decoder.start(heard, self._clues(heard, decoder), capacity)
 
     def advance(self, ids: Tensor, state: EventState) -> tuple[Tensor, EventState]:
         """The next ids [B, S] read, `pad` the very first: logits [B, S, V] of what follows each. The state that was given is used up."""
         return self._events().advance(ids, state)
+
+    def _clues(self, heard: Heard, decoder: EventDecoder) -> Clues:
+        return find_clues(heard, self._chances, decoder.phases, decoder.clues.reach)
 
     def _events(self) -> EventDecoder:
         if self.decoder is None:

@@ -48,6 +48,8 @@ def make_transcriber() -> MakeTranscriber:
                 for weight in model.parameters():
                     if weight.ndim > 1:
                         weight *= 2  # so that what is heard matters
+                if model.decoder is not None:
+                    model.decoder.clues.weights.weight.normal_(0.0, 0.01)  # of a new one they are 0
         return model
 
     return make
