@@ -40,27 +40,36 @@ def train(
     out
         The run's folder: states, metrics, evaluations, and the trained model in its model/ (default: runs/NAME).
     resume
-        Go on from the last saved state; the options are those of the start, given again. Starts the run if nothing was saved.
+        Go on from the last saved state, with the options of the start; some can be given anew, as --steps. Starts the run
+        if there is none.
     dry_run
         Print the resolved configuration as JSON and stop.
     quiet
         No progress.
     """
-    from solfa.train import load_recipe
+    from solfa.train import Recipe, load_recipe
     from solfa.train import train as run_training
+    from solfa.train.override import override
     from solfa.train.recipe import find_recipe
-    from solfa.train.record import plain
+    from solfa.train.record import begun, differences, plain
 
+    leads = os.environ.get("RANK", "0") == "0"  # torchrun's other processes have nothing to say
     try:
-        loaded = load_recipe(recipe, fields)
+        asked = load_recipe(recipe)
+        loaded = override(asked, fields)
     except ValueError as error:
         raise report.UsageError(str(error)) from error
+    path, function = find_recipe(recipe)
+    run = out or Path("runs") / (path.stem if function is None else f"{path.stem}-{function}")
+    if resume:
+        wanted, loaded = loaded, override(Recipe(*begun(run, asked.task, asked.train)), fields)
+        others = [f"{name}: {change}" for name, change in differences(plain(wanted), plain(loaded)).items()]
+        if others and leads and not quiet:
+            report.say(f"{run}: goes on as it was begun, which is not as the recipe is: {'; '.join(others)}")
     if dry_run:
         report.print_json(plain(loaded))
         return report.DONE
-    path, function = find_recipe(recipe)
-    name = path.stem if function is None else f"{path.stem}-{function}"
-    result = run_training(loaded.task, loaded.train, out or Path("runs") / name, resume=resume, quiet=quiet)
-    if os.environ.get("RANK", "0") == "0":  # torchrun's other processes have nothing to add
+    result = run_training(loaded.task, loaded.train, run, resume=resume, quiet=quiet)
+    if leads:
         report.say(f"{result.reason} at step {result.step} after {result.seconds:.0f} s: {result.run}")
     return {"SIGINT": 130, "SIGTERM": 143}.get(result.reason, report.DONE)

@@ -26,7 +26,7 @@ def lm_tiny() -> Recipe[LMTaskConfig]:
         codebook_size=1024,
         pattern=delay(2),
         text=ByteTextConfig(width=16, layers=1, heads=2, hidden=32),
-        crop_frames=100,
+        crop_frames=50,
     )
     task = LMTaskConfig(model, ("data/tiny/manifest.jsonl",), batch=4, frames=50)
     train = TrainConfig(

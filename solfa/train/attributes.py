@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -49,7 +49,7 @@ class AttributeGuesses(nn.Module):
         return total, {name: part.detach() for name, part in parts.items()}
 
 
-def classes_of(said: Sequence[Said]) -> dict[str, tuple[str, ...]]:
+def classes_of(said: Iterable[Said]) -> dict[str, tuple[str, ...]]:
     """The attributes that pieces have, and their values, in order."""
     known = [labels(each) for each in said]
     names = sorted({name for row in known for name in row})

@@ -21,6 +21,7 @@ from solfa.codecs.token_file import TokenFile, TokenHeader
 from solfa.codecs.vqvae import VQVAE
 from solfa.data.folders import files_in
 from solfa.tokenize_audio.store.place import is_store
+from solfa.train.data_identity import HEARD, DataIdentity, of_codes
 from solfa.train.store_source import StoredCodes, StoredItem, stored_items
 from solfa.train.task import Loss
 
@@ -100,6 +101,9 @@ class CodeLMTask:
             if not isinstance(codec, VQVAE) or codec.codebooks < codebooks:
                 raise ValueError(f"init {config.init}: it has no {codebooks} codebooks to begin with")
             self.model.start_from(code_vectors(codec, codebooks))
+
+    def identity(self) -> DataIdentity:
+        return of_codes((each.shape[1] for each in self.codes), [each[:, :HEARD] for each in self.valid])
 
     def phases(self) -> dict[str, nn.Module]:
         return {"lm": self.model}

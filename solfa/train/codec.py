@@ -20,6 +20,7 @@ from solfa.train.adversarial import KINDS, REDUCTIONS, discriminator_loss, featu
 from solfa.train.balancer import Balancer
 from solfa.train.codec_data import codec_recordings
 from solfa.train.crops import Augmentation, CropReader
+from solfa.train.data_identity import DataIdentity, of_files
 from solfa.train.discriminators import DiscriminatorConfig, Discriminators
 from solfa.train.initial import initial_codec
 from solfa.train.reconstruction import SpectralConfig, spectral_losses, waveform_losses
@@ -128,11 +129,14 @@ class CodecTask:
         self.config = config
         self.model = initial_codec(config.init, config.codec) if config.init else VQVAE(config.codec)
         codec = config.codec
-        trained, self.held_out = codec_recordings(config.train, config.valid, config.valid_items)
+        trained, self.held_out = codec_recordings(config.train, config.valid, config.valid_items, codec.channels)
         self.reader = CropReader(trained, codec.sample_rate, codec.channels, config.augmentation)
         self.discriminators = Discriminators(config.discriminator) if config.weights.adversarial else None
         self.balancer = Balancer() if config.balance else None
         self.generator = nn.ModuleDict({"codec": self.model, **({"balancer": self.balancer} if self.balancer else {})})
+
+    def identity(self) -> DataIdentity:
+        return of_files(self.reader.paths, self.held_out)
 
     def phases(self) -> dict[str, nn.Module]:
         if self.discriminators is None:
@@ -251,7 +255,8 @@ class CodecTask:
         codec = self.config.codec
         for path in self.held_out:
             audio = read(path, duration=self.config.valid_seconds).resample(codec.sample_rate)
-            yield path, audio.to_mono() if codec.channels == 1 else audio
+            samples = audio.to_mono().samples if codec.channels == 1 else audio.samples
+            yield path, Audio(samples.expand(-1, codec.channels, -1), audio.sample_rate)
 
     def export(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, VQVAE)

@@ -35,7 +35,9 @@ class TrainConfig:
     floor: float = 0.0  # where the cosine ends, as a fraction of the peak; 1.0 is a constant rate
     gamma: float | None = None  # instead of the cosine: a factor of the rate after every step, down to the floor
     clip: float | tuple[float, ...] | None = 1.0  # largest global norm of a phase's gradient
-    accumulate: int = 1  # shards of a batch that are computed one after the other
+    accumulate: int = (
+        1  # shards of a batch, computed one after the other; EMA codebooks and the balancer's means move with each
+    )
     parallel: Literal["ddp", "fsdp"] = "ddp"  # several processes: each holds all weights, or its share of them (FSDP2)
     ema: float = 0.999  # decay of averaged weights, min(ema, (1 + step) / (10 + step)); 0: no average
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # autocast; float16 only on cuda

@@ -28,11 +28,15 @@ class World:
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
         """Each flag is true where it is true in any process."""
+        return tuple(bool(vote) for vote in self.most(*flags))
+
+    def most(self, *numbers: float) -> tuple[float, ...]:
+        """The largest of each number over the processes."""
         if self.size == 1:
-            return flags
-        votes = torch.tensor([int(flag) for flag in flags], device=self.device)
+            return numbers
+        votes = torch.tensor(numbers, dtype=torch.float64, device=self.device)
         distributed.all_reduce(votes, op=distributed.ReduceOp.MAX)
-        return tuple(bool(vote) for vote in votes.tolist())
+        return tuple(votes.tolist())
 
     def mean(self, values: dict[str, float]) -> dict[str, float]:
         """The mean over the processes, which must hold the same keys."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,20 +43,26 @@ def start_lm(
     shape: LMConfig | None,
     init: str | None,
     codec: str | None,
+    frames: int,
     init_codec: bool,
     lora: LoRAConfig,
     adapter: str | None,
     beat: BeatConfig | None = None,
     summary: bool = False,
 ) -> LMStart:
-    """The model that `LMTaskConfig` describes. Raises ValueError where neither shape nor init is there, or the codec does not fit."""
+    """The model that `LMTaskConfig` describes, its `crop_frames` the longest that it was trained on: `frames`, or what one that goes on
+    had, if that is more. A pattern in stages knows one length only, the last.
+
+    Raises ValueError where neither shape nor init is there, or the codec does not fit. Warns of a model that writes more at once than it
+    goes on to be trained on.
+    """
     if init is None and shape is None:
         raise ValueError("init is none: name a checkpoint to go on from, or a shape (model) to begin anew")
     if init is None and (lora.rank or adapter):
         raise ValueError("lora without init: adapters need a model that has learned; name one with --task.init")
     model = TokenLM(shape) if init is None and shape is not None else load_lm(str(init))
     _give(model, not (lora.rank or adapter), beat, summary)
-    config = model.config
+    model.config = config = _trained_on(model.config, frames, new=init is None)
     found = _codec(codec, init, config.codec)
     check_fits(found, config, config.channels)
     if init is None:
@@ -71,6 +78,17 @@ def start_lm(
     else:
         model.requires_grad_(True)
     return LMStart(model.train(), found)
+
+
+def _trained_on(config: LMConfig, frames: int, new: bool) -> LMConfig:
+    """The configuration with its `crop_frames` for crops of `frames` from now on."""
+    if not new and config.pattern.causal and frames < config.crop_frames:
+        warnings.warn(
+            f"frames is {frames}: {config.name} writes {config.crop_frames} at once, and is trained on the first {frames} of them only",
+            stacklevel=5,
+        )
+        return config
+    return replace(config, crop_frames=frames)
 
 
 def _give(model: TokenLM, trained: bool, beat: BeatConfig | None, summary: bool) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +18,14 @@ from solfa.lm.conditioners.grid import Grid
 from solfa.lm.conditioners.text import ByteText, T5Text
 from solfa.lm.lora import LoRAConfig, merged, save_adapter
 from solfa.lm.model import LMConfig, TokenLM
+from solfa.lm.patterns import NOTHING
 from solfa.lm.weights.export import save_transformers
 from solfa.train.attributes import AttributeGuesses, classes_of
 from solfa.train.caption_encoder import load_caption_encoder
 from solfa.train.captions import CaptionConfig, Said, draw_caption, longest_texts
 from solfa.train.code_nats import LMBatch, batch_of, code_nats
+from solfa.train.code_source import CodeSource
+from solfa.train.data_identity import HEARD, DataIdentity, of_codes
 from solfa.train.initial_lm import inside, start_lm
 from solfa.train.lm_data import Reading, read_data
 from solfa.train.lm_samples import write_samples
@@ -41,7 +44,8 @@ class LMTaskConfig:
     model: its shape; codec, rates and codebooks must be those of the codes. None: that of `init`.
     train, valid: folders of sound with captions, tables, manifests (see `recordings`), token stores; how they are split stands at
         `read_data`.
-    batch: crops a step over all shards. frames: length of a crop; what a shorter recording does not fill takes no part in the loss.
+    batch: crops a step over all shards. frames: length of a crop; what a shorter recording does not fill takes no part in the loss. It is
+        the `crop_frames` of a new model, whatever `model` says, and of one that goes on and was trained on less (see `start_lm`).
     captions: how texts are drawn. condition_dropout: the share of crops that are told nothing, for guidance; drawn for each crop by itself
         (AudioCraft draws once a batch).
     init_codec: begin embeddings and head with projections of the codec's own code vectors, so that like codes begin alike.
@@ -52,7 +56,8 @@ class LMTaskConfig:
     checkpointing: compute each block again in the backward pass: much less memory, a quarter to a third more time.
     cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
     prompts: at each evaluation these are played, `prompt_seconds` each, into eval/step-N/.
-    export_as: the layout of the run's model/: ours, or that of transformers (for models that transformers knows).
+    export_as: the layout of the run's model/: ours, or that of transformers (for models that transformers knows). half_export: weights of
+        ours are stored in float16; those of transformers are always float32, as they are trained and evaluated.
 
     What a caption says matters most where nothing has been written yet: a small share of the loss, which a small model is slow to learn.
     caption_encoder: a trained one to begin the text's encoder with, see `load_caption_encoder`. freeze_text: leave that encoder as it is.
@@ -96,6 +101,7 @@ class LMTaskConfig:
     beat_dropout: float = 0.1
     steady: bool = False
     summary: bool = False
+    half_export: bool = True
 
     def __post_init__(self) -> None:
         for name in ("batch", "frames", "valid_items"):
@@ -109,6 +115,8 @@ class LMTaskConfig:
         for name in ("early", "guess"):
             if not 0 <= getattr(self, name) <= 1000:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must lie between 0 and 1000")
+        if self.codec is not None and not isinstance(self.codec, str):
+            raise ValueError(f"codec is {type(self.codec).__name__}: it must be the name or the folder of one, or None")
         if not 0 < self.prompt_seconds <= 600:
             raise ValueError(f"prompt_seconds is {self.prompt_seconds}: it must lie above 0 and be at most 600")
         if not all(prompt.strip() for prompt in self.prompts):
@@ -136,7 +144,7 @@ class LMTask:
     def __init__(self, config: LMTaskConfig) -> None:
         self.config = config
         how = config.init_codec, config.lora, config.adapter, config.beat, config.summary
-        start = start_lm(config.model, config.init, config.codec, *how)
+        start = start_lm(config.model, config.init, config.codec, config.frames, *how)
         self.model, self.codec = start.model, start.codec
         self.model.transformer.checkpointed = config.checkpointing
         if config.export_as == "transformers" and inside(config.init) is None:
@@ -148,14 +156,7 @@ class LMTask:
         )
         data = read_data(config.train, config.valid, reading, config.hold_out, config.valid_items)
         self.data, self.valid = data.train, data.valid
-        untold = sum(not self.data.said(i) for i in range(len(self.data.lengths)))
-        if untold and self._hears:
-            warnings.warn(
-                f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
-                stacklevel=2,
-            )
-        self._check_beat()
-        self._check_texts()
+        self._check_said()
         self._begin_text()
         self.guesses = self._make_guesses() if config.guess else None
         lengths = self.data.lengths.astype(np.float64)
@@ -166,22 +167,38 @@ class LMTask:
         """Whether captions say anything to the model."""
         return self.model.text is not None or self.model.clap is not None
 
-    def _check_beat(self) -> None:
-        """Says where no crop can be told a beat: ValueError where one was asked for, a warning where the model came with it."""
-        if self.model.beat is None or any(self._grid(self.data.said(i)) for i in range(len(self.data.lengths))):
-            return
+    def _check_said(self) -> None:
+        """Looks once at all that is said, which a store has on the disk: that it can be read by the model, and is there."""
+        self._check_texts(self.config.prompts)
+        untold, beats = 0, False
+        for said in _said_of_all(self.data):
+            self._check_texts(longest_texts(said))
+            untold += not said
+            beats = beats or self._grid(said) is not None
+        if isinstance(self.model.text, T5Text):
+            for said in _said_of_all(self.valid):
+                self._check_texts(longest_texts(said))
+        if untold and self._hears:
+            warnings.warn(
+                f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
+                stacklevel=3,
+            )
+        if self.model.beat is not None and not beats:
+            self._say_no_beat()
+
+    def _say_no_beat(self) -> None:
+        """ValueError where a beat was asked for, a warning where the model came with it: no crop can be told one."""
         lacking = "no recording tells tempo and metre and is steady; set steady where all keep them from the start"
         if self.config.beat is not None:
             raise ValueError(f"beat: {lacking}")
-        warnings.warn(f"the model is told no beat: {lacking}", stacklevel=3)
+        warnings.warn(f"the model is told no beat: {lacking}", stacklevel=4)
 
-    def _check_texts(self) -> None:
+    def _check_texts(self, texts: Iterable[str]) -> None:
         """ValueError for a text that the model will not read: before the first step, not at the one that happens to draw it."""
         text = self.model.text
         if not isinstance(text, T5Text):
             return
-        said = (source.said(i) for source in (self.data, self.valid) for i in range(len(source.lengths)))
-        for words in chain(self.config.prompts, chain.from_iterable(map(longest_texts, said))):
+        for words in texts:
             if len(words) > text.config.longest // MOST_TOKENS:
                 try:
                     text.tokenize([words])
@@ -203,10 +220,14 @@ class LMTask:
     def _make_guesses(self) -> AttributeGuesses:
         if self.model.text is None:
             raise ValueError("guess is for models that read text: this one reads none")
-        classes = classes_of([self.data.said(i) for i in range(len(self.data.lengths))])
+        classes = classes_of(_said_of_all(self.data))
         if not classes:
             raise ValueError("guess: no attributes (key, bpm, genre, instrument ...) are told of the recordings")
         return AttributeGuesses(self.model.config.transformer.width, classes)
+
+    def identity(self) -> DataIdentity:
+        held_out = range(len(self.valid.lengths))
+        return of_codes(self.data.lengths, [self.valid.codes(i, 0, HEARD) for i in held_out])
 
     def phases(self) -> dict[str, nn.Module]:
         if self.guesses is None:
@@ -223,7 +244,8 @@ class LMTask:
         return replace(batch, classes=self.guesses.targets([crop.said for crop in drawn]))
 
     def _crop(self, rng: np.random.Generator) -> Crop:
-        """A random crop. Every second of sound is as likely as any other."""
+        """A random crop. Recordings are drawn as often as they are long, and of one every place where a crop fits equally often: frames
+        near its ends, which fewer crops hold, come more seldom."""
         frames, lengths = self.config.frames, self.data.lengths
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(lengths) - 1)
         start = int(rng.integers(0, max(1, int(lengths[index]) - frames + 1)))
@@ -272,7 +294,9 @@ class LMTask:
         return values
 
     def _evaluated(self, model: TokenLM, text: bool, beat: bool) -> Tensor:
+        """Of each codebook, the mean over the codes of all recordings."""
         device, sums, total = model.device, torch.zeros(model.config.codebooks), len(self.valid.lengths)
+        frames = 0
         for start in range(0, total, VALID_BATCH):
             items = range(start, min(start + VALID_BATCH, total))
             said = [self.valid.said(i) for i in items]
@@ -282,8 +306,10 @@ class LMTask:
                 [each.texts[0] if text and each.texts else None for each in said],
                 [self._grid(each) if beat else None for each in said],
             )
-            sums += code_nats(model, move(batch, device))[0].cpu() * len(items)
-        return sums / total
+            there = int((batch.codes[:, 0] != NOTHING).sum())
+            sums += code_nats(model, move(batch, device))[0].cpu() * there
+            frames += there
+        return sums / frames
 
     def export(self, model: nn.Module, folder: Path) -> None:
         """Write the model, its adapters in its weights, to `folder`; adapters by themselves, in peft's format, to `adapter` beside it."""
@@ -293,8 +319,13 @@ class LMTask:
         if self.config.lora.rank or self.config.adapter:
             save_adapter(model, folder.parent / "adapter", self.config.init)
         if self.config.export_as == "solfa":
-            merged(model).save(folder, facts, torch.float16)
+            merged(model).save(folder, facts, torch.float16 if self.config.half_export else torch.float32)
         else:
             carried = inside(self.config.init)
             assert carried is not None  # checked before training
             save_transformers(merged(model), folder, carried)
+
+
+def _said_of_all(source: CodeSource) -> Iterator[Said]:
+    """In order, one at a time: there may be more than memory holds."""
+    return (source.said(i) for i in range(len(source.lengths)))

@@ -16,6 +16,7 @@ import random
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from torch import nn
 
 from solfa.progress import duration
 from solfa.train.config import TrainConfig
+from solfa.train.data_identity import identity_of
 from solfa.train.distributed import World, join_world
 from solfa.train.ema import WeightAverage
 from solfa.train.finite import NotFinite
@@ -42,7 +44,9 @@ from solfa.train.sharding import Twin
 from solfa.train.state import TrainingState, latest_state, sweep
 from solfa.train.task import Task, TaskConfig
 
-VOTE_EVERY = 10  # steps between two agreements of several processes to stop or to save
+# Several processes agree to stop or to save after so many seconds or steps, whichever is less, and after a step at the least: torchrun
+# kills what has not ended 30 seconds after its SIGTERM.
+VOTE_SECONDS, VOTE_STEPS = 2.0, 10
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,11 @@ def train(
 
     With `resume` the run in that folder goes on from its last saved state, bit for bit (or starts, if there is none).
     Raises ValueError for a folder that is in use, that holds a run without `resume`, or whose run had another
-    configuration, and NotFinite (a ValueError) when a loss or gradient is not finite.
+    configuration or validated on other recordings, and NotFinite (a ValueError) when a loss or gradient is not finite.
+    The global random generators are left as they were found.
     """
     run = Path(run)
-    with join_world(config.device) as world, _locked(run, world):
+    with join_world(config.device) as world, _locked(run, world), _own_generators(world.device):
         if config.precision == "float16" and world.device.type != "cuda":
             raise ValueError(f"precision float16 needs cuda, the device is {world.device.type}; use bfloat16")
         _check_batch(task, config, world)
@@ -96,6 +101,18 @@ def seed_everything(seed: int, *parts: object) -> None:
     torch.manual_seed(int.from_bytes(digest[12:20], "little") >> 1)
 
 
+@contextmanager
+def _own_generators(device: torch.device) -> Iterator[None]:
+    """What is drawn from the global generators in here does not change what is drawn after it."""
+    python, numbers = random.getstate(), numpy.random.get_state()
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            numpy.random.set_state(numbers)
+
+
 class _Trainer:
     def __init__(self, task: Task, config: TrainConfig, run: Path, world: World, quiet: bool) -> None:
         self.task, self.config, self.run, self.world = task, config, run, world
@@ -110,14 +127,15 @@ class _Trainer:
             self.state.load(found)
         if self.state.step > config.steps:
             raise ValueError(f"{run}: is at step {self.state.step} already, beyond steps {config.steps}")
+        self.record = RunRecord(run, world.device, world.size, self.state.step, identity_of(task))
         self.log = MetricsLog(run, self.state.step) if world.leads else None
-        self.record = RunRecord(run, world.device, world.size, self.state.step)
         self.progress = Progress(task.name, self.state.step, config.steps, quiet or not world.leads)
         self.started = self.saved_at = time.monotonic()
         self.seconds_before = self.state.seconds
         (evaluated,) = world.any(self.log is not None and self.log.evaluated)
         self.evaluated_at = self.state.step if evaluated else -1
         self.window = (self.state.step, self.started)
+        self.voted, self.vote_at = self.window, self.state.step + 1
 
     def __enter__(self) -> _Trainer:
         return self
@@ -204,11 +222,17 @@ class _Trainer:
         """Why to stop ("" to go on) and whether to save: the same answer in every process."""
         every = self.config.save_every
         due = every is not None and self.state.step % every == 0
-        if self.world.size == 1 or self.state.step % VOTE_EVERY == 0:
-            signalled, late, old = self.world.any(signalled, late, old)
-        else:
-            signalled = late = old = False
+        if self.world.size > 1:
+            signalled, late, old = self._vote(signalled, late, old) if self.state.step >= self.vote_at else (False,) * 3
         return ("signal" if signalled else "time" if late else ""), due or old
+
+    def _vote(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag is true where it is true in any process; and all agree on the step of the next vote, by the slowest one's time."""
+        before, since = self.voted
+        self.voted = (self.state.step, time.monotonic())
+        *found, seconds = self.world.most(*flags, (self.voted[1] - since) / (self.state.step - before))
+        self.vote_at = self.state.step + max(1, min(VOTE_STEPS, int(VOTE_SECONDS / max(seconds, 1e-9))))
+        return tuple(bool(flag) for flag in found)
 
     def _save(self) -> None:
         self._check_finite()
@@ -264,6 +288,8 @@ class _Trainer:
         if self.state.step:
             spent = duration(self.state.seconds)
             self.progress.say(f"{self.task.name}: resumes at step {self.state.step}, after {spent} of training")
+        if self.record.other_data and self.world.leads:
+            warnings.warn(f"{self.run}: {self.record.other_data}; batches differ from an unbroken run's", stacklevel=3)
         if self.record.other_threads:
             self.progress.say(
                 f"note: this run has used {self.record.other_threads} threads and now uses {torch.get_num_threads()}: "

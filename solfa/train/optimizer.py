@@ -62,7 +62,9 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig, 
     if config.muon is None:
         return adam[0]
     if not hidden:
-        raise ValueError(f"muon is {config.muon!r}: no weight matrix has such a name; there are {matrices(parameters)}")
+        there = matrices(parameters)
+        legal = f"there are {there}" if there else "none is trained (adapters are no matrices); set muon to none"
+        raise ValueError(f"muon is {config.muon!r}: no weight matrix has such a name; {legal}")
     if not hasattr(torch.optim, "Muon"):
         raise ValueError(f"muon is {config.muon!r}: torch {torch.__version__} has no Muon, 2.9 or newer has")
     muon = torch.optim.Muon(
@@ -78,7 +80,7 @@ def make_optimizer(parameters: Mapping[str, nn.Parameter], config: TrainConfig, 
 def matrices(parameters: Mapping[str, nn.Parameter]) -> str:
     """Some names of the weight matrices, for a message."""
     names = [name for name, p in parameters.items() if p.ndim == 2]
-    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "none"
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:

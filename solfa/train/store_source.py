@@ -56,7 +56,7 @@ class StoreSource:
         return np.repeat(codes, 2, 0) if self._apart else codes
 
     def said(self, index: int) -> Said:
-        return said_in(self._store.meta(int(self._items[index])), self._instruments)
+        return said_in(self._store.meta(int(self._items[index]), notes=False), self._instruments)
 
 
 def said_in(meta: Meta, instruments: bool = False) -> Said:
@@ -113,5 +113,5 @@ def stored_items(place: str | Path, held_out: bool) -> list[StoredItem]:
 
 def recordings_in(place: str | Path, instruments: bool = False) -> Iterator[Recording]:
     """What is said of each item of a store, and its split."""
-    for meta in TokenStore(place).metas():
+    for meta in TokenStore(place).metas(notes=False):
         yield Recording(Path(meta.key), said_in(meta, instruments), meta.split.strip().lower())

@@ -22,7 +22,10 @@ class Loss:
 
 
 class Task(Protocol):
-    """A family of models to train. `train(task, ...)` calls these methods; the task never sees an optimizer."""
+    """A family of models to train. `train(task, ...)` calls these methods; the task never sees an optimizer.
+
+    One that has a method `identity() -> DataIdentity` says which recordings it learns from: a run is not resumed on other held-out ones.
+    """
 
     name: str
 

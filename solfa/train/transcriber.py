@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from solfa.codecs.silence import codes_of_silence
 from solfa.data.mixing import MixOptions
 from solfa.lm.trunk import OWN_TRUNK
+from solfa.train.data_identity import HEARD, DataIdentity, of_codes
 from solfa.train.prefetch import move
 from solfa.train.task import Loss
-from solfa.train.transcriber_batch import Crop, TranscriberBatch, make_batch
+from solfa.train.transcriber_batch import Crop, TranscriberBatch, counted, make_batch
 from solfa.train.transcriber_data import Reading, Take, read_data
 from solfa.train.transcriber_loss import LossWeights, event_loss, frame_losses, program_loss
 from solfa.train.transcriber_score import MEASURED, best_peaks, score_takes, try_peaks
@@ -146,6 +147,9 @@ class TranscriberTask:
             if not 1 <= count <= most:
                 raise ValueError(f"valid_codebooks are {self.config.valid_codebooks}: legal are 1 to {most}")
 
+    def identity(self) -> DataIdentity:
+        return of_codes((take.frames for take in self.takes), [take.codes[:, :HEARD] for take in self.valid])
+
     def phases(self) -> dict[str, nn.Module]:
         trunk = self.start.trunk if self.config.tune_trunk else None
         return {"transcriber": self.model} | ({} if trunk is None else {"trunk": trunk})
@@ -203,10 +207,10 @@ class TranscriberTask:
                 row, frame, column = targets.cells[pitched].unbind(1)
                 losses["program"] = program_loss(model.programs(heard, row, frame, column), targets.program[pitched])
         if batch.ids is not None and batch.asked is not None and weights.events:
-            assert model.decoder is not None and shape.vocabulary is not None  # where there are ids there are both
+            assert shape.vocabulary is not None  # where there are ids there is one
             pad = shape.vocabulary.pad
             before = torch.cat([torch.full_like(batch.ids[:, :1], pad), batch.ids[:, :-1]], 1)
-            losses["events"] = event_loss(model.decoder(before, replace(heard, first=batch.first)), batch.asked, pad)
+            losses["events"] = event_loss(model.written(before, replace(heard, first=batch.first)), batch.asked, pad)
         return losses
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
@@ -232,18 +236,22 @@ class TranscriberTask:
         return values
 
     def _valid_losses(self, model: TokenTranscriber) -> dict[str, float]:
-        """Of the segments of all held-out recordings, told nothing; means over batches by their crops."""
+        """Of the segments of all held-out recordings, told nothing; means as in one batch of all of them, however they are batched."""
         size, shape = model.config.segment_frames, model.config
         crops = [Crop(take, start) for take in self.valid for start in range(0, take.frames, size)]
-        sums: dict[str, float] = {}
+        sums: dict[str, Tensor] = {}
+        totals: dict[str, int] = {}
         for first in range(0, len(crops), VALID_BATCH):
             some = crops[first : first + VALID_BATCH]
             batch = make_batch(some, shape, shape.codebooks, self.config.longest_events)
-            losses = self._losses(model, move(batch, model.device))
-            losses = {"loss": self.config.weights.total(losses)} | {f"loss_{name}": v for name, v in losses.items()}
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(some) / len(crops)
-        return sums
+            counts = counted(batch, shape)
+            for name, value in self._losses(model, move(batch, model.device)).items():
+                count = counts.get(name, counts["frames"])
+                sums[name] = sums.get(name, torch.zeros(())) + value.float().cpu() * count
+                totals[name] = totals.get(name, 0) + count
+        means = {name: value / max(1, totals[name]) for name, value in sums.items()}
+        values = {"loss": self.config.weights.total(means)} | {f"loss_{name}": value for name, value in means.items()}
+        return {name: float(value) for name, value in values.items()}
 
     def export(self, model: nn.Module, folder: Path) -> None:
         assert isinstance(model, TokenTranscriber)

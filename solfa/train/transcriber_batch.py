@@ -91,6 +91,20 @@ def make_batch(crops: Sequence[Crop], config: TranscriberConfig, codebooks: int,
     )
 
 
+def counted(batch: TranscriberBatch, config: TranscriberConfig) -> dict[str, int]:
+    """What the losses of a batch (see `LossWeights`) are means over: notes or tokens by the loss's name, of all others "frames"."""
+    targets = batch.targets
+    counts = {
+        "frames": int(batch.lengths.sum()),
+        "velocity": int((targets.velocity > 0).sum()),
+        "shift": len(targets.cells),
+        "program": int((targets.cells[:, 2] < config.columns.pitched).sum()),
+    }
+    if batch.asked is not None and config.vocabulary is not None:
+        counts["events"] = int((batch.asked != config.vocabulary.pad).sum())
+    return counts
+
+
 def _event_ids(
     crops: Sequence[Crop], tables: Sequence[tuple[NoteTable, float]], config: TranscriberConfig, longest: int
 ) -> Tensor:

@@ -20,7 +20,7 @@ from solfa.nn.seanet import SEANetConfig
 from solfa.train.codec import CodecTask, CodecTaskConfig, LossWeights, mean_perplexity
 from solfa.train.codec_data import codec_recordings
 from solfa.train.config import TrainConfig
-from solfa.train.crops import Augmentation, CropReader
+from solfa.train.crops import PLAIN, Augmentation, CropReader
 from solfa.train.discriminators import DiscriminatorConfig, PeriodConfig, ScaleConfig
 from solfa.train.loop import train
 from solfa.train.reconstruction import spectral_losses, waveform_losses
@@ -206,6 +206,24 @@ def test_a_codec_of_segments_hears_its_crops_at_one_level(manifest: str) -> None
         dataclasses.replace(task.config, frames=21)
 
 
+def test_a_stereo_codec_takes_mono_and_stereo_and_leaves_out_what_is_neither(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name, channels in {"mono": 1, "quad": 4, "stereo": 2}.items():
+        noise = 0.1 * rng.standard_normal((RATE, channels))
+        soundfile.write(tmp_path / f"{name}.wav", noise.astype(np.float32), RATE)
+    with pytest.warns(
+        UserWarning, match=r"1 recordings are left out, the first: .*quad\.wav: has 4 channels, .* 1 or 2"
+    ):
+        task = CodecTask(config(str(tmp_path), dataclasses.replace(FRAMES, channels=2), augmentation=PLAIN))
+    assert [path.stem for path in task.reader.paths] == [path.stem for path in task.held_out] == ["mono", "stereo"]
+    assert task.batch(0, 0, 1).samples.shape == (4, 2, 20 * 160)
+    mono = CodecTask(config(str(tmp_path), augmentation=PLAIN))
+    assert len(mono.reader.paths) == 3 and mono.batch(0, 0, 1).samples.shape == (4, 1, 20 * 160)
+    figures = task.evaluate(task.model.eval(), 0, tmp_path)
+    assert all(np.isfinite(value) for value in figures.values())
+    assert {soundfile.info(path).channels for path in tmp_path.glob("*.flac")} == {2}
+
+
 def test_batches_are_pure_and_shards_make_the_batch(manifest: str) -> None:
     task = CodecTask(config(manifest))
     whole, again = task.batch(7, 0, 1), CodecTask(config(manifest)).batch(7, 0, 1)
@@ -318,3 +336,24 @@ def test_an_exported_codec_can_be_trained_on(manifest: str, tmp_path: Path) -> N
         model.loss("generator", task.batch(9, 0, 1), 9)
     for name, tensor in task.model.quantizer.state_dict().items():
         assert torch.allclose(tensor.float(), again.model.quantizer.state_dict()[name].float(), atol=2e-3), name
+
+
+def test_a_run_does_not_go_on_with_other_held_out_recordings(tmp_path: Path) -> None:
+    """Every so many-th of a folder is held out: where files were added it is another, and the old one would be trained on."""
+    sounds = tmp_path / "sounds"
+    sounds.mkdir()
+
+    def add(*names: str) -> None:
+        for name in names:
+            soundfile.write(sounds / f"{name}.wav", np.random.default_rng(len(name)).normal(0, 0.1, 4000), RATE)
+
+    add("m0", "m1", "m2")
+    task = CodecTaskConfig(FRAMES, (str(sounds),), batch=2, frames=5)
+    loop = TrainConfig(steps=1, device="cpu", evaluate_every=None)
+    train(task, loop, tmp_path / "run", quiet=True)
+    add("a0", "a1")
+    with pytest.raises(ValueError, match=r"cannot resume with other held-out .*train 2 -> 4; held_out 1 -> 1"):
+        train(task, dataclasses.replace(loop, steps=2), tmp_path / "run", quiet=True, resume=True)
+    for name in ("a0", "a1"):
+        (sounds / f"{name}.wav").unlink()
+    assert train(task, dataclasses.replace(loop, steps=2), tmp_path / "run", quiet=True, resume=True).step == 2

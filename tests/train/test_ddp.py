@@ -43,3 +43,20 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
         assert line.keys() == other.keys()
         for key in line.keys() & {"generator/loss", "generator/error", "opponent/loss", "error"}:
             assert abs(line[key] - other[key]) < 1e-4, (key, "must be the mean over the processes")
+
+
+def test_slow_steps_are_saved_soon_after_a_signal(tmp_path: Path) -> None:
+    """Where a step takes long the processes agree after each: a signal is heeded when its step is done."""
+    job = {"run": str(tmp_path / "two"), "world": 2, "fields": ["--accumulate=1", "--save-every=none"]}
+    environment = {"TOY_SIGNAL": "SIGTERM generator 1", "TOY_SECONDS": "0.7"}  # of each of two phases
+    done = subprocess.run(
+        [sys.executable, str(FORKED)],
+        input=json.dumps([{**job, "environment": environment}]),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.stdout.split() == ["0", "0"], done.stderr
+    assert (tmp_path / "two" / "latest").read_text() == "step-000002\n"
+    assert json.loads((tmp_path / "two" / "run.json").read_text())["sessions"][0]["ended"] == "SIGTERM"

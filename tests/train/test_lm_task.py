@@ -93,7 +93,7 @@ def test_it_learns_and_hears_its_caption(music: Music, tmp_path: Path) -> None:
     folder = tmp_path / "run" / "eval" / "step-240"
     assert info(folder / "sample-1.wav").samples == 1600
     assert (folder / "sample-0.txt").read_text() == "rising, and on\n"
-    assert load_lm(tmp_path / "run" / "model").config == config.model
+    assert load_lm(tmp_path / "run" / "model").config == replace(music[1], crop_frames=config.frames)
 
 
 def test_what_a_short_recording_lacks_takes_no_part(music: Music) -> None:
@@ -239,6 +239,7 @@ def test_a_run_from_before_a_field_was_there_can_go_on(music: Music, tmp_path: P
         ({"model": None}, "init is none"),
         ({"adapter": "x"}, "lora without init"),
         ({"export_as": "transformers"}, "carries no codec"),
+        ({"codec": object()}, "codec is object: it must be the name"),
         ({"codec": "solfa-24khz"}, "is for codes of tiny .*: the codec solfa-24khz here has the weights"),
     ],
 )
@@ -261,3 +262,64 @@ def test_the_recipes_are_as_they_say() -> None:
     music, text = load_recipe("music:start").task, load_recipe("music:text").task
     assert (music.model.text, music.model.transformer.width) == (text.text, text.width)  # type: ignore[attr-defined]
     assert load_recipe("lm").task.captions.instruments  # type: ignore[attr-defined]
+
+
+def test_a_model_writes_as_much_at_once_as_it_was_trained_on(
+    music: Music, tiny_music: Callable[..., tuple[Path, Path]], recwarn: pytest.WarningsRecorder
+) -> None:
+    """A new one its crops; one that goes on the longest that it has seen; in stages, where a length is a pattern of its own, the last."""
+    _, causal = tiny_music()
+    _, staged = tiny_music(pattern=coarse_first(3))
+
+    def crop(frames: int, **more: Any) -> int:
+        return LMTask(configured(music, frames=frames, **more)).model.config.crop_frames
+
+    assert [crop(frames) for frames in (16, 30)] == [16, 30], "whatever the shape says, which is 25"
+    assert [crop(frames, model=None, init=str(staged)) for frames in (16, 30)] == [16, 30]
+    assert [crop(frames, model=None, init=str(causal)) for frames in (25, 30)] == [25, 30]
+    assert not recwarn
+    with pytest.warns(UserWarning, match="frames is 16: tiny-lm writes 25 at once"):
+        assert crop(16, model=None, init=str(causal)) == 25
+
+
+def test_every_code_counts_the_same_in_an_evaluation(music: Music, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However recordings fall into batches, of which some are short."""
+    task, found = LMTask(configured(music, valid=(str(music[2]),))), []
+    task.model.eval()
+    for size in (1, 5, 16):
+        monkeypatch.setattr("solfa.train.lm.VALID_BATCH", size)
+        with torch.no_grad():
+            found.append(task._evaluated(task.model, text=True, beat=False))
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
+
+
+def test_what_is_exported_can_be_what_was_evaluated(music: Music, tmp_path: Path) -> None:
+    for half, dtype in ((True, torch.float16), (False, torch.float32)):
+        task = LMTask(configured(music, half_export=half))
+        task.export(task.model, tmp_path / dtype.__repr__())
+        stored = load_lm(tmp_path / dtype.__repr__()).state_dict()
+        for name, weight in task.model.state_dict().items():
+            assert torch.equal(stored[name], weight.to(dtype).float()), name
+
+
+def test_a_run_does_not_go_on_with_other_held_out_recordings(music: Music, tmp_path: Path) -> None:
+    """Those that were held out might be trained on. Others to train on are another matter, which is said."""
+    manifest = tmp_path / "manifest.jsonl"
+    lines = [{**json.loads(line), "id": str(i)} for i, line in enumerate(music[2].read_text().splitlines())]
+    (tmp_path / "codes").symlink_to(music[2].parent / "codes")
+
+    def go(some: list[dict[str, Any]], **more: Any) -> None:
+        manifest.write_text("".join(json.dumps(line) + "\n" for line in some))
+        loop = replace(LOOP, save_every=2, log_every=2, **more)
+        train(configured(music, train=(str(manifest),), hold_out=4), loop, tmp_path / "run", quiet=True, resume=True)
+
+    go(lines[:8], steps=2)
+    unchanged = (tmp_path / "run" / "run.json").read_bytes()
+    with pytest.raises(ValueError, match=r"run: cannot resume with other held-out .*train 6 -> 9; held_out 2 -> 3"):
+        go(lines, steps=4)
+    assert (tmp_path / "run" / "run.json").read_bytes() == unchanged
+    marked = [{**line, "split": "valid" if i in (2, 6) else "train"} for i, line in enumerate(lines)]
+    with pytest.warns(UserWarning, match=r"recordings are others than they were \(train 6 -> 10; held_out 2 -> 2\)"):
+        go(marked, steps=4)
+    go(marked, steps=6)

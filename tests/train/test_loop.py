@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import sys
 import time
 from dataclasses import replace
@@ -9,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 import torch
 
@@ -318,3 +320,17 @@ def test_progress_in_a_pipe(capsys: pytest.CaptureFixture[str], monkeypatch: pyt
 def test_config_bounds(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(change))):
         TrainConfig(**change)
+
+
+def test_the_callers_generators_are_left_alone(tmp_path: Path) -> None:
+    """A sweep that draws between its runs does not draw the same each time."""
+
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(numpy.random.random()), float(torch.rand(()))
+
+    drawn = []
+    for between in (lambda: None, lambda: run_toy(tmp_path, steps=2)):
+        seed_everything(5)
+        between()
+        drawn.append(draw())
+    assert drawn[0] == drawn[1]

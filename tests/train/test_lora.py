@@ -23,6 +23,8 @@ from solfa.lm.lora import (
 )
 from solfa.lm.model import TokenLM
 from solfa.lm.registry import load_lm
+from solfa.lm.weights.export import save_audiocraft, save_transformers
+from solfa.lm.weights.layouts import CodecInside, codec_inside
 
 Make = Callable[[], Path]
 CODES = torch.randint(0, 33, (2, 4, 7), generator=torch.Generator().manual_seed(1))
@@ -208,3 +210,57 @@ def test_what_cannot_be_is_said() -> None:
     for field, value in (("rank", -1), ("alpha", 0.0), ("dropout", 1.0), ("targets", ("query",)), ("targets", ())):
         with pytest.raises(ValueError, match=field):
             replace(LoRAConfig(), **{field: value})
+
+
+def test_a_model_has_one_adapter_at_most(tiny_musicgen: Make, tmp_path: Path) -> None:
+    """A second one would replace the first, whose layers are then lost."""
+    model = adapted(tiny_musicgen(), targets=("q_proj",))
+    before = logits(model)
+    with pytest.raises(ValueError, match="qkv has an adapter: merge it first"):
+        add_lora(model, LoRAConfig(rank=5))
+    assert torch.equal(logits(model), before)
+    with pytest.raises(ValueError, match="rank is 0"):
+        add_lora(load_lm(tiny_musicgen()), LoRAConfig())
+    save_adapter(adapted(tiny_musicgen(), targets=("fc1",), rank=2), tmp_path)
+    load_adapter(model, tmp_path)  # of other layers
+    with pytest.raises(ValueError, match=r"several ranks and scales, \[\(2, 3\.0\), \(3, 2\.0\)\]"):
+        save_adapter(model, tmp_path / "mixed")
+
+
+def test_a_model_with_adapters_is_not_written_as_if_it_had_none(tiny_musicgen: Make, tmp_path: Path) -> None:
+    model = adapted(tiny_musicgen())
+    inside = codec_inside(tiny_musicgen())
+    assert isinstance(inside, CodecInside)
+    for write in (
+        lambda: model.save(tmp_path / "ours"),
+        lambda: save_transformers(model, tmp_path / "theirs", inside),
+        lambda: save_audiocraft(replaced(model, codec="encodec-32khz"), tmp_path / "audiocraft"),
+    ):
+        with pytest.raises(ValueError, match="has an adapter: merge it first"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+def replaced(model: TokenLM, **fields: Any) -> TokenLM:
+    model.config = replace(model.config, **fields)
+    return model
+
+
+def test_an_adapter_is_not_added_to_weights_that_have_it(tiny_musicgen: Make, tmp_path: Path) -> None:
+    """In either layout; another one may be, and both are then known."""
+    model, other = adapted(tiny_musicgen()), adapted(tiny_musicgen(), targets=("fc1",))
+    save_adapter(model, tmp_path / "adapter")
+    save_adapter(other, tmp_path / "other")
+    inside = codec_inside(tiny_musicgen())
+    assert isinstance(inside, CodecInside)
+    merged(model).save(tmp_path / "ours", {"recordings": 3})
+    save_transformers(merged(model), tmp_path / "theirs", inside)
+    for place in ("ours", "theirs"):
+        with pytest.raises(ValueError, match="has this adapter in its weights already"):
+            load_adapter(load_lm(tmp_path / place), tmp_path / "adapter")
+        twice = load_lm(tmp_path / place)
+        load_adapter(twice, tmp_path / "other")
+        twice = merged(twice)
+        for name in ("adapter", "other"):
+            with pytest.raises(ValueError, match="has this adapter in its weights already"):
+                load_adapter(twice, tmp_path / name)

@@ -30,7 +30,10 @@ def test_each_parameter_moves_as_its_own_optimizer_moves_it():
     hidden = theirs[1].weight
     rest = [p for p in theirs.parameters() if p is not hidden]
     muon = torch.optim.Muon([hidden], 1e-2, weight_decay=0.1, momentum=0.95, adjust_lr_fn="match_rms_adamw")
-    groups = [{"params": [p for p in rest if p.ndim == 2]}, {"params": [p for p in rest if p.ndim == 1], "weight_decay": 0}]
+    groups = [
+        {"params": [p for p in rest if p.ndim == 2]},
+        {"params": [p for p in rest if p.ndim == 1], "weight_decay": 0},
+    ]
     adam = torch.optim.AdamW(groups, 1e-2, betas=(0.9, 0.95), weight_decay=0.1, fused=True)
     for seed in range(3):
         step(ours, optimizer, seed=seed)
@@ -60,3 +63,9 @@ def test_a_saved_state_goes_on_as_the_unbroken_run():
 def test_a_name_of_no_matrix_is_an_error():
     with pytest.raises(ValueError, match=r"no weight matrix .* 0\.weight"):
         make_optimizer(dict(model().named_parameters()), TrainConfig(muon="9.*"), 1e-2)
+
+
+def test_adapters_have_no_matrices_for_muon():
+    adapters = {"blocks.0.up.lora_a": torch.nn.Parameter(torch.zeros(1, 4, 8))}
+    with pytest.raises(ValueError, match=r"no weight matrix has such a name; none is trained .*set muon to none"):
+        make_optimizer(adapters, TrainConfig(muon="*block*"), 1e-2)

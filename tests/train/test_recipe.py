@@ -1,5 +1,6 @@
 """Recipes are found, called and overridden by name; values take the annotated type."""
 
+import json
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import permutations
@@ -10,9 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from solfa.checkpoint import from_plain
 from solfa.cli.app import run
 from solfa.train.override import leaves, override
-from solfa.train.recipe import Recipe, bundled_recipes, load_recipe
+from solfa.train.recipe import bundled_recipes, load_recipe
+from solfa.train.record import plain
 
 TOY = str(Path(__file__).with_name("toy.py"))
 
@@ -201,9 +204,20 @@ def test_unknown_recipes_are_not_fetched() -> None:
 
 def test_bundled_recipes_load() -> None:
     bundled = bundled_recipes()
-    assert {"lm", "music", "musicgen", "notes", "transcriber", "codec_tiny", "encodec_24khz", "dac_44khz"} <= set(bundled)
+    assert {"lm", "music", "musicgen", "notes", "transcriber", "codec_tiny", "encodec_24khz", "dac_44khz"} <= set(
+        bundled
+    )
     for name in bundled:
-        assert isinstance(load_recipe(name), Recipe)
+        recipe = load_recipe(name)
+        assert from_plain(type(recipe.task), json.loads(json.dumps(plain(recipe.task))), name) == recipe.task
+
+
+def test_what_a_run_says_of_itself_is_read_again() -> None:
+    tree = Tree(right=None, folder=Path("a/b"), left=Leaf(kind=Kind.FSQ))
+    assert from_plain(Tree, json.loads(json.dumps(plain(tree))), "it") == tree
+    for hint, value in ((Path, 3), (Kind, "vq"), (Kind, 1)):
+        with pytest.raises(ValueError, match=f"it: {value!r} is not {hint.__name__}"):
+            from_plain(hint, value, "it")
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -217,3 +231,23 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words, "--resume"]) == 0
     assert run([*words, "--setps", "4"]) == 2
     assert "did you mean --train.steps" in capsys.readouterr().err
+
+
+def test_a_resumed_run_keeps_what_it_was_begun_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", TOY, "-o", str(tmp_path / "run")]
+    assert run([*words, "--steps", "3", "--task.rows=4", "--task.rest_until", "2"]) == 0
+    capsys.readouterr()
+    assert run([*words, "--resume", "--steps", "5"]) == 0
+    said = capsys.readouterr().err
+    assert "not as the recipe is: task.rows: 8 -> 4" in said and "train.steps" not in said
+    document = json.loads((tmp_path / "run/config.json").read_text())
+    assert document["train"]["steps"] == 5 and document["task"]["rows"] == 4
+    assert run([*words, "--resume", "--dry-run"]) == 0
+    assert json.loads(capsys.readouterr().out)["train"]["steps"] == 5
+    assert run([*words, "--resume", "--task.rows=2"]) == 1
+    assert (
+        "cannot resume with another configuration: task.rows: 4 -> 2 (free to change: steps" in capsys.readouterr().err
+    )
+    (tmp_path / "run/config.json").write_text("{")
+    assert run([*words, "--resume"]) == 1
+    assert "config.json" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from solfa.codecs.codec import Codec
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import write_tokens
 from solfa.data.manifest import Entry, read_manifest
+from solfa.lm.conditioners.beat import BeatConfig
 from solfa.lm.registry import load_lm
 from solfa.score.midi import read_midi, write_midi
 from solfa.score.note import Note
@@ -132,6 +133,18 @@ def test_a_store_gives_the_batches_of_the_same_recordings_in_memory(folders: tup
     assert torch.equal(memory.loss("lm", one, 3).total, store.loss("lm", other, 3).total)
     with torch.no_grad():
         assert memory.evaluate(memory.model.eval(), 0, Path()) == store.evaluate(memory.model, 0, Path())
+
+
+def test_what_is_said_is_looked_at_once_before_training(
+    folders: tuple[Path, Path], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However much is asked of it: captions of a store are read from the disk each time."""
+    looked: list[int] = []
+    real = StoreSource.said
+    monkeypatch.setattr(StoreSource, "said", lambda self, index: looked.append(index) or real(self, index))
+    with pytest.raises(ValueError, match="no recording tells tempo and metre"):
+        LMTask(lm_config(folders, place[1], beat=BeatConfig()))
+    assert len(looked) == len(set(looked)) == 4
 
 
 def test_what_is_said_is_what_the_manifest_says(codec: Codec, place: Place) -> None:

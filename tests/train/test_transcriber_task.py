@@ -221,6 +221,27 @@ def test_a_weight_of_zero_leaves_a_loss_out(music: Music) -> None:
     assert float(loss.total.detach()) == pytest.approx(total, rel=1e-5)
 
 
+def test_losses_of_held_out_segments_do_not_hang_on_their_batches(
+    music: Music, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a mean over what it counts: frames, notes, tokens."""
+    task, found = TranscriberTask(configured(music, model=with_events(music[1]), valid=(str(music[2]),))), []
+    task.model.eval()
+    for size in (1, 7, 100):
+        monkeypatch.setattr("solfa.train.transcriber.VALID_BATCH", size)
+        with torch.no_grad():
+            found.append(task._valid_losses(task.model))
+    assert {"loss", "loss_onset", "loss_velocity", "loss_program", "loss_events"} <= found[0].keys()
+    assert found[0] == pytest.approx(found[2], rel=1e-4) and found[1] == pytest.approx(found[2], rel=1e-4)
+
+
+def test_a_run_knows_its_recordings(music: Music, tmp_path: Path) -> None:
+    task = TranscriberTask(configured(music))
+    assert task.identity() == TranscriberTask(configured(music)).identity()
+    other = TranscriberTask(configured(music, hold_out=3)).identity()
+    assert other.train != task.identity().train and other.held_out != task.identity().held_out
+
+
 def test_what_lies_behind_the_end_costs_nothing(music: Music) -> None:
     """The losses of a short crop are the same whatever is added behind its end, and whatever stands beside it."""
     task = TranscriberTask(configured(music, model=replace(music[1], segment_frames=60)))

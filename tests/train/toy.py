@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ class Toy:
         name, _, moment = os.environ.get("TOY_SIGNAL", "").partition(" ")
         if moment == f"{phase} {step}":  # a signal to itself in the middle of this step
             os.kill(os.getpid(), signal.Signals[name])
+        time.sleep(float(os.environ.get("TOY_SECONDS", "0")))  # how slow a phase's step is
         x, y = batch
         if phase == "opponent":
             if step < self.config.rest_until:
