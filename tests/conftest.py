@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -54,6 +56,47 @@ def tiny_music(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[
         return folder / "codec", folder / "lm"
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_media() -> Callable[..., Path]:
+    """write_media(path, samples, rate, codec, pictures=False, **options): a file that libsndfile does not read, by PyAV; without it the
+    test is skipped.
+
+    samples: int16 [C, n], put into the container that the name's end says; pictures: as a video; options: of FFmpeg's writer.
+    """
+    av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'solfa[av]'")
+
+    def write(path: Path, samples: Any, rate: int, codec: str, pictures: bool = False, **options: str) -> Path:
+        layout = {1: "mono", 2: "stereo"}[len(samples)]
+        with av.open(str(path), "w", container_options=options) as container:
+            video: Any = container.add_stream("mpeg4", rate=25) if pictures else None
+            if video is not None:
+                video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+            stream: Any = container.add_stream(codec, rate=rate, layout=layout)
+            stream.bit_rate = 128_000
+            for whole in ("s16", "s16p"):
+                if any(each.name == whole for each in stream.codec_context.codec.audio_formats):
+                    stream.codec_context.format = whole
+            if video is not None:
+                for number in range(1 + samples.shape[1] * 25 // rate):
+                    picture = av.VideoFrame.from_ndarray(np.full((96, 64), number % 256, np.uint8), format="yuv420p")
+                    picture.pts = number
+                    container.mux(video.encode(picture))
+                container.mux(video.encode(None))
+            if not stream.codec_context.is_open:
+                stream.codec_context.open()
+            size = stream.codec_context.frame_size or 4096
+            kind = stream.codec_context.format.name
+            resampler = av.AudioResampler(format=kind, layout=layout, rate=rate, frame_size=size)
+            sound = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16p", layout=layout)
+            sound.sample_rate, sound.pts = rate, 0
+            for frame in [*resampler.resample(sound), *resampler.resample(None)]:
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Sound files in and out: WAV, FLAC, OGG and MP3 are read, WAV and FLAC written."""
+"""Sound files in and out: WAV, FLAC, OGG and MP3 are read, more with the extra `av`; WAV and FLAC are written."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -10,8 +10,9 @@ import numpy as np
 import soundfile
 import torch
 
+from solfa.audio.opening import open_sound
 from solfa.audio.resample import resample
-from solfa.audio.sound_file import AudioError, AudioInfo, SoundFile
+from solfa.audio.sound_file import AudioError, AudioInfo
 from solfa.files import WholeFile
 
 __all__ = ["Audio", "AudioError", "AudioInfo", "blocks", "info", "read", "write", "write_blocks"]
@@ -64,7 +65,7 @@ class Audio:
 
 def info(path: str | os.PathLike[str]) -> AudioInfo:
     """Rate, channels and exact length of a sound file. Raises AudioError where `read` would, as far as headers tell."""
-    with SoundFile(path) as sound:
+    with open_sound(path) as sound:
         return sound.info()
 
 
@@ -73,7 +74,7 @@ def blocks(path: str | os.PathLike[str], *, size: int = DEFAULT_BLOCK) -> Iterat
 
     A fault that shows only in decoding (a cut MP3 or FLAC, NaN) is raised when its block is reached.
     """
-    with SoundFile(path) as sound:
+    with open_sound(path) as sound:
         yield from sound.blocks(size)
 
 
@@ -85,7 +86,7 @@ def read(path: str | os.PathLike[str], *, start: float = 0.0, duration: float | 
     """
     if not start >= 0 or (duration is not None and not duration > 0):
         raise ValueError(f"start {start} and duration {duration}: seconds, start at least 0 and duration above 0")
-    with SoundFile(path) as sound:
+    with open_sound(path) as sound:
         first = round(min(start * sound.sample_rate, FAR))
         left = None if duration is None else max(1, round(min(duration * sound.sample_rate, FAR)))
         pieces = []

@@ -1,4 +1,4 @@
-"""A recording on disk, opened, checked and decoded block by block: the one way in for every sound file."""
+"""A recording on disk, opened, checked and decoded block by block by libsndfile. `opening.py` is the one way in for every sound file."""
 
 import io
 import os
@@ -35,6 +35,24 @@ class AudioInfo:
     duration: float
     format: str  # "WAV", "FLAC", "OGG", "MP3", ...
     subtype: str  # "PCM_16", "VORBIS", ...
+
+
+def open_bytes(path: Path) -> BinaryIO:
+    """The bytes of a file. Raises AudioError where there is no regular file that can be opened."""
+    try:
+        if path.is_dir():
+            raise AudioError(f"{path}: is a folder")
+        if not path.exists():
+            raise AudioError(f"{path}: no such file")
+        if not path.is_file():
+            raise AudioError(f"{path}: is no regular file")
+        return open(path, "rb")
+    except OSError as error:
+        raise AudioError(f"{path}: cannot be opened ({error.strerror})") from error
+    except ValueError as error:  # a NUL in the name
+        if isinstance(error, AudioError):
+            raise
+        raise AudioError(f"{path}: cannot be opened ({error})") from error
 
 
 class _Window(io.RawIOBase):
@@ -92,7 +110,7 @@ class SoundFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._file = self._open()
+        self._file = open_bytes(self.path)
         self._known = False  # whether libsndfile knows the format: faults after that are damage
         try:
             self._parts = self._find_parts()
@@ -139,22 +157,6 @@ class SoundFile:
                 continue
             yield from self._decode(part, length, size, start)
             start = 0
-
-    def _open(self) -> BinaryIO:
-        try:
-            if self.path.is_dir():
-                raise self.error("is a folder")
-            if not self.path.exists():
-                raise self.error("no such file")
-            if not self.path.is_file():
-                raise self.error("is no regular file")
-            return open(self.path, "rb")
-        except OSError as error:
-            raise self.error(f"cannot be opened ({error.strerror})") from error
-        except ValueError as error:  # a NUL in the name
-            if isinstance(error, AudioError):
-                raise
-            raise self.error(f"cannot be opened ({error})") from error
 
     def _find_parts(self) -> list[_Part]:
         magic = self._magic()

@@ -5,14 +5,21 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from solfa.cli.report import UsageError, say
 
-AUDIO_SUFFIXES = (  # those of `data.tables`, which the shell does not load
+PLAIN_SUFFIXES = (  # these are those of `data.tables` and `audio.media`, which the shell does not load
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
 )
+MEDIA_SUFFIXES = (
+    *(".m4a", ".m4b", ".mp4", ".m4v", ".mov", ".3gp", ".aac", ".ac3", ".wma", ".wmv", ".asf", ".webm", ".mka", ".mkv"),
+    *(".avi", ".flv", ".mpg", ".mpeg", ".m2ts", ".wv", ".tta", ".ape", ".amr"),
+)
+UNREAD_SUFFIXES = MEDIA_SUFFIXES if find_spec("av") is None else ()
+AUDIO_SUFFIXES = (*PLAIN_SUFFIXES, *(suffix for suffix in MEDIA_SUFFIXES if suffix not in UNREAD_SUFFIXES))
 TOKEN_SUFFIXES = (".solfa",)
 OTHER_SUFFIXES = (".ecdc", ".dac")  # code files of EnCodec's and DAC's own packages
 
@@ -65,23 +72,31 @@ def _from_path(argument: str, suffixes: Sequence[str]) -> Iterator[Input]:
 
 
 def _from_folder(folder: Path, root: Path, suffixes: Sequence[str]) -> Iterator[Input]:
-    found, shut, links = False, list[OSError](), list[Path]()
+    found, shut, links, unread = False, list[OSError](), list[Path](), list[Path]()
+    others = UNREAD_SUFFIXES if set(PLAIN_SUFFIXES) <= set(suffixes) else ()
     for parent, folders, files in os.walk(folder, onerror=shut.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         links += [path for name in folders if (path := Path(parent, name)).is_symlink()]
-        for name in sorted(files):
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes)):
+        shown = sorted(name for name in files if not name.startswith("."))
+        unread += [Path(parent, name) for name in shown if name.lower().endswith(others)]
+        for name in shown:
+            if name.lower().endswith(tuple(suffixes)):
                 found = True
                 path = Path(parent, name)
                 yield Input(path, path.relative_to(root))
     for error in shut:
         path = Path(error.filename)
         yield Input(path, path.relative_to(root), f"this folder cannot be read ({error.strerror})")
-    if links:
-        more = f" and {len(links) - 1} more" if len(links) > 1 else ""
-        say(f"{links[0]}{more}: left out, behind a link to another folder, which is not searched: name that folder too")
+    _say_of(links, "behind a link to another folder, which is not searched: name that folder too")
+    _say_of(unread, 'of a format that is read with pip install "solfa[av]" only')
     if not found and not shut:
         yield Input(folder, Path(folder.name), f"no file here ends in {', '.join(suffixes)}")
+
+
+def _say_of(paths: Sequence[Path], what: str) -> None:
+    if paths:
+        more = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+        say(f"{paths[0]}{more}: left out, {what}")
 
 
 def _from_glob(pattern: str, suffixes: Sequence[str]) -> Iterator[Input]:

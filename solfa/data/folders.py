@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from solfa.data.tables import OTHER_SOUND, SUFFIXES
+from solfa.data.tables import SUFFIXES, UNREAD
 
 
 def sound_files(folder: Path) -> list[Path]:
     """The sound files of a folder and those below it, by their names' ends. Warns of formats that are not read; see `files_in`."""
-    return files_in(folder, SUFFIXES, OTHER_SOUND)
+    return files_in(folder, SUFFIXES, UNREAD)
 
 
 def files_in(folder: Path, suffixes: Sequence[str], unread: Sequence[str] = ()) -> list[Path]:
@@ -29,7 +29,7 @@ def files_in(folder: Path, suffixes: Sequence[str], unread: Sequence[str] = ()) 
         found += [path for path in shown if path.name.lower().endswith(tuple(suffixes))]
         others += [path for path in shown if path.name.lower().endswith(tuple(unread))]
     _warn_of(links, "behind a link to another folder, which is not searched: name that folder too")
-    _warn_of(others, "of a format that is not read: ffmpeg makes WAV of it")
+    _warn_of(others, 'of a format that is read with pip install "solfa[av]" only')
     return sorted(found, key=lambda path: [os.fsencode(part) for part in path.relative_to(folder).parts])
 
 

@@ -15,26 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from solfa import strict_json
+from solfa.audio import media
 from solfa.data.manifest import NAME, Entry, ManifestError, read_lines, read_rows
 
-SUFFIXES = (
+PLAIN = (  # what libsndfile reads
     *(".wav", ".wave", ".bwf", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus"),
     *(".aif", ".aiff", ".aifc", ".au", ".snd", ".caf"),
 )
-OTHER_SOUND = (
-    ".m4a",
-    ".mp4",
-    ".aac",
-    ".wma",
-    ".webm",
-    ".mka",
-    ".mkv",
-    ".mov",
-    ".ape",
-    ".wv",
-    ".ac3",
-    ".amr",
-)  # not read
+SUFFIXES = (*PLAIN, *(media.SUFFIXES if media.is_installed() else ()))
+UNREAD = () if media.is_installed() else media.SUFFIXES  # looks like sound that would be read with the extra `av`
 TABLES = (
     NAME,
     "metadata.jsonl",

@@ -1,6 +1,7 @@
 """`solfa encode` and `solfa decode`, from files to files."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -128,3 +129,20 @@ def test_codes_of_another_codec_are_refused(
         assert capsys.readouterr().err.startswith(f"{tokens}: made by")
     assert not (tmp_path / "a.wav").exists()
     assert run(["decode", str(tokens), "-o", str(tmp_path / "a.wav"), "--codec", str(other)]) == 0
+
+
+def test_an_m4a_is_encoded_as_its_sound_in_a_wav(
+    tmp_path: Path, tiny: Path, write_media: Callable[..., Path], capsys: pytest.CaptureFixture
+) -> None:
+    """In a folder, too, and a cut one is one line; `solfa info` knows it."""
+    sound, folder = np.random.default_rng(0).integers(-9000, 9000, (1, 20_001)).astype(np.int16), tmp_path / "in"
+    folder.mkdir()
+    soundfile.write(folder / "a.wav", sound.T, 22_050)
+    write_media(folder / "b.m4a", sound, 22_050, "alac")
+    (folder / "cut.m4a").write_bytes((folder / "b.m4a").read_bytes()[:9000])
+    assert run(["encode", str(folder), "-o", str(tmp_path / "out"), "--codec", str(tiny), "-j", "2"]) == 1
+    assert f"{folder}/cut.m4a: is truncated or damaged (" in capsys.readouterr().err
+    first, second = (read_tokens(tmp_path / "out" / name) for name in ("a.solfa", "b.solfa"))
+    assert torch.equal(first.tokens, second.tokens) and first.samples == second.samples
+    assert run(["info", str(folder / "b.m4a")]) == 0
+    assert "22050" in (shown := capsys.readouterr().out) and "ALAC" in shown

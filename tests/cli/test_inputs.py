@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from solfa.cli.inputs import AUDIO_SUFFIXES, expand, with_targets
+from solfa.audio import media
+from solfa.cli import inputs
+from solfa.cli.inputs import AUDIO_SUFFIXES, MEDIA_SUFFIXES, PLAIN_SUFFIXES, expand, with_targets
 from solfa.cli.report import UsageError
-from solfa.data.tables import SUFFIXES
+from solfa.data.tables import PLAIN, SUFFIXES
 
 AUDIO = (".wav", ".flac")
 
@@ -31,7 +33,23 @@ def shown(arguments: list[str]) -> list[tuple[str, str]]:
 
 
 def test_every_command_takes_the_same_files_for_sound() -> None:
-    assert AUDIO_SUFFIXES == SUFFIXES
+    assert AUDIO_SUFFIXES == SUFFIXES and PLAIN_SUFFIXES == PLAIN and MEDIA_SUFFIXES == media.SUFFIXES
+
+
+def test_what_the_extra_would_read_is_named(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(inputs, "UNREAD_SUFFIXES", MEDIA_SUFFIXES)
+    for name in ("a.m4a", "deep/b.MP4", ".c.m4a"):
+        (tree / "x" / name).touch()
+    found = [str(item.relative) for item in expand(["x"], PLAIN_SUFFIXES)]
+    assert found == ["1.wav", "deep/1.wav", "deep/2.FLAC"]
+    assert (
+        'x/a.m4a and 1 more: left out, of a format that is read with pip install "solfa[av]" only'
+        in capsys.readouterr().err
+    )
+    expand(["x"], (".solfa",))
+    assert "left out" not in capsys.readouterr().err
 
 
 def test_a_folder_gives_the_sound_files_below_it_in_order(tree: Path) -> None:

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from solfa.audio import media
 from solfa.audio.io import Audio, read, write
 from solfa.codecs.codec import Codec
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import TokenFile, write_tokens
+from solfa.data import folders
+from solfa.data.tables import PLAIN
 from solfa.tokenize_audio.work.sources import find_sources
 from solfa.train.captions import Said
 from solfa.train.code_cache import FOLDER, CodeCache
@@ -60,8 +63,10 @@ def test_a_folder_with_sidecars(folder: Path) -> None:
     }
 
 
-def test_what_a_folder_leaves_out_is_said(folder: Path) -> None:
+def test_what_a_folder_leaves_out_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As for `solfa tokenize`, in whose order the recordings are."""
+    monkeypatch.setattr(folders, "SUFFIXES", PLAIN)  # as where the extra `av` is not there
+    monkeypatch.setattr(folders, "UNREAD", media.SUFFIXES)
     found = find_recordings(folder)
     (folder / "x.m4a").touch()
     (folder / "link").symlink_to(folder / "deep")

@@ -20,8 +20,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from solfa.audio.apart import HEAD
 from solfa.parent import child_environment, how_it_ended
-from solfa.tokenize_audio.work.decode_child import HEAD, READY
+from solfa.tokenize_audio.work.decode_child import READY
 
 TRIES = 2  # of a file that kills its decoder: the first death may be an accident
 CPU_SECONDS = 3600  # of one file: ten hours of the slowest format take minutes

@@ -12,6 +12,7 @@ import torch
 
 from solfa.audio.io import blocks
 from solfa.codecs.codec import Codec
+from solfa.tokenize_audio.store.format import read_manifest
 from solfa.tokenize_audio.work import decode
 from solfa.tokenize_audio.work.decode import BadSound, Decoder
 from solfa.tokenize_audio.work.encoding import make_decoder
@@ -109,3 +110,23 @@ def test_one_process_for_many_shards(
             encode_shard(second, shard.index, codec, None, decoder)
     assert len(spawned) == 2
     assert store_bytes(second.store) == store_bytes(first.store)
+
+
+def test_an_m4a_and_a_video_are_sound_as_a_wav_is(
+    tmp_path: Path, codec: Codec, planned: Callable, codes_of: Callable, write_media: Callable[..., Path]
+) -> None:
+    """Apple's lossless codec holds the samples of the WAV: the codes are the same. They are decoded in the decoder's own process."""
+    corpus, sound = tmp_path / "in", np.random.default_rng(0).integers(-20000, 20000, (1, 30_000)).astype(np.int16)
+    corpus.mkdir()
+    soundfile.write(corpus / "a.wav", sound.T, 44_100)
+    write_media(corpus / "b.m4a", sound, 44_100, "alac")
+    write_media(corpus / "c.mov", sound, 44_100, "pcm_s16le", pictures=True)
+    (corpus / "d.m4a").write_bytes((corpus / "b.m4a").read_bytes()[:20_000])
+    job = planned(corpus, tmp_path / "store").job
+    for shard in job.shards:
+        encode_shard(job, shard.index, codec)
+    found = codes_of(job)
+    assert sorted(found) == ["a.wav", "b.m4a", "c.mov"]
+    assert all(np.array_equal(found["a.wav"], found[name]) for name in ("b.m4a", "c.mov"))
+    quarantined = [each for shard in job.shards for each in read_manifest(job.store, shard.index).quarantined]
+    assert [each.key for each in quarantined] == ["d.m4a"] and "is truncated or damaged" in quarantined[0].reason

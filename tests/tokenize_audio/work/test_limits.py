@@ -127,7 +127,7 @@ def test_no_more_files_for_the_worker(
     assert failed
 
 
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 4])
 def test_no_more_files_for_the_decoder(
     again: Callable[[], Job],
     codec: Codec,
@@ -136,7 +136,7 @@ def test_no_more_files_for_the_decoder(
     tmp_path: Path,
     after: int,
 ) -> None:
-    """Opened to be looked at, to be decoded, or to be hashed: the sound file is not at fault."""
+    """Opened to be told, to be looked at, to be decoded, or to be hashed: the sound file is not at fault."""
     job = again()
     encode_shard(job, 0, codec)
     expected = store_bytes(job.store)

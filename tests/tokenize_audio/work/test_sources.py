@@ -13,7 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solfa.data.tables import rows
+from solfa.audio import media
+from solfa.data import folders
+from solfa.data.tables import PLAIN, rows
 from solfa.tokenize_audio.store.format import check_key
 from solfa.tokenize_audio.work.job import Job, read_items, write_items
 from solfa.tokenize_audio.work.sources import SourceItem, find_sources, safe_key
@@ -109,7 +111,10 @@ def test_bad_files_beside_a_recording_are_its_own_trouble(folder: Path) -> None:
     assert not any(faults.values()) and len(faults) == 2
 
 
-def test_what_a_folder_leaves_out_is_said(folder: Path, tmp_path: Path) -> None:
+def test_what_a_folder_leaves_out_is_said(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read with the extra `av` only, where it is not there."""
+    monkeypatch.setattr(folders, "SUFFIXES", PLAIN)
+    monkeypatch.setattr(folders, "UNREAD", media.SUFFIXES)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         find_sources([folder])
