@@ -222,6 +222,8 @@ class Transcriber:
             with TokenFile(source) as file:
                 books = self._readable(file.header, file.header.codebooks, wanted, f"{source}: ")
                 yield books, (torch.from_numpy(block).long() for block in file.chunks(BLOCK, books))
+        elif Path(source).suffix.lower() in (".ecdc", ".dac"):
+            raise ValueError(f"{source}: a file of another package, whose sound is transcribed: `solfa decode` makes a WAV of it")
         else:
             books = self._codebooks(wanted)
             sound = (mixed := _Mixed()).through(torch.from_numpy(block) for block in blocks(source))

@@ -273,6 +273,9 @@ def test_what_cannot_be_read(transcriber: Transcriber, take: Path, tmp_path: Pat
     for name in ("empty.wav", "none.wav"):
         with pytest.raises(ValueError, match=name):
             transcriber(tmp_path / name)
+    (tmp_path / "codes.ecdc").write_bytes(b"ECDC")
+    with pytest.raises(ValueError, match=r"codes\.ecdc: a file of another package, .* `solfa decode`"):
+        transcriber(tmp_path / "codes.ecdc")
     renamed = tmp_path / "tokens.bin"
     renamed.write_bytes(take.with_suffix(".solfa").read_bytes())
     assert transcriber(renamed).notes == heard(transcriber, take, "frames").notes  # known by its first bytes

@@ -38,6 +38,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "solfa.cli.transcribe:transcribe",
         "Recordings and token files to notes: MIDI, ABC, MusicXML, SVG, JSON",
     ),
+    "score": (
+        "solfa.cli.score:score",
+        "Notes from one format to another: MIDI, ABC, MusicXML, JSON -> a page, and back",
+    ),
     "info": ("solfa.cli.info:info", "What is in a token file, a recording, a codec, a model or a token store"),
     "models": ("solfa.cli.models:models", "The codecs and models that can be named"),
     "store": ("solfa.cli.store:app", "Token stores: list, verify, merge, export, import, annotate"),

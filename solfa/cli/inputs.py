@@ -21,6 +21,7 @@ MEDIA_SUFFIXES = (
 UNREAD_SUFFIXES = MEDIA_SUFFIXES if find_spec("av") is None else ()
 AUDIO_SUFFIXES = (*PLAIN_SUFFIXES, *(suffix for suffix in MEDIA_SUFFIXES if suffix not in UNREAD_SUFFIXES))
 TOKEN_SUFFIXES = (".solfa",)
+NOTE_SUFFIXES = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".json", ".jsonl")  # those of `score.write.READ`
 OTHER_SUFFIXES = (".ecdc", ".dac")  # code files of EnCodec's and DAC's own packages
 
 
@@ -175,5 +176,5 @@ def _names_file(out: Path) -> bool:
 
 
 def _with_suffix(path: Path, suffix: str) -> Path:
-    known = path.suffix.lower() in (*AUDIO_SUFFIXES, *TOKEN_SUFFIXES, *OTHER_SUFFIXES)
+    known = path.suffix.lower() in (*AUDIO_SUFFIXES, *TOKEN_SUFFIXES, *OTHER_SUFFIXES, *NOTE_SUFFIXES)
     return path.with_suffix(suffix) if known else path.with_name(path.name + suffix)

@@ -5,10 +5,9 @@ import warnings
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from solfa.cli import report
+from solfa.cli import report, sheets
 from solfa.cli.convert import convert, plan
 from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, Input
 from solfa.cli.report import UsageError
@@ -19,14 +18,13 @@ if TYPE_CHECKING:
     from solfa.transcription.frames import FrameOptions
     from solfa.transcription.result import Transcription
 
-WRITES = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".svg", ".json", ".jsonl")  # also .roll.svg
 MODEL = "solfa-notes"
 
 
 def transcribe(
     *inputs: str,
     out: report.OutPath = None,
-    format: Literal["mid", "abc", "musicxml", "mxl", "svg", "roll.svg", "json", "jsonl"] | None = None,
+    format: sheets.Format | None = None,
     model: str = MODEL,
     mode: Literal["frames", "events"] = "frames",
     instruments: str | None = None,
@@ -95,10 +93,10 @@ def transcribe(
     json
         One JSON object on stdout for one named input, an array for several: what was found, in what, and how sure that is.
     """
-    _check_format(out, format)
+    sheets.check_format(out, format)
     _check_mode(mode, onset, beam, guide)
     planned = plan(
-        inputs, into=out, reads=(*AUDIO_SUFFIXES, *TOKEN_SUFFIXES), writes=(f".{format}",) if format else WRITES
+        inputs, into=out, reads=(*AUDIO_SUFFIXES, *TOKEN_SUFFIXES), writes=(f".{format}",) if format else sheets.WRITES
     )
     work = _Transcribe(
         model,
@@ -112,10 +110,10 @@ def transcribe(
         beam,
         guide,
         tempo,
-        _metre(metre),
+        sheets.metre_of(metre),
     )
     _check(work, planned)
-    _check_bars(planned, tempo, metre)
+    sheets.check_bars(planned, tempo, metre)
     found: list[dict[str, Any]] = []
 
     def tell(item: Input, result: "_Written") -> None:
@@ -132,12 +130,6 @@ def transcribe(
     return code
 
 
-def _check_format(out: Path | None, format: str | None) -> None:
-    """Raises UsageError where a file is named and a format too."""
-    if out is not None and format and out.suffix and not out.is_dir():
-        raise UsageError(f"-o {out} --format {format}: the name says what is written, leave one out")
-
-
 def _check_mode(mode: str, onset: float | None, beam: int, guide: float) -> None:
     """Raises UsageError for an option that the mode has no use for."""
     if mode == "events" and onset is not None:
@@ -145,23 +137,6 @@ def _check_mode(mode: str, onset: float | None, beam: int, guide: float) -> None
     if mode == "frames" and (beam != 1 or guide):
         given = [f"--beam {beam}"] * (beam != 1) + [f"--guide {guide:g}"] * bool(guide)
         raise UsageError(f"{' '.join(given)}: for --mode events only")
-
-
-def _check_bars(planned: list[Input], tempo: float | None, metre: str | None) -> None:
-    """Raises UsageError for a tempo or metre where nothing that is written has one."""
-    from solfa.score.write import has_bars
-
-    targets = [item.target for item in planned if item.target is not None]
-    given = [f"--{name} {value}" for name, value in (("tempo", tempo), ("metre", metre)) if value is not None]
-    if given and targets and not any(has_bars(target) for target in targets):
-        raise UsageError(f"{' '.join(given)}: {targets[0].name} holds notes in seconds and no bars, leave it out")
-
-
-def _metre(text: str | None) -> tuple[int, int] | None:
-    above, _, below = (text or "").partition("/")
-    if text is not None and not (above.isdecimal() and below.isdecimal()):
-        raise UsageError(f"--metre {text}: two whole numbers, such as 3/4")
-    return (int(above), int(below)) if text is not None else None
 
 
 def _programs(text: str | None) -> tuple[int, ...] | None:
@@ -199,17 +174,7 @@ def _check(work: "_Transcribe", planned: list[Input]) -> None:
         raise UsageError(f"--mode events: {config.name} writes no events, it has frame outputs only")
     if work.codebooks is not None and not 1 <= work.codebooks <= config.codebooks:
         raise UsageError(f"--codebooks {work.codebooks}: {config.name} reads 1 to {config.codebooks}")
-    _check_writable(planned)
-
-
-def _check_writable(planned: list[Input]) -> None:
-    """What cannot be written because of its name is said before the work is done."""
-    from solfa.score.write import check_writable
-
-    for item in planned:
-        if item.target is not None and not item.problem:
-            check_writable(item.target)
-            return
+    sheets.check_writable(planned)
 
 
 @lru_cache(maxsize=1)
@@ -296,9 +261,8 @@ def _written(found: "Transcription", sheet: "Quantised | None", remarks: list[st
         "dropped": {name: count for name, count in vars(account.dropped).items() if count},
     }
     if sheet is not None:
-        tempo, first = sheet.sheet.tempi[0].bpm, sheet.sheet.metres[0]
-        metre = f"{first.numerator}/{first.denominator}"
+        bars = sheets.bars_of(sheet)
         if len(found):
-            line += f", tempo {tempo:.4g} {sheet.tempo}, {metre} {sheet.metre}"
-        facts |= {"tempo": tempo, "tempo_is": sheet.tempo, "metre": metre, "metre_is": sheet.metre}
+            line += f", {sheets.line_of(bars)}"
+        facts |= bars
     return _Written(f"{line}, {faster:.2g}x real time", remarks, {**facts, "remarks": remarks})

@@ -10,12 +10,14 @@ import pytest
 import soundfile
 
 from solfa.cli import app
-from solfa.cli.transcribe import WRITES, _programs
+from solfa.cli.inputs import NOTE_SUFFIXES
+from solfa.cli.sheets import WRITES
+from solfa.cli.transcribe import _programs
 from solfa.codecs.registry import load_codec
 from solfa.codecs.token_file import write_tokens
 from solfa.score.midi import read_midi
 from solfa.score.note_lines import read_note_lines
-from solfa.score.write import ROLL, WRITTEN
+from solfa.score.write import READ, ROLL, WRITTEN
 from solfa.transcriber import Transcriber
 
 Folders = Callable[..., tuple[Path, Path]]
@@ -202,7 +204,7 @@ def test_instruments_by_name() -> None:
 
 
 def test_what_is_written_is_what_score_writes() -> None:
-    assert {*WRITES, ROLL} == set(WRITTEN)
+    assert {*WRITES, ROLL} == set(WRITTEN) and NOTE_SUFFIXES == READ
 
 
 def test_a_tempo_that_is_assumed_is_said(run: Run, folders: tuple[Path, Path]) -> None:
