@@ -1,6 +1,9 @@
 """`solfa store`: what is in a token store, whether it is whole, and what else is done with it."""
 
-from collections.abc import Callable
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -75,18 +78,18 @@ def ls(
 
 
 @app.command
-def verify(*stores: Path, json: report.Flag = False) -> int:
+def verify(*stores: str, json: report.Flag = False) -> int:
     """Whether stores are whole: every byte of every file, and no file too many or too few
 
     Names each file with what is wrong with it; exit code 1 if there is one. A store that is being written to is not whole.
 
     Example:
-        solfa store verify store/
+        solfa store verify store/ s3://bucket/store
 
     Parameters
     ----------
     stores
-        Folders.
+        Folders, or addresses such as s3://bucket/store: all of it is fetched, a shard at a time, and nothing of it stays.
     json
         A JSON array on stdout, an object a store.
     """
@@ -97,10 +100,11 @@ def verify(*stores: Path, json: report.Flag = False) -> int:
     found, failed = [], False
     for store in stores:
         try:
-            result = _with_progress("verify", lambda step, store=store: check(store, step))  # type: ignore[misc]
+            with _tidy():
+                result = _with_progress("verify", lambda step, store=store: check(store, step))  # type: ignore[misc]
         except (ValueError, OSError) as error:
             failed = True
-            report.fail(str(store), error)
+            report.fail(store, error)
             continue
         failed |= bool(result.problems)
         found.append(result)
@@ -186,7 +190,7 @@ def import_(folder: Path, /, *, out: Out) -> int:
 
 
 @app.command
-def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, json: report.Flag = False) -> int:
+def annotate(store: str, table: Path, /, *, add_texts: report.Flag = False, json: report.Flag = False) -> int:
     """Captions, attributes, notes and splits for a store that is there; codes stay as they are
 
     What a row says replaces what the store knew, attributes one by one; what it does not say stays. Rows of no item, and notes that cannot
@@ -199,7 +203,7 @@ def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, jso
     Parameters
     ----------
     store
-        A folder.
+        A folder of this machine: it is written to.
     table
         A manifest (.jsonl) or table (.csv, .tsv): id, file_name or key names the item; text, captions, attributes, notes, split.
     add_texts
@@ -207,10 +211,15 @@ def annotate(store: Path, table: Path, /, *, add_texts: report.Flag = False, jso
     json
         One JSON object on stdout.
     """
+    from solfa.files import check_local
     from solfa.tokenize_audio.store.annotate import annotate as annotate_store
     from solfa.tokenize_audio.store.format import read_head
     from solfa.tokenize_audio.work.job import claim_shard, run_claim
 
+    try:
+        check_local(store)
+    except ValueError as error:
+        raise report.UsageError(str(error)) from error
     read_head(store)
     with run_claim(store):  # ranks hold it while they plan only, and then each shard that they are at
         hold = partial(claim_shard, store)
@@ -231,6 +240,18 @@ def _with_progress(label: str, run: Callable[[Callable[[int, int], None]], Resul
     """What `run` gives; it is handed what to call after each shard."""
     with Bar(label, None) as bar:
         return run(lambda done, of: bar.advance(1, f"{done} of {of} shards"))
+
+
+@contextmanager
+def _tidy() -> Iterator[None]:
+    """SIGTERM leaves by the way of an exception, on which temporary files go."""
+    from solfa.parent import TERMINATED
+
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _cell(value: Any) -> str:

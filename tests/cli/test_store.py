@@ -71,6 +71,30 @@ def test_verify_names_the_damage_and_fails(store: Path, capsys: pytest.CaptureFi
     assert run(["store", "verify"]) == 2
 
 
+def test_verify_of_an_address(store: Path, capsys: pytest.CaptureFixture) -> None:
+    pytest.importorskip("fsspec", reason="fsspec is not installed")
+    address = f"file://{store}"
+    assert run(["store", "verify", address]) == 0
+    assert capsys.readouterr().out.startswith(f"{address}: whole; 2 shards, 4 items")
+    (store / "00001.meta.parquet").unlink()
+    assert run(["store", "verify", address, "memory://nowhere"]) == 1
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"{address}/00001.meta.parquet: No such file or directory"
+    assert told[1] == "memory://nowhere: not a token store (no store.json in it)"
+
+
+def test_annotate_writes_to_no_address(
+    store: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "t.jsonl").write_text('{"key": "0/1.wav", "text": "new"}\n')
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    for address in (f"file://{store}", "memory://x/y"):
+        assert run(["store", "annotate", address, "t.jsonl"]) == 2
+        assert f"{address}: what is written goes to files of this machine" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before and TokenStore(store).meta(1).texts == ("a\tb",)
+
+
 def test_merge(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     other = make_store(tmp_path / "b", "b/")
     assert run(["store", "merge", str(store), str(other), "-o", str(tmp_path / "both")]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -31,10 +32,13 @@ class StoreFiles(Protocol):
 
     @property
     def where(self) -> str: ...
+    def named(self, name: str) -> str: ...
     def head(self) -> StoreHead: ...
+    def sizes(self) -> dict[str, int]: ...
     def manifests(self) -> list[ShardManifest]: ...
     def manifest(self, number: int) -> ShardManifest: ...
     def path(self, record: FileHash) -> Path: ...
+    def apart(self) -> AbstractContextManager[StoreFiles]: ...
 
 
 class TokenStore:
@@ -51,7 +55,7 @@ class TokenStore:
 
     def __init__(self, path: str | os.PathLike[str], verify: bool = False, codec: Codec | None = None) -> None:
         self.path, self.verify = os.fspath(path), verify
-        self._files = _files(self.path)
+        self._files = files_at(self.path)
         self.head = self._files.head()
         if codec is not None:
             self.head.check_codec(codec, self.path)
@@ -258,7 +262,8 @@ def _columns(notes: bool) -> Sequence[str]:
     return tuple(COLUMNS) if notes else WITHOUT_NOTES
 
 
-def _files(path: str) -> StoreFiles:
+def files_at(path: str) -> StoreFiles:
+    """The files of a store in a folder, or at an address."""
     if "://" not in path:
         return LocalFiles(path)
     from solfa.tokenize_audio.store.remote import RemoteFiles

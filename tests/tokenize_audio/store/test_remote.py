@@ -2,6 +2,7 @@
 
 import pickle
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from solfa.tokenize_audio.store.export import export
-from solfa.tokenize_audio.store.format import TokenStoreError, write_head
+from solfa.tokenize_audio.store.format import TokenStoreError, head_bytes, write_head
 from solfa.tokenize_audio.store.merge import merge
 from solfa.tokenize_audio.store.remote import RemoteFiles, cache_folder
 from solfa.tokenize_audio.store.store import TokenStore
+from solfa.tokenize_audio.store.verify import verify
 from solfa.tokenize_audio.store.writer import rewrite_meta, write_shard
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec is not installed")
@@ -85,7 +87,7 @@ def test_a_damaged_shard_is_refused(address: str, cache: Path) -> None:
             with pytest.raises(TokenStoreError, match=f"^{address}/{name}: damaged"):
                 store.codes(0) if "codes" in name else store.meta(0)
         files.rm_file(path)
-        with pytest.raises(TokenStoreError, match=f"^{address}: "):
+        with pytest.raises(TokenStoreError, match=f"^{address}/{name}: No such file"):
             TokenStore(address).codes(0) if "codes" in name else TokenStore(address).meta(0)
         files.pipe_file(path, whole)
     assert not [path for path in cache.rglob("*") if path.suffix in (".tmp", ".safetensors", ".parquet")]
@@ -152,11 +154,77 @@ def test_it_can_be_exported_and_merged(address: str, tmp_path: Path) -> None:
     assert merge([address], tmp_path / "c").items == 5
 
 
+def test_verify_finds_what_it_finds_in_the_folder(
+    address: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same sentences, of the address; a shard at a time is here, and nothing stays."""
+    folder, (files, root) = tmp_path / "store", fsspec.core.url_to_fs(address)
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(shards))
+    most = [0]
+    real = RemoteFiles._fetch
+
+    def fetch(self: RemoteFiles, record: Any, target: Path) -> None:
+        most[0] = max(most[0], sum(not each.is_dir() for each in shards.rglob("*")))
+        real(self, record, target)
+
+    monkeypatch.setattr(RemoteFiles, "_fetch", fetch)
+
+    def both() -> tuple[str, ...]:
+        here, there = verify(folder), verify(address)
+        told = [problem.replace(f"{folder}", address) for problem in here.problems]
+        assert list(there.problems) == told
+        facts = [(each.shards, each.items, each.frames, each.bytes) for each in (here, there)]
+        assert facts[0] == facts[1] and there.store == address
+        assert not list(shards.iterdir()) and not cache.exists()
+        return here.problems
+
+    assert both() == () and most[0] == 1, "the codes of a shard, while its table comes; not those before it"
+    for name in sorted(path.name for path in folder.iterdir()):
+        whole = (folder / name).read_bytes()
+        for bad in (whole[:-9] + bytes([whole[-9] ^ 1]) + whole[-8:], whole[:-1], whole + b"  ", None):
+            (folder / name).unlink()
+            files.rm_file(f"{root}/{name}") if "memory" in address else None
+            if bad is not None:
+                (folder / name).write_bytes(bad)
+                files.pipe_file(f"{root}/{name}", bad)
+            elif name == "store.json":
+                with pytest.raises(TokenStoreError, match=f"^{address}: not a token store"):
+                    verify(address)
+                continue
+            # of the last shard's manifest only its files are left
+            assert both(), (name, bad)
+        (folder / name).write_bytes(whole)
+        files.pipe_file(f"{root}/{name}", whole)
+    for name in ("notes.txt", "00003.codes.safetensors", ".solfa-0123456789abcdef.tmp"):
+        (folder / name).write_bytes(b"")
+        files.pipe_file(f"{root}/{name}", b"")
+    assert len(both()) == 3
+
+
+def test_verify_of_values_that_hashes_cannot_tell(address: str, tmp_path: Path, make_item: Callable[..., Any]) -> None:
+    files, root = fsspec.core.url_to_fs(address)
+    head = TokenStore(address).head
+    write_head(tmp_path / "new", head)
+    write_shard(tmp_path / "new", 7, head, [make_item("0/0", 30)])
+    for path in (tmp_path / "new").iterdir():
+        files.pipe_file(f"{root}/{path.name}", path.read_bytes())
+    files.pipe_file(f"{root}/store.json", head_bytes(replace(head, codebook_size=8)))
+    told = [problem for problem in verify(address).problems if "missing" not in problem]
+    assert told[0].startswith(f"{address}/00000.codes.safetensors: damaged, a code of frame") and len(told) == 3
+    files.pipe_file(f"{root}/store.json", head_bytes(head))
+    (twice,) = (problem for problem in verify(address).problems if "missing" not in problem)
+    assert twice == f"{address}/00007.meta.parquet: item '0/0' is in shard 0 too"
+
+
 def test_places_that_are_none(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(TokenStoreError, match=r"^memory://nowhere: not a token store \(no store.json in it\)"):
         TokenStore("memory://nowhere")
     with pytest.raises(TokenStoreError, match=r"^nonsense://x: "):
         TokenStore("nonsense://x")
+    with pytest.raises(TokenStoreError, match=r"^memory://nowhere: not a token store \(no store.json in it\)"):
+        verify("memory://nowhere")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(ImportError, match=r'pip install "solfa\[scale\]"'):
         TokenStore("memory://x")
