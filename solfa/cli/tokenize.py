@@ -47,6 +47,7 @@ def tokenize(
 
     For example:
         solfa tokenize recordings/ -o store
+        find music -name "*.flac" | solfa tokenize - -o store
         solfa tokenize corpus.jsonl -o store --codebooks 4 -j 16
         solfa tokenize corpus.jsonl -o store --engine ray --address auto
         srun --ntasks 32 solfa tokenize corpus.jsonl -o store --engine ranks
@@ -54,7 +55,8 @@ def tokenize(
     Parameters
     ----------
     sources
-        Folders (searched through), files, @list.txt, or a manifest .jsonl, whose texts, attributes, notes and splits go into the store.
+        Folders (searched through), files, patterns such as "in/**/*.flac", @list.txt, - (a list on stdin), or a manifest .jsonl, whose
+        texts, attributes, notes and splits go into the store.
     out
         The store: a folder, new or to be added to.
     codec
@@ -91,6 +93,7 @@ def tokenize(
     """
     from solfa.files import check_local
     from solfa.tokenize_audio.engines.ranks import find_rank
+    from solfa.tokenize_audio.work.plan import check_any
     from solfa.tokenize_audio.work.sources import find_sources
 
     _check_options(engine, {"--address": address, "--gpus": gpus}, {"--rank": rank, "--world": world}, jobs)
@@ -100,7 +103,8 @@ def tokenize(
     try:
         seat = find_rank(rank, world) if engine == "ranks" else (0, 1)
         check_local(out)
-        items = find_sources(["@/dev/stdin" if source == "@-" else source for source in sources])
+        items = find_sources(sources)
+        check_any(items, out)
     except ValueError as error:
         raise UsageError(str(error)) from error
 

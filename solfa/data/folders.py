@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from solfa.data.tables import SUFFIXES, UNREAD
+
+_WITH_AV = 'of a format that is read with pip install "solfa[av]" only'
 
 
 def sound_files(folder: Path) -> list[Path]:
     """The sound files of a folder and those below it, by their names' ends. Warns of formats that are not read; see `files_in`."""
     return files_in(folder, SUFFIXES, UNREAD)
+
+
+def sound_among(paths: Iterable[Path]) -> list[Path]:
+    """Those of files that are sound by their names' ends, in their order. Warns of formats that are not read."""
+    paths = list(paths)
+    _warn_of([path for path in paths if path.name.lower().endswith(UNREAD)], _WITH_AV)
+    return [path for path in paths if path.name.lower().endswith(SUFFIXES)]
 
 
 def files_in(folder: Path, suffixes: Sequence[str], unread: Sequence[str] = ()) -> list[Path]:
@@ -29,8 +38,13 @@ def files_in(folder: Path, suffixes: Sequence[str], unread: Sequence[str] = ()) 
         found += [path for path in shown if path.name.lower().endswith(tuple(suffixes))]
         others += [path for path in shown if path.name.lower().endswith(tuple(unread))]
     _warn_of(links, "behind a link to another folder, which is not searched: name that folder too")
-    _warn_of(others, 'of a format that is read with pip install "solfa[av]" only')
-    return sorted(found, key=lambda path: [os.fsencode(part) for part in path.relative_to(folder).parts])
+    _warn_of(others, _WITH_AV)
+    return sorted(found, key=by_parts)
+
+
+def by_parts(path: Path) -> list[bytes]:
+    """What puts paths in the order of a folder that is searched through."""
+    return [os.fsencode(part) for part in path.parts]
 
 
 def _unreadable(error: OSError) -> None:

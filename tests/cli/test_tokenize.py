@@ -59,6 +59,43 @@ def test_a_folder_becomes_a_store(
     assert [read_manifest("store", index).items for index in (0, 1)] == [2, 1]
 
 
+def test_a_pattern_makes_the_store_of_the_folder(
+    tmp_path: Path, tiny: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for source, store in (("in", "a"), ("in/**/*", "b")):
+        assert run(["tokenize", source, "-o", store, "--codec", str(tiny), "-j", "1"]) == 0
+    assert contents(Path("a")) == contents(Path("b"))
+
+
+@pytest.mark.parametrize("engine", [[], ["--retry"], ["--engine", "ranks", "--rank", "0", "--world", "1", "--retry"]])
+def test_sources_that_name_nothing_leave_nothing(
+    engine: list[str], tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "gone.csv").write_text("audio\nx.wav\ny.wav\n")
+    for source, told in (
+        (str(corpus / "*.flac"), "no file matches"),
+        (str(corpus / "gone.wav"), "gone.wav: no such file: there is nothing"),
+        (str(tmp_path / "gone.csv"), "x.wav: no such file, nor any of the 1 others"),
+        (str(tmp_path / "empty"), "no sound file in it"),
+    ):
+        assert run(["tokenize", source, "-o", str(tmp_path / "store"), "--codec", str(tiny), *engine]) == 2
+        said = capsys.readouterr().err
+        assert told in said and not (tmp_path / "store").exists(), said
+
+
+def test_a_file_that_is_gone_is_a_failure_beside_others(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
+) -> None:
+    command = ["-o", str(tmp_path / "store"), "--codec", str(tiny), "-j", "1"]
+    gone, there = str(corpus / "gone.wav"), str(corpus / "a.wav")
+    assert run(["tokenize", gone, there, *command]) == 1
+    assert f"{gone}: " in capsys.readouterr().err and read_manifest(tmp_path / "store", 0).items == 1
+    (corpus / "a.wav").unlink()
+    assert run(["tokenize", there, *command]) == 0, "what a store has it keeps"
+
+
 def test_what_failed_counts_as_long_as_it_is_named(
     tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture
 ) -> None:

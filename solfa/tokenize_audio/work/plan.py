@@ -20,6 +20,7 @@ from solfa.tokenize_audio.store.format import (
     write_head,
 )
 from solfa.tokenize_audio.store.meta_file import MetaFile
+from solfa.tokenize_audio.store.place import is_store
 from solfa.tokenize_audio.store.writer import sweep
 from solfa.tokenize_audio.work.cut import cut
 from solfa.tokenize_audio.work.job import (
@@ -121,6 +122,17 @@ def plan(
     if write:
         _write(job, shards, old, looked)
     return _told(job, looked, given, len(fresh))
+
+
+def check_any(sources: Sequence[SourceItem], store: str | os.PathLike[str]) -> None:
+    """ValueError where none of the sources' files is there, and no store: what was named is wrong, and a store of nothing helps nobody.
+
+    Where there is a store, what is in it stays though its files are gone.
+    """
+    if is_store(os.fspath(store)) or any(stamp_of(item.path) for item in sources):
+        return
+    more = f", nor any of the {len(sources) - 1} others that are named" if len(sources) > 1 else ""
+    raise ValueError(f"{sources[0].source}: no such file{more}: there is nothing to make a store of")
 
 
 def _told(job: Job, looked: list[Looked], given: Mapping[str, SourceItem], new: int) -> Plan:

@@ -1,20 +1,23 @@
-"""What is to be tokenized: folders, sound files, lists, tables and manifests, as one list in one stable order.
+"""What is to be tokenized: folders, sound files, patterns, lists, tables and manifests, as one list in one stable order.
 
-A key is an item's name in the store: the path below the folder that was named, or a manifest's id. Of files named by themselves and in
-lists it is the path as it was written, where that is relative and stays below its place, else the name alone.
+A key is an item's name in the store: the path below the folder that was named, or a manifest's id. Of what a pattern (`in/*/take?.wav`)
+matches it is the path below the folders before its first wildcard: that of the folder `in`. Of files named by themselves and in lists it is
+the path as it was written, where that is relative and stays below its place, else the name alone.
 """
 
 from __future__ import annotations
 
 import codecs
+import glob
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from solfa.data.folders import sound_files
+from solfa.data.folders import by_parts, sound_among, sound_files
 from solfa.data.manifest import Entry
 from solfa.data.tables import (
     SUFFIXES,
@@ -73,17 +76,20 @@ def find_sources(arguments: Sequence[str | os.PathLike[str]]) -> list[SourceItem
     """The recordings that arguments name, in the order of the arguments; those of a folder are sorted by their path.
 
     An argument is a folder (searched through, hidden files left out; a table in it, see `solfa.data.tables`, says what there is), a sound
-    file, `@list.txt` with one of these a line, a manifest (.jsonl) or a table (.csv, .tsv). What is said of a recording, in its row or in
-    files of its name beside it (.txt, .json), comes with it. A file that is named and not there is an item all the same: it ends as a
-    failure of its own, beside the others; so does one whose files beside it cannot be read. A recording that is named again, in another
-    row too, is one item: with the captions of all, and of the rest what is said first. Warns of what looks like sound in a folder and is
-    left out: of formats that are not read, and behind links to folders.
+    file, a manifest (.jsonl), a table (.csv, .tsv), a pattern (`*`, `?`, `[ab]`, and `**` for any folders), or `@list.txt` with one of
+    these a line (`@-`: from stdin). A pattern that ends as tables do names tables; any other sound files, and folders. What is said of a
+    recording, in its row or in files of its name beside it (.txt, .json), comes with it. A file that is named and not there is an item all
+    the same: it ends as a failure of its own, beside the others; so does one whose files beside it cannot be read. A recording that is
+    named again, in another row too, is one item: with the captions of all, and of the rest what is said first. Warns of what looks like
+    sound in a folder and is left out: of formats that are not read, and behind links to folders.
 
-    Raises ValueError where nothing is named, a folder holds no sound or cannot be read, a table or list cannot be read, two recordings
-    have one key, or one has two splits.
+    Raises ValueError where nothing is named, a pattern matches nothing, a folder holds no sound or cannot be read, a table or list cannot
+    be read, two recordings have one key, or one has two splits.
     """
     if not arguments:
-        raise ValueError("nothing to tokenize: name a folder, sound files, @list.txt, or a manifest")
+        raise ValueError(
+            "nothing to tokenize: name a folder, sound files, a pattern, a manifest, @list.txt, or - for a list on stdin"
+        )
     found: dict[str, SourceItem] = {}
     for item in _all(os.fspath(argument) for argument in arguments):
         other = found.setdefault(item.key, item)
@@ -128,16 +134,23 @@ def _escaped(name: str) -> str:
 def _all(arguments: Iterable[str]) -> Iterator[SourceItem]:
     for argument in arguments:
         if argument.startswith("@"):
-            yield from _in_list(Path(argument[1:]))
+            yield from _in_list(argument[1:])
         else:
             yield from _in_place(argument)
 
 
-def _in_place(argument: str) -> Iterator[SourceItem]:
+def _in_place(argument: str, listed: bool = False) -> Iterator[SourceItem]:
+    """listed: a line of a list, which may name files of odd names that are gone: what matches nothing is a file, and no wrong pattern."""
     path = Path(argument)
     if not argument:
-        raise ValueError("an empty name: name a folder, a sound file, a list or a manifest")
-    if path.is_dir():
+        raise ValueError("an empty name: name a folder, a sound file, a pattern, a list or a manifest")
+    wild = glob.has_magic(argument) and not os.path.exists(argument)
+    matches = glob.glob(argument, recursive=True) if wild else []
+    if wild and not matches and not listed:
+        raise ValueError(f"{argument}: no file matches")
+    if matches:
+        yield from _in_pattern(argument, sorted(map(Path, matches), key=by_parts))
+    elif path.is_dir():
         table = table_in(path)
         yield from _in_table(table) if table else _in_folder(path)
     elif path.suffix.lower() in TABLE_SUFFIXES:
@@ -146,16 +159,46 @@ def _in_place(argument: str) -> Iterator[SourceItem]:
         yield _beside(_item(_named(path), path))
 
 
-def _in_list(path: Path) -> Iterator[SourceItem]:
+def _in_pattern(pattern: str, matches: Sequence[Path]) -> Iterator[SourceItem]:
+    """What a pattern matches, in the order of a folder, each file once."""
+    if Path(pattern).suffix.lower() in TABLE_SUFFIXES:
+        for match in matches:
+            yield from _in_place(str(match))
+        return
+    parts = Path(pattern).parts
+    root = Path(*parts[: next(i for i, part in enumerate(parts) if glob.has_magic(part))])
+    folders = {match for match in matches if match.is_dir()}
+    sound = set(sound_among(match for match in matches if match not in folders))
+    searched = os.path.basename(pattern) != "**"  # which gives the files below each folder itself
+    taken, empty = set[Path](), True
+    for match in matches:
+        if searched and match in folders and (table := table_in(match)):
+            empty = False
+            yield from _in_table(table)
+            continue
+        found = sound_files(match) if searched and match in folders else [match] if match in sound else []
+        for path in found:
+            if path not in taken:
+                taken.add(path)
+                yield _beside(_item(str(path.relative_to(root)), path))
+    if empty and not taken:
+        raise ValueError(f"{pattern}: no sound file among what matches; their names end in {', '.join(SUFFIXES)}")
+
+
+def _in_list(name: str) -> Iterator[SourceItem]:
+    """What the lines of a list name; "-" is stdin."""
+    where = "stdin" if name == "-" else name
     try:
-        data = path.read_bytes()
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:
-        raise ValueError(f"{path}: cannot read this list ({error.strerror})") from error
+        raise ValueError(f"{where}: cannot read this list ({error.strerror})") from error
+    if b"\0" in data:
+        raise ValueError(f"{where}: this is no list of files: one path a line is read, not sound")
     lines = [os.fsdecode(line) for line in data.removeprefix(codecs.BOM_UTF8).splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{path}: this list is empty")
+        raise ValueError(f"{where}: this list is empty")
     for line in lines:
-        yield from _in_place(line)
+        yield from _in_place(line, listed=True)
 
 
 def _named(path: Path) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import unicodedata
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -46,6 +48,64 @@ def test_files_and_lists(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("list.txt").write_text("in/b/2.wav\n\nin/gone.wav\n")
     assert keys("@list.txt") == ["in/b/2.wav", "in/gone.wav"]
     assert keys("in/a.flac", "in/a.flac") == ["in/a.flac"]
+
+
+def test_a_pattern_gives_the_keys_of_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And in its order, so that the store of both is one, byte for byte."""
+    monkeypatch.chdir(folder.parent)
+    every = keys("in")
+    for pattern in ("in/**", "in/**/*", "in/**/", "in/*", "./in/**/*.*", f"{folder}/**/*", f"{folder.name}/[!x]*"):
+        assert keys(pattern) == every, pattern
+        assert keys(folder, pattern) == every, pattern
+    assert keys("in/*.flac", "in/b/*") == ["a.flac", "10.WAV", "2.wav"]
+    assert keys("*/b/?.wav", "i?/*.mp3") == ["in/b/2.wav", "in/b.mp3"]
+    assert keys("in/../*/b.mp3") == ["in/b.mp3"]
+    (item,) = find_sources(["in/*.flac"])
+    assert (item.source, item.path) == ("in/a.flac", str(folder / "a.flac"))
+    (folder / "c").mkdir()
+    (folder / "c/2.wav").touch()
+    with pytest.raises(ValueError, match=r"would both be '2.wav' in the store"):
+        find_sources(["in/b/*", "in/c/*"])
+    assert keys("in/[bc]/2.wav") == ["b/2.wav", "c/2.wav"]
+
+
+def test_a_pattern_matches_folders_and_tables_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    (folder / "a.txt").write_text("A calm waltz\n")
+    (folder / "other").mkdir()
+    (folder / "other/manifest.jsonl").write_text('{"id": "x/1", "audio": "../b.mp3"}\n')
+    (folder / "empty").mkdir()
+    assert keys("*") == ["a.flac", "b/10.WAV", "b/2.wav", "b.mp3", "x/1"]
+    assert find_sources(["*.flac"])[0].texts == ("A calm waltz",)
+    (folder / "t1.jsonl").write_text('{"audio": "a.flac"}\n')
+    (folder / "t2.jsonl").write_text('{"audio": "b/2.wav"}\n')
+    assert keys("t?.jsonl") == ["a.flac", "b/2.wav"]
+    for pattern, told in (("gone/*.flac", "no file matches"), ("*.mid", "no sound file among"), ("empty*", "no sound")):
+        with pytest.raises(ValueError, match=told) as error:
+            find_sources(["a.flac", pattern])
+        assert str(error.value).startswith(f"{pattern}: ")
+
+
+def test_a_name_with_brackets_is_a_name_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a list one that is gone is a file that fails by itself, as any other there."""
+    monkeypatch.chdir(folder)
+    for name in ("take [1].wav", "take 1.wav"):
+        (folder / name).touch()
+    assert keys("take [1].wav") == ["take [1].wav"]
+    (folder / "take [1].wav").unlink()
+    assert keys("take [1].wav") == ["take 1.wav"]
+    (folder / "list.txt").write_text("gone [live].wav\nb/*.wav\n")
+    assert keys("@list.txt") == ["gone [live].wav", "2.wav"]
+
+
+def test_a_list_on_stdin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"b/2.wav\n*.flac\n")))
+    assert keys("@-") == ["b/2.wav", "a.flac"]
+    for data, told in ((b"", "stdin: this list is empty"), (b"RIFF\0\0\0", "stdin: this is no list of files")):
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+        with pytest.raises(ValueError, match=told):
+            find_sources(["@-"])
 
 
 def test_what_is_said(folder: Path) -> None:
@@ -120,6 +180,8 @@ def test_what_a_folder_leaves_out_is_said(folder: Path, monkeypatch: pytest.Monk
         find_sources([folder])
     for name in ("x.m4a", "y.WMA", "z.opus", "z.wave"):
         (folder / name).touch()
+    with pytest.warns(UserWarning, match=r"x\.m4a and 1 more: left out"):
+        assert keys(f"{folder}/[x-z].*") == ["z.opus", "z.wave"]
     (folder / "link").symlink_to(folder / "b")
     with pytest.warns(UserWarning, match="left out") as told:
         found = keys(folder)
