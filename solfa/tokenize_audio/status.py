@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,7 +19,8 @@ from solfa.progress import Bar, duration
 if TYPE_CHECKING:
     from solfa.tokenize_audio.work.report import Failure, ShardReport
 
-FILE_SECONDS = 1.0  # between two writes of status.json
+FILE_SECONDS = 1.0  # between two writes of status.json, at least
+BEAT = 10.0  # and at most, though nothing happens: who reads it sees that the run lives
 STOPPED = 128  # what a shell adds to the number of the signal that ended a command
 
 
@@ -90,7 +94,8 @@ class Status(Bar):
     """Shows events as they come: `with Status(store, files=1000, shards=4) as status: run(job, on_event=status)`.
 
     On a terminal a bar with files, hours of audio, speed, time left and failures; elsewhere the same as a line every half minute.
-    `file`: where the same numbers are kept as JSON, renewed at most once a second (None: nowhere).
+    `file`: where the same numbers are kept as JSON, with who writes it and when (None: nowhere). Renewed at most once a second, and from a
+    thread of its own every ten when there is no event: one that was not is of a run that was killed, and could not say so.
     """
 
     def __init__(self, name: str, files: int, shards: int, file: Path | None = None) -> None:
@@ -101,19 +106,36 @@ class Status(Bar):
         self.before = self.encoded = self.failed = self.shards_done = self.shards_failed = self.left = 0
         self.seconds = 0.0  # of audio, in the shards that this run has finished
         self.under_way: dict[int, tuple[int, float, int]] = {}  # shard -> files, seconds, failed
+        self._lock = threading.Lock()  # of the numbers and the file, while the beat is alive
+        self._over = threading.Event()
+        self._heart = threading.Thread(target=self._beat, daemon=True)
 
     def __enter__(self) -> Self:
         self._write()
+        self._heart.start()
         return super().__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         super().__exit__(kind)
+        self._over.set()
+        self._heart.join()  # its last write is not to come after this one
         self.state = (
             "failed" if kind or self.shards_failed else "done" if self.shards_done >= self.shards else "stopped"
         )
         self._write()
 
     def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._take(event)
+            if time.monotonic() - self.filed >= FILE_SECONDS:
+                self._write()
+        if event.text:
+            self.say(event.text)
+        if self.due:
+            self.show(self.numbers()["files_done"], self.line())
+
+    def _take(self, event: Event) -> None:
+        """Count an event."""
         if event.kind == "start":
             self.under_way[event.shard] = (0, 0.0, 0)
         elif event.kind == "progress":
@@ -129,12 +151,6 @@ class Status(Bar):
             self.shards_failed += 1
         elif event.kind == "left":
             self.left += 1
-        if event.text:
-            self.say(event.text)
-        if self.due:
-            self.show(self.numbers()["files_done"], self.line())
-        if time.monotonic() - self.filed >= FILE_SECONDS:
-            self._write()
 
     def numbers(self) -> dict[str, Any]:
         """What `status.json` holds. Audio and speed are of this run; files count those of shards that were done before too."""
@@ -156,6 +172,9 @@ class Status(Bar):
             "failed_files": self.failed + sum(failed for _, _, failed in way),
             "failed_shards": self.shards_failed,
             "shards_begun_again": self.left,
+            "updated": round(time.time(), 3),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
         }
 
     def line(self) -> str:
@@ -178,6 +197,12 @@ class Status(Bar):
         self.encoded += files - before
         if not report.skipped:
             self.seconds += report.seconds - report.kept_seconds
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT):
+            with self._lock:
+                if time.monotonic() - self.filed >= FILE_SECONDS:
+                    self._write()
 
     def _write(self) -> None:
         self.filed = time.monotonic()

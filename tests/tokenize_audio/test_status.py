@@ -2,7 +2,10 @@
 
 import io
 import json
+import os
+import socket
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,11 @@ from solfa.tokenize_audio.work.report import Failure, ShardReport
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What time it is, to be set; nothing is written but by events."""
     now = [100.0]
     monkeypatch.setattr(status.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(status.time, "time", lambda: now[0] + 1e9)
+    monkeypatch.setattr(status, "BEAT", 3600.0)
     return now
 
 
@@ -51,6 +57,9 @@ def test_numbers_count_each_file_once(clock: list[float]) -> None:
             "failed_files": 2,
             "failed_shards": 0,
             "shards_begun_again": 1,
+            "updated": 1e9 + 110.0,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
         }
         assert shown.line() == "11/20 files, 0.01 h of audio, 5.0x real time, 15s left, 2 failed"
 
@@ -67,6 +76,32 @@ def test_status_json_is_renewed_once_a_second(tmp_path: Path, clock: list[float]
         shown(done(1, 1, 1.0))
     assert json.loads(file.read_text())["state"] == "done"
     assert json.loads(file.read_text())["shards_done"] == 2
+
+
+def test_a_run_in_which_nothing_happens_is_seen_to_live(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once it is over nobody writes any more."""
+    file, written = tmp_path / "status.json", list[dict]()
+    twice = threading.Event()
+
+    def write(path: Path, text: str) -> None:
+        path.write_text(text)
+        written.append(json.loads(text))
+        if len(written) == 3:  # the first is that of the beginning
+            twice.set()
+
+    monkeypatch.setattr(status, "write_whole", write)
+    monkeypatch.setattr(status, "BEAT", 0.001)
+    monkeypatch.setattr(status, "FILE_SECONDS", 0.0)
+    with Status("tokenize", 1, 1, file) as shown:
+        shown(Event("start", 0))
+        assert twice.wait(60)
+        shown(done(0, 1, 1.0))
+        heart = shown._heart
+    assert not heart.is_alive() and written[-1]["state"] == "done" == json.loads(file.read_text())["state"]
+    times = [each["updated"] for each in written]
+    assert times == sorted(times) and {(each["host"], each["pid"]) for each in written} == {
+        (socket.gethostname(), os.getpid())
+    }
 
 
 @pytest.mark.parametrize(
