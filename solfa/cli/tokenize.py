@@ -11,7 +11,7 @@ from solfa.cli import load, report
 from solfa.cli.report import DONE, UsageError, say
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from solfa.tokenize_audio.status import Status, Summary
     from solfa.tokenize_audio.work.plan import Plan
@@ -126,7 +126,8 @@ def tokenize(
         again = partial(look, True, True) if retry else None
         summary = _as_rank(out, look, again, *seat, 1 if jobs is None else jobs)
     else:
-        summary = _alone(out, look, engine, jobs or 0, address, gpus)
+        with _room(engine, place, jobs or 0, address, gpus):
+            summary = _alone(out, look, engine, jobs or 0, address, gpus)
     _tell(summary, json)
     return summary.exit_code
 
@@ -147,6 +148,20 @@ def _absolute(codec: str) -> str:
 
     named = any(entry.name == codec for entry in list_codecs())
     return codec if named or not Path(codec).exists() else str(Path(codec).resolve())
+
+
+@contextlib.contextmanager
+def _room(engine: str, device: str, jobs: int, address: str | None, gpus: float | None) -> "Iterator[None]":
+    """Around all that is planned and done: raises UsageError where there is no room for so many actors."""
+    from solfa.tokenize_audio.engines import ray
+
+    with contextlib.ExitStack() as stack:
+        if engine == "ray":
+            try:
+                stack.enter_context(ray.room(device, jobs, address, gpus))
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+        yield
 
 
 def _alone(

@@ -4,8 +4,10 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,6 +149,43 @@ def test_wrong_usage(tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.Ca
     assert run(["tokenize", str(tmp_path / "none"), "-o", str(corpus), "--codec", str(tiny)]) == 2
     assert not Path(store).exists()
     assert not (corpus / ".work").exists()
+
+
+@pytest.mark.parametrize("address", [[], ["--address", "auto"]])
+def test_actors_without_room_are_refused_before_anything_is_done(
+    address: list[str],
+    tmp_path: Path,
+    tiny: Path,
+    corpus: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from solfa.tokenize_audio.engines import ray
+    from solfa.tokenize_audio.work import plan
+
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("too early")
+
+    cluster = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 2.0}}])
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "_cluster", (lambda *_: nullcontext(cluster)) if address else never)
+    monkeypatch.setattr(ray, "find_spec", lambda name: object())
+    monkeypatch.setattr(ray, "cores", lambda: 2)
+    monkeypatch.setattr(plan, "plan", never)
+    command = ["tokenize", str(corpus), "-o", str(tmp_path / "store"), "--codec", str(tiny), "--engine", "ray"]
+    assert run([*command, *address, "-j", "99"]) == 2
+    assert "99 actors of 1 CPU and 0 GPUs: the machine has 2 CPUs and 0 GPUs, room for 2" in capsys.readouterr().err
+    assert not (tmp_path / "store").exists()
+
+
+def test_ray_that_is_missing_leaves_nothing(
+    tmp_path: Path, tiny: Path, corpus: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    command = ["tokenize", str(corpus), "-o", str(tmp_path / "store"), "--codec", str(tiny), "--engine", "ray"]
+    for address in ([], ["--address", "10.0.0.1:6379"]):
+        assert run([*command, *address]) == 1
+        assert 'pip install "solfa[scale]"' in capsys.readouterr().err and not (tmp_path / "store").exists()
 
 
 def test_an_address_is_no_place_to_write_to(

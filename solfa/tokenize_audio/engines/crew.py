@@ -40,7 +40,7 @@ def count_jobs(jobs: int, device: str) -> int:
     """How many processes `jobs` stands for on this machine: 0 is one a core, or one a GPU. Raises ValueError below that."""
     if jobs < 0:
         raise ValueError(f"{jobs} jobs: at least 0 (0 is one a core, or one a GPU)")
-    return jobs or (len(_gpus()) if device.startswith("cuda") else cores()) or 1
+    return jobs or (len(gpu_names()) if device.startswith("cuda") else cores()) or 1
 
 
 class _Crew:
@@ -174,7 +174,7 @@ class _Worker:
 
 def environments(device: str, jobs: int) -> Iterator[dict[str, str]]:
     """What each seat's worker finds in its environment: one thread (N workers of N threads would be in each other's way), and its GPU."""
-    gpus = _gpus() if device.startswith("cuda") else []
+    gpus = gpu_names() if device.startswith("cuda") else []
     mine = child_environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     # Ranks of one machine see the same GPUs, where their launcher has not parted them: each begins behind those of the rank before it.
     local_rank = os.environ.get("LOCAL_RANK") or os.environ.get("SLURM_LOCALID") or "0"
@@ -183,7 +183,7 @@ def environments(device: str, jobs: int) -> Iterator[dict[str, str]]:
         yield mine | ({"CUDA_VISIBLE_DEVICES": gpus[seat % len(gpus)]} if gpus else {})
 
 
-def _gpus() -> list[str]:
+def gpu_names() -> list[str]:
     """The names of this machine's GPUs, as CUDA_VISIBLE_DEVICES knows them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named:

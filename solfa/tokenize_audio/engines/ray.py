@@ -9,9 +9,12 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from solfa.parent import cores
 from solfa.tokenize_audio.engines.board import Board
+from solfa.tokenize_audio.engines.crew import gpu_names
 from solfa.tokenize_audio.engines.stop import Stop
 from solfa.tokenize_audio.engines.worker import WORK, Bench, counted, report_from, told
 from solfa.tokenize_audio.status import OnEvent, Summary, ignore
@@ -25,6 +28,7 @@ LOOK = 0.2  # seconds between two looks at signals
 ASK = 1.0  # seconds between two questions to an actor how far it is
 PATIENCE = 10.0  # seconds that an actor which is told to stop has to tidy up
 STARTS = 3  # actors that die one after another before they were ready
+_NO_RAY = 'the ray engine needs Ray: pip install "solfa[scale]"'
 
 
 def run(
@@ -40,15 +44,12 @@ def run(
     jobs: actors (0: as many as fit). address: of the cluster, "auto" for the one that runs on this machine; by default the variable
     RAY_ADDRESS, or else a cluster of this machine alone, for this run. gpus: that an actor takes beside its CPU, fractions too; one
     where the job's device is cuda. An actor that dies is replaced. Ctrl-C as for the local engine. Ray's telemetry is off.
-    Raises ValueError, within seconds, for more actors than the cluster has room for, ConnectionError where there is no cluster, and
-    ImportError where Ray is not installed.
+    Raises ValueError for more actors than the cluster has room for (`room` says it before anything is planned), ConnectionError where
+    there is no cluster, and ImportError where Ray is not installed.
     """
-    if gpus is None:
-        gpus = float(plan.job.device.startswith("cuda"))
-    if jobs < 0 or gpus < 0:
-        raise ValueError(f"{jobs} actors of {gpus:g} GPUs: neither may be below 0")
+    gpus = _gpus_of_an_actor(jobs, gpus, plan.job.device)
     board = Board(plan, plan.todo, on_event)
-    with _cluster(address) as ray:
+    with _cluster(address, gpus) as ray:
         actors = _check_room(ray, board, jobs, gpus)
         options = {"num_cpus": CPUS, "num_gpus": gpus, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": 2}
         actor_class = ray.remote(Actor).options(**options)
@@ -58,6 +59,25 @@ def run(
                 if stop.soon:
                     board.wind_up()
             return board.end(stop.signal)
+
+
+@contextlib.contextmanager
+def room(device: str, jobs: int = 0, address: str | None = None, gpus: float | None = None) -> Iterator[None]:
+    """Around planning and `run`, with the same options: what `run` would raise for them is raised before anything is planned.
+
+    Without an address the cores and GPUs of this machine are counted, and Ray is not started. With one the cluster is asked; the
+    connection stays for `run`.
+    """
+    gpus = _gpus_of_an_actor(jobs, gpus, device)
+    if _address(address) is not None:
+        with _cluster(address, gpus) as ray:
+            _fit(_machines(ray), jobs, gpus)
+            yield
+        return
+    if find_spec("ray") is None:
+        raise ImportError(_NO_RAY)
+    _fit([_this_machine(gpus)], jobs, gpus)
+    yield
 
 
 class Actor:
@@ -203,39 +223,76 @@ class _Cast:
             self.ray.kill(seat.actor)
 
 
+def _gpus_of_an_actor(jobs: int, gpus: float | None, device: str) -> float:
+    """What an actor takes of a GPU. Raises ValueError for numbers that cannot be."""
+    if gpus is None:
+        gpus = float(device.startswith("cuda"))
+    if jobs < 0 or gpus < 0:
+        raise ValueError(f"{jobs} actors of {gpus:g} GPUs: neither may be below 0")
+    return gpus
+
+
+def _address(address: str | None) -> str | None:
+    """Where the cluster is; None for one of this machine alone, which is started."""
+    address = address or os.environ.get("RAY_ADDRESS")
+    return None if address in (None, "", "local") else address
+
+
 @contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[Any]:
-    """Ray, connected."""
+def _cluster(address: str | None, gpus: float) -> Iterator[Any]:
+    """Ray, connected. One that is started here has what `_this_machine` counts."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     try:
         import ray
     except ImportError as error:
-        raise ImportError('the ray engine needs Ray: pip install "solfa[scale]"') from error
+        raise ImportError(_NO_RAY) from error
     if ray.is_initialized():  # the caller's own connection: it stays
         yield ray
         return
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    address = address or os.environ.get("RAY_ADDRESS") or None
+    address = _address(address)
     if address is None:
-        address, options["include_dashboard"] = "local", False
-    ray.init(address=address, **options)
+        has = _this_machine(gpus)
+        options |= {"include_dashboard": False, "num_cpus": int(has["CPU"]), "num_gpus": int(has["GPU"])}
+    ray.init(address=address or "local", **options)
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _check_room(ray: Any, board: Board, jobs: int, gpus: float) -> int:
+def _this_machine(gpus: float) -> dict[str, float]:
+    """Its resources, as Ray names them. GPUs are counted where an actor takes some."""
+    return {"CPU": float(cores()), "GPU": float(len(gpu_names()) if gpus else 0)}
+
+
+def _machines(ray: Any) -> list[dict[str, float]]:
+    """The resources of each machine of the cluster."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _fit(machines: list[dict[str, float]], jobs: int, gpus: float) -> int:
     """How many actors to start. Ray itself would wait for ever, and say nothing, for room that no machine has."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    room = sum(slots(node, gpus) for node in nodes)
-    total = {name: sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU")}
-    has = f"the cluster's {len(nodes)} machines have {total['CPU']:g} CPUs and {total['GPU']:g} GPUs"
-    if max(jobs, 1) > room:
-        raise ValueError(f"{max(jobs, 1)} actors of {CPUS:g} CPU and {gpus:g} GPUs: {has}, room for {room}")
-    if slots(ray.available_resources(), gpus) < min(jobs or room, board.open):
-        board.note(f"{has}, some of which are taken: the actors wait for them")
-    return jobs or room
+    fits = sum(slots(machine, gpus) for machine in machines)
+    if max(jobs, 1) > fits:
+        wanted = f"{max(jobs, 1)} actors of {CPUS:g} CPU and {gpus:g} GPUs"
+        raise ValueError(f"{wanted}: {_has(machines)}, room for {fits}")
+    return jobs or fits
+
+
+def _has(machines: list[dict[str, float]]) -> str:
+    cpus, gpus = (sum(machine.get(name, 0.0) for machine in machines) for name in ("CPU", "GPU"))
+    whose = f"the {len(machines)} machines have" if len(machines) != 1 else "the machine has"
+    return f"{whose} {cpus:g} CPUs and {gpus:g} GPUs"
+
+
+def _check_room(ray: Any, board: Board, jobs: int, gpus: float) -> int:
+    """How many actors to start; says so where they will have to wait for others'."""
+    machines = _machines(ray)
+    actors = _fit(machines, jobs, gpus)
+    if slots(ray.available_resources(), gpus) < min(actors, board.open):
+        board.note(f"{_has(machines)}, some of which are taken: the actors wait for them")
+    return actors
 
 
 def slots(resources: dict[str, float], gpus: float) -> int:
