@@ -23,7 +23,7 @@ from solfa.data.folders import files_in
 from solfa.tokenize_audio.store.place import is_store
 from solfa.train.data_identity import HEARD, DataIdentity, of_codes
 from solfa.train.store_source import StoredCodes, StoredItem, stored_items
-from solfa.train.task import Loss
+from solfa.train.task import Loss, Origin
 
 ABSENT = -100  # a code that is not there, in a crop that is longer than its recording
 
@@ -81,8 +81,10 @@ class CodeLMTask:
                 f"{len(found)} recordings in {', '.join(config.train)}: too few to train and to validate on; name others as valid, or have "
                 f"hold_out (every so many-th, now {config.hold_out}) hold out more"
             )
-        self.header, self.codes = read_codes(kept)
-        header, self.valid = read_codes(held_out[: config.valid_items])
+        self.header, trained = read_codes(kept)
+        self.places, self.codes = [place for place, _ in trained], [codes for _, codes in trained]
+        header, validated = read_codes(held_out[: config.valid_items])
+        self.valid = [codes for _, codes in validated]
         if _identity(header) != _identity(self.header):
             raise ValueError(f"valid has codes of {_identity(header)}, train of {_identity(self.header)}")
         self._shares = np.cumsum([codes.shape[1] for codes in self.codes]) / sum(c.shape[1] for c in self.codes)
@@ -114,13 +116,22 @@ class CodeLMTask:
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
         crops = np.full((len(rows), self.header.codebooks, c.frames), ABSENT, np.int64)
         for crop, row in zip(crops, rows, strict=True):
-            rng = np.random.default_rng([c.seed, step, row])
-            index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.codes) - 1)
-            codes = self.codes[index]
-            start = int(rng.integers(0, max(1, codes.shape[1] - c.frames + 1)))
-            piece = codes[:, start : start + c.frames]
+            index, start = self._place(step, row)
+            piece = self.codes[index][:, start : start + c.frames]
             crop[:, : piece.shape[1]] = piece
         return torch.from_numpy(crops)
+
+    def origins(self, step: int, rank: int, world: int) -> list[Origin]:
+        batch, rate = self.config.batch, self.header.frame_rate
+        rows = range(rank * batch // world, (rank + 1) * batch // world)
+        places = ((row, *self._place(step, row)) for row in rows)
+        return [Origin(row, _name(self.places[index]), start / rate) for row, index, start in places]
+
+    def _place(self, step: int, row: int) -> tuple[int, int]:
+        """A recording and a frame of it where a crop begins."""
+        rng = np.random.default_rng([self.config.seed, step, row])
+        index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.codes) - 1)
+        return index, int(rng.integers(0, max(1, self.codes[index].shape[1] - self.config.frames + 1)))
 
     def loss(self, phase: str, batch: Tensor, step: int) -> Loss:
         bits = self._bits(self.model, batch)  # [K]
@@ -179,10 +190,11 @@ def token_files(places: tuple[str, ...], held_out: bool = False) -> list[Path | 
 
 def read_codes(
     places: Sequence[Path | StoredItem],
-) -> tuple[TokenHeader, list[np.ndarray | StoredCodes]]:
-    """The header of the first, and the codes [K, T] of all, those of stores not read yet. ValueError where they are not of one codec."""
+) -> tuple[TokenHeader, list[tuple[Path | StoredItem, np.ndarray | StoredCodes]]]:
+    """The header of the first, and each that is not empty with its codes [K, T], those of stores not read yet. ValueError where they are
+    not of one codec."""
     first: TokenHeader | None = None
-    codes: list[np.ndarray | StoredCodes] = []
+    codes: list[tuple[Path | StoredItem, np.ndarray | StoredCodes]] = []
     for place in places:
         header, found = (place.header(), place.codes()) if isinstance(place, StoredItem) else _read_file(place)
         first = first or header
@@ -191,7 +203,7 @@ def read_codes(
                 f"{_name(place)} has codes of {_identity(header)}, {_name(places[0])} of {_identity(first)}"
             )
         if found.shape[1]:
-            codes.append(found)
+            codes.append((place, found))
     assert first is not None  # whoever asks has found some
     return first, codes
 
@@ -204,7 +216,7 @@ def _read_file(path: Path) -> tuple[TokenHeader, np.ndarray]:
 
 
 def _name(place: Path | StoredItem) -> str:
-    return place.store.path if isinstance(place, StoredItem) else str(place)
+    return place.name() if isinstance(place, StoredItem) else str(place)
 
 
 def code_vectors(codec: VQVAE, codebooks: int) -> list[Tensor]:

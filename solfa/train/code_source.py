@@ -24,6 +24,10 @@ class CodeSource(Protocol):
 
     def said(self, index: int) -> Said: ...
 
+    def name(self, index: int) -> str:
+        """The path of a recording, or its store and its key there."""
+        ...
+
 
 @dataclass(frozen=True)
 class Identity:
@@ -35,10 +39,10 @@ class Identity:
 
 
 class CodesInMemory:
-    """Codes [K, T] that were read as a whole: two bytes a code."""
+    """Codes [K, T] that were read as a whole: two bytes a code. names: the recordings' paths."""
 
-    def __init__(self, codes: Sequence[np.ndarray], said: Sequence[Said]) -> None:
-        self._codes, self._said = list(codes), list(said)
+    def __init__(self, codes: Sequence[np.ndarray], said: Sequence[Said], names: Sequence[str]) -> None:
+        self._codes, self._said, self._names = list(codes), list(said), list(names)
         self.lengths = np.array([each.shape[1] for each in self._codes], np.int64)
 
     def codes(self, index: int, start: int, frames: int) -> np.ndarray:
@@ -46,6 +50,9 @@ class CodesInMemory:
 
     def said(self, index: int) -> Said:
         return self._said[index]
+
+    def name(self, index: int) -> str:
+        return self._names[index]
 
 
 class Some:
@@ -60,6 +67,9 @@ class Some:
 
     def said(self, index: int) -> Said:
         return self._source.said(int(self._indices[index]))
+
+    def name(self, index: int) -> str:
+        return self._source.name(int(self._indices[index]))
 
 
 class Joined:
@@ -77,6 +87,10 @@ class Joined:
     def said(self, index: int) -> Said:
         source, place = self._find(index)
         return source.said(place)
+
+    def name(self, index: int) -> str:
+        source, place = self._find(index)
+        return source.name(place)
 
     def _find(self, index: int) -> tuple[CodeSource, int]:
         which = int(np.searchsorted(self._ends, index, side="right"))

@@ -24,7 +24,7 @@ from solfa.train.data_identity import DataIdentity, of_files
 from solfa.train.discriminators import DiscriminatorConfig, Discriminators
 from solfa.train.initial import initial_codec
 from solfa.train.reconstruction import SpectralConfig, spectral_losses, waveform_losses
-from solfa.train.task import Loss
+from solfa.train.task import Loss, Origin
 
 
 @dataclass(frozen=True)
@@ -144,11 +144,22 @@ class CodecTask:
         phases: dict[str, nn.Module] = {"generator": self.generator, "discriminator": self.discriminators}
         return dict(reversed(phases.items())) if self.config.discriminator_first else phases
 
+    def _rows(self, rank: int, world: int) -> range:
+        """The rows of a shard."""
+        return range(rank * self.config.batch // world, (rank + 1) * self.config.batch // world)
+
     def batch(self, step: int, rank: int, world: int) -> CodecBatch:
-        c = self.config
-        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
+        c, rows = self.config, self._rows(rank, world)
         samples = self.reader.batch(c.seed, step, rows, c.frames * c.codec.hop)
         return CodecBatch(torch.from_numpy(samples), torch.tensor([self._codebooks(step, row) for row in rows]))
+
+    def origins(self, step: int, rank: int, world: int) -> list[Origin]:
+        c = self.config
+        return [
+            Origin(row, str(path), start)
+            for row in self._rows(rank, world)
+            for path, start in self.reader.places(c.seed, step, row, c.frames * c.codec.hop)
+        ]
 
     def _codebooks(self, step: int, row: int) -> int:
         """Quantizer dropout: all codebooks, or a legal number of them drawn uniformly."""

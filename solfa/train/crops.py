@@ -20,6 +20,7 @@ from solfa.audio.loudness import FLOOR, integrated_loudness
 from solfa.audio.resample import resample
 
 Samples = NDArray[np.float32]
+Place = tuple[Path, float]  # a recording, and where in it, in seconds
 TRIES = 8  # for a salient crop, as in audiotools
 CACHE_BYTES = 6 << 30
 
@@ -83,12 +84,15 @@ class CropReader:
         """Crops [B, C, S]; row b is the same whatever the other rows are."""
         return np.stack([self.crop(default_rng([seed, step, row]), samples) for row in rows])
 
+    def places(self, seed: int, step: int, row: int, samples: int) -> list[Place]:
+        """Where the crop of a row of `batch` was read: one place, or two where another was mixed with it."""
+        return [place for _, place in self._heard(default_rng([seed, step, row]), samples)]
+
     def crop(self, rng: Generator, samples: int) -> Samples:
         """One varied crop [C, S], its peak at most 1."""
         a = self.augmentation
-        x = self._varied(rng, samples)
-        if rng.random() < a.mix:
-            other = self._varied(rng, samples)
+        (x, _), *mixed = self._heard(rng, samples)
+        for other, _ in mixed:
             x = x + other * (_level(x) / _level(other) * 10 ** (rng.uniform(-12, 6) / 20))
         x = self._filtered(rng, x)
         if rng.random() < a.noise:
@@ -101,15 +105,20 @@ class CropReader:
         peak = np.abs(x).max()
         return (x * min(gain, 1 / max(peak, 1e-9))).astype(np.float32)
 
-    def _varied(self, rng: Generator, samples: int) -> Samples:
+    def _heard(self, rng: Generator, samples: int) -> list[tuple[Samples, Place]]:
+        """The pieces that a crop is made of: one, or two where it is mixed."""
+        first = self._varied(rng, samples)
+        return [first, self._varied(rng, samples)] if rng.random() < self.augmentation.mix else [first]
+
+    def _varied(self, rng: Generator, samples: int) -> tuple[Samples, Place]:
         if rng.random() >= self.augmentation.speed:
             return self._read(rng, samples)
         # Resampling between small whole numbers: a pitch and tempo change by the ratio.
         source = int(rng.integers(77, 131))
-        x = self._read(rng, -(-samples * source // 100) + 1)
-        return resample(x, source, 100)[..., :samples]
+        x, place = self._read(rng, -(-samples * source // 100) + 1)
+        return resample(x, source, 100)[..., :samples], place
 
-    def _read(self, rng: Generator, samples: int) -> Samples:
+    def _read(self, rng: Generator, samples: int) -> tuple[Samples, Place]:
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.paths) - 1)
         whole, cutoff = self._decoded(index), self.augmentation.salient
         for _ in range(TRIES):
@@ -117,7 +126,8 @@ class CropReader:
             piece = whole[:, start : start + samples].astype(np.float32) / 32768
             if cutoff is None or integrated_loudness(piece, self.sample_rate) > cutoff:
                 break
-        return np.pad(piece, ((0, 0), (0, samples - piece.shape[-1])))
+        place = self.paths[index], start / self.sample_rate
+        return np.pad(piece, ((0, 0), (0, samples - piece.shape[-1]))), place
 
     def _filtered(self, rng: Generator, x: Samples) -> Samples:
         a = self.augmentation

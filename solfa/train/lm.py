@@ -30,7 +30,7 @@ from solfa.train.initial_lm import inside, start_lm
 from solfa.train.lm_data import Reading, read_data
 from solfa.train.lm_samples import write_samples
 from solfa.train.prefetch import move
-from solfa.train.task import Loss
+from solfa.train.task import Loss, Origin
 
 VALID_BATCH = 16
 GUESS_EVERY = 8  # steps
@@ -234,25 +234,37 @@ class LMTask:
             return {"lm": self.model}
         return {"lm": nn.ModuleDict({"model": self.model, "guesses": self.guesses})}
 
-    def batch(self, step: int, rank: int, world: int) -> LMBatch:
+    def _generators(self, step: int, rank: int, world: int) -> dict[int, np.random.Generator]:
+        """Of each row of a shard, what it is drawn with."""
         c = self.config
         rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
-        drawn = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
+        return {row: np.random.default_rng([c.seed, step, row]) for row in rows}
+
+    def batch(self, step: int, rank: int, world: int) -> LMBatch:
+        drawn = [self._crop(rng) for rng in self._generators(step, rank, world).values()]
         batch = batch_of(self.model, [c.codes for c in drawn], [c.text for c in drawn], [c.grid for c in drawn])
         if self.guesses is None:
             return batch
         return replace(batch, classes=self.guesses.targets([crop.said for crop in drawn]))
 
-    def _crop(self, rng: np.random.Generator) -> Crop:
-        """A random crop. Recordings are drawn as often as they are long, and of one every place where a crop fits equally often: frames
-        near its ends, which fewer crops hold, come more seldom."""
-        frames, lengths = self.config.frames, self.data.lengths
+    def origins(self, step: int, rank: int, world: int) -> list[Origin]:
+        places = {row: self._place(rng) for row, rng in self._generators(step, rank, world).items()}
+        rate = self.model.config.frame_rate
+        return [Origin(row, self.data.name(index), start / rate) for row, (index, start) in places.items()]
+
+    def _place(self, rng: np.random.Generator) -> tuple[int, int]:
+        """A recording and a frame of it where a crop begins. Recordings are drawn as often as they are long, and of one every place where
+        a crop fits equally often: frames near its ends, which fewer crops hold, come more seldom."""
+        lengths = self.data.lengths
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(lengths) - 1)
-        start = int(rng.integers(0, max(1, int(lengths[index]) - frames + 1)))
+        return index, int(rng.integers(0, max(1, int(lengths[index]) - self.config.frames + 1)))
+
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        index, start = self._place(rng)
         told = rng.random() >= self.config.condition_dropout
         said = self.data.said(index)
         text = draw_caption(said, self.config.captions, rng)
-        codes = self.data.codes(index, start, frames)
+        codes = self.data.codes(index, start, self.config.frames)
         if not told:
             return Crop(codes, None, said, None)
         beats = self.model.beat is not None and rng.random() >= self.config.beat_dropout

@@ -128,8 +128,10 @@ def _encoded(place: str, recordings: list[Recording], reading: Reading) -> Codes
     ready = cache.fill(waiting, reading.device) if waiting else set()
     codes: list[np.ndarray] = []
     said: list[Said] = []
+    names: list[str] = []
     for each, paths in files:
         if paths == [each.codes] or each.audio in ready:
             codes.append(read_codes(paths, reading.codebooks, reading.identity))
             said.append(each.said)
-    return CodesInMemory(codes, said)
+            names.append(str(each.audio))
+    return CodesInMemory(codes, said, names)

@@ -1,7 +1,8 @@
 """The one training loop: every task runs through it, on one process or on many under torchrun.
 
 A run is a folder: config.json, run.json, metrics.jsonl, step-000123/ (states to resume from), latest, eval/step-N/
-(what evaluations wrote), model/ (the inference checkpoint with averaged weights), tensorboard/ where that is installed.
+(what evaluations wrote), model/ (the inference checkpoint with averaged weights), tensorboard/ where that is installed,
+not-finite.json where training stopped because a number was not finite.
 
 A step is a pure function of the state before it, the configuration and (seed, step, rank): all random generators are
 seeded at its start. So a run that was killed and resumed ends with the same bytes as one that was not, on a CPU with
@@ -21,19 +22,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy
 import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
+from solfa.checkpoint import CheckpointError
 from solfa.progress import duration
 from solfa.train.config import TrainConfig
 from solfa.train.data_identity import identity_of
 from solfa.train.distributed import World, join_world
 from solfa.train.ema import WeightAverage
-from solfa.train.finite import NotFinite
+from solfa.train.finite import NotFinite, infinite_weights, tell_rows
 from solfa.train.metrics import Meter, MetricsLog
 from solfa.train.phase import Phase
 from solfa.train.prefetch import move, pin, prefetch
@@ -66,7 +68,8 @@ def train(
 
     With `resume` the run in that folder goes on from its last saved state, bit for bit (or starts, if there is none).
     Raises ValueError for a folder that is in use, that holds a run without `resume`, or whose run had another
-    configuration or validated on other recordings, and NotFinite (a ValueError) when a loss or gradient is not finite.
+    configuration or validated on other recordings, and NotFinite (a ValueError) when a loss, gradient or weight is not finite:
+    not-finite.json in the folder then names the recordings of that step's batch.
     The global random generators are left as they were found.
     """
     run = Path(run)
@@ -192,7 +195,7 @@ class _Trainer:
                     other.freeze(other is not phase)
                 self.meter.add(phase.update(shards, step, factor))
         except NotFinite as error:
-            raise self._not_finite(error) from error
+            self._stop(error)
         self.average.update(step)
         self.state.step += 1
         self.state.seconds = self.seconds_before + time.monotonic() - self.started
@@ -239,7 +242,12 @@ class _Trainer:
         if self.world.leads or self.twin is not None:
             tensors = self.state.tensors(keep=self.world.leads)
         if self.world.leads:
-            self.state.save(self.run, self.config.keep, tensors)
+            try:
+                self.state.save(self.run, self.config.keep, tensors)
+            except CheckpointError:
+                if (error := infinite_weights(self.state.step - 1, tensors)) is not None:
+                    self._stop(error)
+                raise
             self.record.write(self.state.step, self.state.seconds)
         self.saved_at = time.monotonic()
         self.world.wait()
@@ -274,15 +282,21 @@ class _Trainer:
             self.progress.say(f"{self.task.name}: evaluation at step {step}: {shown}")
 
     def _check_finite(self) -> None:
-        try:
-            for phase in self.phases.values():
-                phase.guard.check()
-        except NotFinite as error:
-            raise self._not_finite(error) from error
+        found = [error for phase in self.phases.values() if (error := phase.guard.found()) is not None]
+        if found:
+            self._stop(min(found, key=lambda error: error.step))  # what came later may come of it
 
-    def _not_finite(self, error: NotFinite) -> NotFinite:
+    def _stop(self, error: NotFinite) -> NoReturn:
+        """Raises the error, with where the batch's recordings and the last state are told."""
         saved = f"the last good state is {self.state.saved}" if self.state.saved else "no state was saved yet"
-        return NotFinite(f"{self.run}: training stopped, not finite: {error}; {saved}")
+        try:
+            path = tell_rows(error, self.run, self.task, self.world, self.config.accumulate)
+            rows = f"{path} says which recordings that step heard"
+        except (OSError, ValueError) as problem:
+            rows = f"which recordings that step heard cannot be told ({problem})"
+        raise NotFinite(
+            f"{self.run}: training stopped, not finite: {error}; {rows}; {saved}", error.step, error.found
+        ) from error
 
     def _greet(self) -> None:
         if self.state.step:

@@ -58,6 +58,9 @@ class StoreSource:
     def said(self, index: int) -> Said:
         return said_in(self._store.meta(int(self._items[index]), notes=False), self._instruments)
 
+    def name(self, index: int) -> str:
+        return StoredItem(self._store, int(self._items[index])).name()
+
 
 def said_in(meta: Meta, instruments: bool = False) -> Said:
     """What the metadata of an item say: its texts, its attributes, and other fields of its manifest that are told (bpm, key, ...)."""
@@ -71,6 +74,10 @@ class StoredItem:
 
     store: TokenStore
     index: int
+
+    def name(self) -> str:
+        """The store and the item's key."""
+        return f"{self.store.path}: {self.store.meta(self.index, notes=False).key}"
 
     def header(self) -> TokenHeader:
         """What a token file of it would say."""
@@ -95,6 +102,9 @@ class StoredCodes:
     store: TokenStore
     index: int
     shape: tuple[int, int]  # codebooks, T
+
+    def name(self) -> str:
+        return StoredItem(self.store, self.index).name()
 
     def __getitem__(self, where: slice | tuple[slice, slice]) -> np.ndarray:
         return self.store.codes(self.index)[: self.shape[0]][where]

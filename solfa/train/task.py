@@ -21,10 +21,24 @@ class Loss:
     logs: dict[str, Tensor | float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a row of a step's batch is from: a recording (its path, or the store and the key in it), from `start` on, in seconds.
+
+    row: its number in the whole batch, all shards together. A row that several recordings were mixed for has several origins.
+    """
+
+    row: int
+    recording: str
+    start: float
+
+
 class Task(Protocol):
     """A family of models to train. `train(task, ...)` calls these methods; the task never sees an optimizer.
 
     One that has a method `identity() -> DataIdentity` says which recordings it learns from: a run is not resumed on other held-out ones.
+    One that has `origins(step, rank, world) -> list[Origin]` says what the rows of `batch(step, rank, world)` are of: it is asked where
+    training stops at that step because a number is not finite.
     """
 
     name: str

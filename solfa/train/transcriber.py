@@ -15,7 +15,7 @@ from solfa.data.mixing import MixOptions
 from solfa.lm.trunk import OWN_TRUNK
 from solfa.train.data_identity import HEARD, DataIdentity, of_codes
 from solfa.train.prefetch import move
-from solfa.train.task import Loss
+from solfa.train.task import Loss, Origin
 from solfa.train.transcriber_batch import Crop, TranscriberBatch, counted, make_batch
 from solfa.train.transcriber_data import Reading, Take, read_data
 from solfa.train.transcriber_loss import LossWeights, event_loss, frame_losses, program_loss
@@ -154,12 +154,17 @@ class TranscriberTask:
         trunk = self.start.trunk if self.config.tune_trunk else None
         return {"transcriber": self.model} | ({} if trunk is None else {"trunk": trunk})
 
+    def _generators(self, step: int, rank: int, world: int) -> dict[int, np.random.Generator]:
+        """Of each row of a shard, what it is drawn with."""
+        c = self.config
+        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
+        return {row: np.random.default_rng([c.seed, step, row]) for row in rows}
+
     def batch(self, step: int, rank: int, world: int) -> TranscriberBatch:
         c, shape = self.config, self.model.config
         rng = np.random.default_rng([c.seed, step])  # of the whole step, whatever its shards are
         dropped, fewer = rng.random() < c.codebook_dropout, int(rng.integers(1, max(2, shape.codebooks)))
-        rows = range(rank * c.batch // world, (rank + 1) * c.batch // world)
-        crops = [self._crop(np.random.default_rng([c.seed, step, row])) for row in rows]
+        crops = [self._crop(rng) for rng in self._generators(step, rank, world).values()]
         batch = make_batch(crops, shape, fewer if dropped else shape.codebooks, c.longest_events)
         if (
             self._hears_sound and self.model.device.type == "cpu"
@@ -176,10 +181,18 @@ class TranscriberTask:
         source = self.start.source(batch.codes, batch.lengths)
         return changed(source, batch.changes) if batch.changes else source
 
-    def _crop(self, rng: np.random.Generator) -> Crop:
+    def origins(self, step: int, rank: int, world: int) -> list[Origin]:
+        places = {row: self._place(rng) for row, rng in self._generators(step, rank, world).items()}
+        return [Origin(row, take.name, start / self.model.config.frame_rate) for row, (take, start) in places.items()]
+
+    def _place(self, rng: np.random.Generator) -> tuple[Take, int]:
+        """A recording and a frame of it where a crop begins."""
         index = min(int(np.searchsorted(self._shares, rng.random(), side="right")), len(self.takes) - 1)
         take = self.takes[index]
-        start = int(rng.integers(0, max(1, take.frames - self.model.config.segment_frames + 1)))
+        return take, int(rng.integers(0, max(1, take.frames - self.model.config.segment_frames + 1)))
+
+    def _crop(self, rng: np.random.Generator) -> Crop:
+        take, start = self._place(rng)
         told = bool(rng.random() < self.config.hint)
         crop = Crop(take, start, told, self.config.sound.draw(rng) if self._hears_sound else None)
         if not self.model.config.decoder_layers:

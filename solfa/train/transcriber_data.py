@@ -41,11 +41,19 @@ class Reading:
 
 @dataclass(frozen=True)
 class Take:
-    """A recording as a transcriber hears it, or a variant of one; `place` counts the places that it may be of."""
+    """A recording as a transcriber hears it, or a variant of one; `place` counts the places that it may be of.
+
+    source: the recording's path, or a variant's token file; what a store holds knows its name itself.
+    """
 
     codes: np.ndarray | StoredCodes  # [K, T] integers
     notes: NoteTable
     place: int = 0
+    source: Path = Path()
+
+    @property
+    def name(self) -> str:
+        return self.codes.name() if isinstance(self.codes, StoredCodes) else str(self.source)
 
     @property
     def frames(self) -> int:
@@ -127,7 +135,7 @@ def _takes(place: str, pieces: list[Piece], reading: Reading, variants: int = 0,
         recording = piece.recording
         if recording.codes is not None or recording.audio in ready:
             path = recording.codes or cache.targets(recording.audio)[0]
-            takes.append(_take(path, score, reading, number, piece.velocities))
+            takes.append(_take(path, score, reading, number, piece.velocities, recording.audio))
     for variant in range(variants):
         takes += _varied(cache, scored, reading, variant, number)
     return takes
@@ -159,11 +167,12 @@ def _varied(cache: CodeCache, scored: list[Scored], reading: Reading, variant: i
     variants = VariantCache(cache, plans)
     ready = variants.fill([Recording(path) for path in plans], reading.device)
     known = all(piece.velocities for piece, _ in scored)  # a place's are; where they are not, no mixture has them
-    return [_take(variants.targets(p)[0], varied[p], reading, number, known) for p in plans if p in ready]
+    paths = {p: variants.targets(p)[0] for p in plans if p in ready}
+    return [_take(path, varied[p], reading, number, known, path) for p, path in paths.items()]
 
 
-def _take(path: Path, score: Score, reading: Reading, number: int, velocities: bool) -> Take:
+def _take(path: Path, score: Score, reading: Reading, number: int, velocities: bool, source: Path) -> Take:
     codec = reading.codec
     identity = Identity(codec.name, codec.weights_hash, codec.codebook_size)
     notes = note_table(score, reading.sustain, velocities)
-    return Take(read_codes([path], reading.codebooks, identity), notes, number)
+    return Take(read_codes([path], reading.codebooks, identity), notes, number, source)

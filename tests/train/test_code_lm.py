@@ -47,7 +47,9 @@ def test_it_learns_and_what_it_exports_makes_files_smaller(folder: Path, tmp_pat
     assert result.step == 60
     lm = load_lm(tmp_path / "run" / "model")
     codes = melody(800, 99)
-    with TokenWriter(tmp_path / "a.solfa", TokenHeader(**{**vars(HEADER), "coding": "lm", "lm": lm.hash}), lm) as writer:
+    with TokenWriter(
+        tmp_path / "a.solfa", TokenHeader(**{**vars(HEADER), "coding": "lm", "lm": lm.hash}), lm
+    ) as writer:
         writer.write(codes)
     with TokenWriter(tmp_path / "b.solfa", HEADER) as writer:
         writer.write(codes)
@@ -75,10 +77,22 @@ def test_batches_are_crops_of_the_files_and_repeat(folder: Path) -> None:
     assert torch.isfinite(loss.total) and float(loss.logs["bits"]) > 0
 
 
+def test_origins_say_where_the_rows_of_a_batch_are(folder: Path) -> None:
+    task = CodeLMTask(CodeLMTaskConfig((str(folder),), hold_out=6, batch=6, frames=40, **SMALL))
+    for step in range(6):
+        told = task.origins(step, 0, 2) + task.origins(step, 1, 2)
+        for row, (crop, each) in enumerate(zip(task.batch(step, 0, 1), told, strict=True)):
+            start, there = round(each.start * 50), int((crop[0] != ABSENT).sum())
+            with TokenFile(Path(each.recording)) as file:
+                assert each.row == row and np.array_equal(crop[:, :there], file.read()[:, start : start + there])
+
+
 def test_it_begins_with_the_codecs_vectors(tmp_path: Path) -> None:
     quantizer = QuantizerConfig(codebooks=3, codebook_size=24, groups=1)
     torch.manual_seed(0)
-    codec = VQVAE(VQVAEConfig("tiny", 8_000, latent_dim=16, frames=FrameConfig(160, 16, 1, 2, 3, 8), quantizer=quantizer))
+    codec = VQVAE(
+        VQVAEConfig("tiny", 8_000, latent_dim=16, frames=FrameConfig(160, 16, 1, 2, 3, 8), quantizer=quantizer)
+    )
     blank = code_vectors(codec, 3)
     for buffer in codec.quantizer.buffers():
         if buffer.shape[-2:] == (24, 16):

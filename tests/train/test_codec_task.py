@@ -17,13 +17,15 @@ from solfa.codecs.vqvae import VQVAEConfig
 from solfa.data.manifest import Entry, write_manifest
 from solfa.nn.frames import FrameConfig
 from solfa.nn.seanet import SEANetConfig
-from solfa.train.codec import CodecTask, CodecTaskConfig, LossWeights, mean_perplexity
+from solfa.train.codec import CodecBatch, CodecTask, CodecTaskConfig, LossWeights, mean_perplexity
 from solfa.train.codec_data import codec_recordings
 from solfa.train.config import TrainConfig
 from solfa.train.crops import PLAIN, Augmentation, CropReader
 from solfa.train.discriminators import DiscriminatorConfig, PeriodConfig, ScaleConfig
+from solfa.train.finite import NotFinite
 from solfa.train.loop import train
 from solfa.train.reconstruction import spectral_losses, waveform_losses
+from solfa.train.task import Loss
 
 RATE = 8_000
 QUANTIZER = QuantizerConfig(codebooks=4, codebook_size=32, dropout=0.5, dead_code_threshold=0.5)
@@ -232,6 +234,34 @@ def test_batches_are_pure_and_shards_make_the_batch(manifest: str) -> None:
     assert torch.equal(torch.cat([s.samples for s in shards]), whole.samples)
     assert torch.equal(torch.cat([s.codebooks for s in shards]), whole.codebooks)
     assert not torch.equal(task.batch(8, 0, 1).samples, whole.samples)
+
+
+def test_a_recording_that_makes_the_loss_nan_is_named(manifest: str, tmp_path: Path) -> None:
+    """One that never moves, with a loss that takes the logarithm of how much it does."""
+
+    class Fragile(CodecTask):
+        def loss(self, phase: str, batch: CodecBatch, step: int) -> Loss:
+            found = super().loss(phase, batch, step)
+            return Loss(found.total + 0 * batch.samples.std(-1).log().sum(), found.logs)
+
+    class FragileConfig(CodecTaskConfig):
+        def build(self) -> CodecTask:
+            return Fragile(self)
+
+    bad = tmp_path / "bad.wav"
+    soundfile.write(bad, np.full(RATE, 0.5, np.float32), RATE)
+    task = FragileConfig(
+        FRAMES, (manifest, str(tmp_path)), (manifest,), batch=2, frames=20, augmentation=PLAIN, valid_items=1
+    )
+    steps = TrainConfig(steps=60, evaluate_every=None, save_every=None, device="cpu")
+    with pytest.raises(NotFinite, match=r"loss nan.*run/not-finite\.json says which") as caught:
+        train(task, steps, tmp_path / "run", quiet=True)
+    told = json.loads((tmp_path / "run" / "not-finite.json").read_text())
+    assert told["step"] == caught.value.step > 0 and told["not_finite"]["loss"] == "nan"
+    assert [row["row"] for row in told["rows"]] == [0, 1] and str(bad) in [row["recording"] for row in told["rows"]]
+    assert all(0 <= row["start"] <= 4 - 20 * 160 / RATE for row in told["rows"])
+    before = [origin.recording for step in range(told["step"]) for origin in CodecTask(task).origins(step, 0, 1)]
+    assert str(bad) not in before
 
 
 def test_quantizer_dropout_draws_every_number_of_codebooks(manifest: str) -> None:

@@ -175,6 +175,18 @@ def test_plain_crops_are_pieces_of_the_recording(tmp_path: Path, monkeypatch: py
         assert np.array_equal(found[row, 0], sound[start : start + SIZE].astype(np.float32))
 
 
+def test_places_are_where_crops_are_read(tmp_path: Path) -> None:
+    """Of a mixture both recordings; a salient crop is where it was found at last."""
+    sounds = [scrambled(2), np.concatenate([np.zeros(2 * RATE), noise(1, 0.1)])]
+    quiet = reader(tmp_path, replace(PLAIN, salient=-40.0), *sounds)
+    for row in range(20):
+        ((path, start),) = quiet.places(3, 4, row, SIZE)
+        sound = sounds[int(path.stem)][round(start * RATE) :][:SIZE]
+        np.testing.assert_allclose(quiet.batch(3, 4, range(row, row + 1), SIZE)[0, 0], sound, atol=2e-5)
+    mixing = reader(tmp_path, replace(PLAIN, mix=0.5, speed=0.5), *sounds)
+    assert {len(mixing.places(3, 4, row, SIZE)) for row in range(20)} == {1, 2}
+
+
 def test_varied_crops_are_those_of_earlier_versions(tmp_path: Path) -> None:
     found = reader(tmp_path, Augmentation(), scrambled(3)).batch(5, 9, range(6), SIZE)[:, 0, ::1777]
     np.testing.assert_allclose(found, VARIED, atol=2e-6)

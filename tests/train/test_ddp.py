@@ -45,6 +45,28 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
             assert abs(line[key] - other[key]) < 1e-4, (key, "must be the mean over the processes")
 
 
+def test_each_process_says_which_rows_were_not_finite(tmp_path: Path) -> None:
+    """The one whose loss it was, and the others, whose gradients it spoils; each names the rows of both."""
+    fields = ["--dropout=0", "--steps=6", "--nan-at=2", "--accumulate=2", "--opponent=false"]
+    job = {"run": str(tmp_path), "world": 2, "fields": fields, "environment": {"TOY_NAN_RANK": "1"}}
+    done = subprocess.run(
+        [sys.executable, str(FORKED)],
+        input=json.dumps([job]),
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.stdout.split() == ["1", "1"] and "not-finite-rank-1.json says which" in done.stderr, done.stderr
+    files = [json.loads((tmp_path / f"not-finite{name}.json").read_text()) for name in ("", "-rank-1")]
+    assert [(file["step"], file["rank"]) for file in files] == [(2, 0), (2, 1)]
+    assert files[0]["not_finite"] == {"gradient norm": "nan"}
+    assert files[1]["not_finite"] == {"loss": "nan", "gradient norm": "nan"}
+    rows = [(row["rank"], row["row"], row["recording"]) for row in files[0]["rows"]]
+    assert sorted(rows) == [(rank, row, "2.wav") for rank, of in ((0, (0, 1, 4, 5)), (1, (2, 3, 6, 7))) for row in of]
+    assert files[1]["rows"] == files[0]["rows"]
+
+
 def test_slow_steps_are_saved_soon_after_a_signal(tmp_path: Path) -> None:
     """Where a step takes long the processes agree after each: a signal is heeded when its step is done."""
     job = {"run": str(tmp_path / "two"), "world": 2, "fields": ["--accumulate=1", "--save-every=none"]}

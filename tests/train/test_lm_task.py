@@ -137,6 +137,18 @@ def test_shards_are_the_rows_of_one_batch(music: Music) -> None:
     assert told == whole.mask.any(1).tolist() and 0 < sum(told) < 6, "each crop by itself is told nothing"
 
 
+def test_origins_say_where_the_rows_of_a_batch_are(music: Music) -> None:
+    task = LMTask(configured(music))
+    names = [task.data.name(i) for i in range(len(task.data.lengths))]
+    batch, told = task.batch(3, 0, 1), task.origins(3, 0, 1)
+    assert [each.row for each in told] == list(range(6)) and len({each.recording for each in told}) > 1
+    for row, each in zip(batch.codes, told, strict=True):
+        start = round(each.start * task.model.config.frame_rate)
+        codes = task.data.codes(names.index(each.recording), start, task.config.frames)
+        assert np.array_equal(row[:, : codes.shape[1]].numpy(), codes)
+    assert [task.origins(3, rank, 3) for rank in range(3)] == [told[:2], told[2:4], told[4:]]
+
+
 def test_crops_are_those_that_they_were(music: Music) -> None:
     """A long run is resumed with newer code: what is drawn at a step may not change."""
     task = LMTask(configured(music, captions=CaptionConfig(merge=0.5)))

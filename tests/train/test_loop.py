@@ -17,6 +17,7 @@ import torch
 from solfa import checkpoint
 from solfa.train import Loss, TrainConfig, train
 from solfa.train.ema import WeightAverage
+from solfa.train.finite import FiniteGuard
 from solfa.train.loop import seed_everything
 from solfa.train.metrics import Meter, read_metrics
 from solfa.train.prefetch import map_tensors, prefetch
@@ -128,8 +129,68 @@ def test_not_finite_stops_with_the_step_and_the_last_state(tmp_path: Path) -> No
     saved = checkpoint.load(tmp_path / "step-000010")
     assert saved.config["step"] == 10 and (tmp_path / "latest").read_text() == "step-000010\n"
     assert json.loads((tmp_path / "run.json").read_text())["sessions"][0]["ended"] == "NotFinite"
-    with pytest.raises(ValueError, match="no state was saved yet"):
+    told = json.loads((tmp_path / "not-finite.json").read_text())
+    assert told["step"] == 13 and told["phase"] == "generator" and told["not_finite"]["loss"] == "nan"
+    assert told["rows"] == [{"rank": 0, "row": row, "recording": "13.wav", "start": row / 4} for row in range(8)]
+    with pytest.raises(ValueError, match=r"b/not-finite.json says which recordings.*no state was saved yet"):
         run_toy(tmp_path / "b", replace(TASK, nan_at=2))
+
+
+def test_a_weight_that_is_not_finite_is_told_with_the_rows_of_its_step(tmp_path: Path) -> None:
+    """Of the loss nothing shows: a buffer, as moving averages of a codebook are, and after the step."""
+
+    class Spoilt(Toy):
+        def __init__(self, config: Any) -> None:
+            super().__init__(config)
+            self.model.register_buffer("mean", torch.zeros(2))
+
+        def loss(self, phase: str, batch: Any, step: int) -> Any:
+            if step == 4:
+                self.model.mean.fill_(torch.inf)
+            return super().loss(phase, batch, step)
+
+    class SpoiltConfig(ToyConfig):
+        def build(self) -> Spoilt:
+            return Spoilt(self)
+
+    with pytest.raises(ValueError, match=r"not finite: step 4: . tensors of the state hold NaN.*not-finite.json says"):
+        run_toy(tmp_path, SpoiltConfig())
+    told = json.loads((tmp_path / "not-finite.json").read_text())
+    assert told["step"] == 4 and told["rows"][3]["recording"] == "4.wav"
+    assert "phase/generator/mean" in told["not_finite"]["weights"]
+
+
+def test_what_was_not_finite_first_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU the numbers are looked at now and then: the first phase is spoilt by the second one's step before."""
+
+    class Late(FiniteGuard):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.immediate = False
+
+    class Spoilt(Toy):
+        def loss(self, phase: str, batch: Any, step: int) -> Any:
+            found = super().loss(phase, batch, step)
+            return replace(found, total=found.total * torch.nan) if (phase, step) == ("opponent", 3) else found
+
+    class SpoiltConfig(ToyConfig):
+        def build(self) -> Spoilt:
+            return Spoilt(self)
+
+    monkeypatch.setattr("solfa.train.phase.FiniteGuard", Late)
+    with pytest.raises(ValueError, match="step 3, phase opponent: loss nan"):
+        run_toy(tmp_path, SpoiltConfig(), log_every=10, save_every=None)
+    assert json.loads((tmp_path / "not-finite.json").read_text())["rows"][0]["recording"] == "3.wav"
+
+
+def test_rows_that_cannot_be_told_hide_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> None:
+        raise ValueError("a.wav: no such file")
+
+    monkeypatch.setattr(Toy, "origins", gone)
+    with pytest.raises(ValueError, match=r"step 2, .* cannot be told \(a.wav: no such file\); no state was saved yet"):
+        run_toy(tmp_path, replace(TASK, nan_at=2))
+    assert not (tmp_path / "not-finite.json").exists()
 
 
 def test_bfloat16_autocast_trains_float32_weights(tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ def test_a_store_gives_the_batches_of_the_same_recordings_in_memory(folders: tup
     assert torch.equal(memory.loss("lm", one, 3).total, store.loss("lm", other, 3).total)
     with torch.no_grad():
         assert memory.evaluate(memory.model.eval(), 0, Path()) == store.evaluate(memory.model, 0, Path())
+    check_origins(memory, store, place)
+
+
+def check_origins(memory: Any, store: Any, place: Place) -> None:
+    """The rows of a step's batch are told by path and by key, the same ones, and there are its codes."""
+    for step in range(4):
+        told = memory.origins(step, 0, 1)
+        assert [each.row for each in told] == [0, 1, 2, 3] and told == memory.origins(step, 0, 2) + memory.origins(
+            step, 1, 2
+        )
+        keys = [replace(each, recording=f"{place[1]}: {Path(each.recording).stem}") for each in told]
+        assert store.origins(step, 0, 1) == keys
+        assert all(Path(each.recording).parent == place[0].parent for each in told)
 
 
 def test_what_is_said_is_looked_at_once_before_training(
@@ -270,6 +283,7 @@ def test_a_transcriber_reads_codes_and_notes_of_a_store(folders: tuple[Path, Pat
     assert store.takes[3].notes.rows["velocity"].tolist() == [0, 0]
     losses = [task.loss("transcriber", task.batch(2, 0, 1), 2).total for task in tasks]
     assert torch.equal(*losses)
+    check_origins(memory, store, place)
 
 
 def test_a_store_without_notes_or_sound_says_so(
@@ -311,6 +325,6 @@ def test_a_code_lm_learns_from_a_store(codec: Codec, place: Place, tmp_path: Pat
         assert torch.equal(files.batch(step, 0, 1), store.batch(step, 0, 1))
     with torch.no_grad():
         assert files.evaluate(files.model, 0, tmp_path) == store.evaluate(store.model, 0, tmp_path)
-    with pytest.raises(ValueError, match=r"few has codes of \('tiny', .*, 2, 16\), .*0.solfa of"):
+    with pytest.raises(ValueError, match=r"few: 0 has codes of \('tiny', .*, 2, 16\), .*0.solfa of"):
         both = (str(tmp_path / "train"), str(make_store(place[0], tmp_path / "few", codec, 2)))
         CodeLMTask(CodeLMTaskConfig(both, hold_out=2, **shape))

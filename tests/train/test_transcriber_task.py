@@ -276,6 +276,18 @@ def test_shards_are_the_rows_of_one_batch(music: Music) -> None:
     assert torch.equal(again.codes, whole.codes) and torch.equal(again.ids, whole.ids)  # type: ignore[arg-type]
 
 
+def test_origins_say_where_the_rows_of_a_batch_are(music: Music) -> None:
+    task = TranscriberTask(configured(music))
+    takes = {take.name: take for take in task.takes}
+    assert set(takes) <= {str(music[2].parent / f"{i}.wav") for i in range(len(LENGTHS))} and len(takes) == 8
+    batch, told = task.batch(3, 0, 1), task.origins(3, 0, 1)
+    assert [each.row for each in told] == list(range(8)) and len({each.recording for each in told}) > 1
+    for row, length, each in zip(batch.codes, batch.lengths, told, strict=True):
+        start = round(each.start * 50)
+        assert np.array_equal(row[:, :length].numpy(), takes[each.recording].codes[:, start : start + int(length)])
+    assert task.origins(3, 0, 2) + task.origins(3, 1, 2) == told
+
+
 def test_a_hint_names_what_sounds_in_the_crop(music: Music) -> None:
     task = TranscriberTask(configured(music))
     take = task.takes[0]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from solfa import checkpoint
 from solfa.train import Loss, Recipe, TrainConfig
+from solfa.train.task import Origin
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Toy:
         y = torch.stack([x[:, 0] * x[:, 1], x.sum(1)], 1)
         return x[rank::world], y[rank::world]
 
+    def origins(self, step: int, rank: int, world: int) -> list[Origin]:
+        return [Origin(row, f"{step}.wav", row / 4) for row in range(self.config.rows)[rank::world]]
+
     def loss(self, phase: str, batch: tuple[Tensor, Tensor], step: int) -> Loss:
         name, _, moment = os.environ.get("TOY_SIGNAL", "").partition(" ")
         if moment == f"{phase} {step}":  # a signal to itself in the middle of this step
@@ -74,7 +78,7 @@ class Toy:
         made = self.model(x)
         error = (made - y).square().mean()
         total = self.config.weights[0] * error - self.config.weights[1] * torch.sigmoid(self.opponent(made)).mean()
-        if step == self.config.nan_at:
+        if step == self.config.nan_at and os.environ.get("TOY_NAN_RANK", "0") == os.environ.get("RANK", "0"):
             total = total * float("nan")
         return Loss(total, {"error": error})
 
