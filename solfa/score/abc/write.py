@@ -23,6 +23,7 @@ _MARKS = {alteration: mark for mark, alteration in ACCIDENTALS.items()}
 _CLEFS = {"treble": "treble", "bass": "bass", "percussion": "perc"}
 _UNITS = (Fraction(1, 2), Fraction(1), Fraction(1, 4))  # quarter notes: L:1/8, 1/4, 1/16, the first of equals
 _SHORT_TUPLETS = {(2, 3), (3, 2), (4, 3), (6, 2), (8, 3)}  # what (p alone means in every metre
+_MELODIC = [channel for channel in range(1, 17) if channel != 10]
 _FINEST = 32  # parts of a quarter note at most, between which a tempo may stand
 STEP = 15  # velocities between one dynamic mark and the next
 _NEAR = 10  # a mark for the reader holds while the mean velocity of bars stays within this of it, as in MusicXML
@@ -32,10 +33,11 @@ def write_abc(sheet: Sheet, number: int = 1, bars_per_line: int = 4, exact: bool
     """A sheet as a tune of ABC 2.1, numbered X:`number`. `read_abc` reads the same notes, metres, keys, tempi and upbeat from it.
 
     Voices stand below one another, `bars_per_line` bars (1 or more) a line, notes of a beat beamed, lengths in units (L:) of an eighth,
-    a quarter or a sixteenth, whichever takes the fewest characters. Instruments are %%MIDI program, drums %%MIDI channel 10. Changes of
-    key and tempo may stand anywhere; a note that one falls on is tied over it. A tempo between all 32nds, thirds, fifths ... of a
-    quarter note, as of a performance, moves to the nearest place where a note of the first voice begins or ends, or eighth of a quarter
-    if that is nearer. Dotted pairs are written out, not as broken rhythm.
+    a quarter or a sixteenth, whichever takes the fewest characters. Instruments are %%MIDI program, drums %%MIDI channel 10. Where more
+    than 15 voices are no drums, those of one program are told one channel, as MIDI has 16; of more than 15 programs some share one, which
+    is warned of, and abc2midi plays them on one instrument. Changes of key and tempo may stand anywhere; a note that one falls on is tied
+    over it. A tempo between all 32nds, thirds, fifths ... of a quarter note, as of a performance, moves to the nearest place where a note
+    of the first voice begins or ends, or eighth of a quarter if that is nearer. Dotted pairs are written out, not as broken rhythm.
 
     What ABC cannot say: velocities become dynamic marks, one wherever a velocity is 15 or more from the last mark (80 before the first),
     so that they are read back to within 15, those below 16 as !ppp!. Without `exact` the page is for a reader, as of a performance: a mark
@@ -94,10 +96,13 @@ def _header(sheet: Sheet, number: int, unit: Fraction, exact: bool) -> Iterator[
             yield f"V:{index}" + (f' name="{name}"' if name else "") + f" clef={_CLEFS[voice.clef]}"
     yield f"K:{key_field(sheet.keys[0])}"
     if not _is_plain(sheet):
+        channels = _channels(sheet.voices)
         for index, voice in enumerate(sheet.voices, start=1):
             yield f"V:{index}"
             if voice.is_drum:
                 yield "%%MIDI channel 10"
+            elif channels:
+                yield f"%%MIDI channel {channels[voice.program]}"
             yield f"%%MIDI program {_checked_program(voice)}"
 
 
@@ -107,6 +112,21 @@ def _is_plain(sheet: Sheet) -> bool:
         all((v.name, v.program, v.is_drum, v.clef) == ("", 0, False, "treble") for v in sheet.voices[:1])
         and len(sheet.voices) < 2
     )
+
+
+def _channels(voices: Sequence[Voice]) -> dict[int, int]:
+    """The channel of each program. Empty where every voice can have its own, which programs give it: unisons then do not cut each other."""
+    melodic = [voice.program for voice in voices if not voice.is_drum]
+    if len(melodic) <= len(_MELODIC):
+        return {}
+    programs = list(dict.fromkeys(melodic))
+    if len(programs) > len(_MELODIC):
+        warnings.warn(
+            f"{len(programs)} programs on the {len(_MELODIC)} channels that MIDI has for them: "
+            f"{len(programs) - len(_MELODIC)} share one with another, and are played on its instrument",
+            stacklevel=4,
+        )
+    return {program: _MELODIC[index % len(_MELODIC)] for index, program in enumerate(programs)}
 
 
 def _checked_program(voice: Voice) -> int:

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import warnings
 from dataclasses import replace
 from fractions import Fraction
 
@@ -166,6 +167,41 @@ def test_abc2midi_plays_instruments_and_drums(tmp_path):
     tracks = mido.MidiFile(abc2midi(write_abc(sheet), tmp_path)).tracks
     programs = [(e.program, e.channel == 9) for track in tracks for e in track if e.type == "program_change"]
     assert programs == [(40, False), (8, True)]
+
+
+def many(programs, drums=0):
+    """A note for each program, and for some drums."""
+    note = (Symbol(F(0), F(4), (60,)),)
+    melodic = [Voice(f"{i}", program, False, "treble", note) for i, program in enumerate(programs)]
+    return Sheet((*melodic, *(Voice(f"kit {i}", 0, True, "percussion", note) for i in range(drums))))
+
+
+@ABCMIDI
+@pytest.mark.parametrize(
+    ("programs", "drums"), [([0] * 15, 1), ([0] * 16, 0), ([*range(15), 3, 3, 14], 2), ([5, 6] * 14, 1)]
+)
+def test_abc2midi_plays_more_voices_than_there_are_channels(tmp_path, programs, drums):
+    """Every voice on its instrument; those of one share a channel where they must, never the drums'."""
+    sheet = many(programs, drums)
+    text = write_abc(sheet)
+    assert read_abc(text) == sheet and (text.count("%%MIDI channel") == drums) == (len(programs) <= 15)
+    found = []
+    for track in mido.MidiFile(abc2midi(text, tmp_path)).tracks:
+        changes = {event.channel: event.program for event in track if event.type == "program_change"}
+        strikes = [event for event in track if event.type == "note_on" and event.velocity]
+        found += [(changes[event.channel], event.channel == 9) for event in strikes]
+    assert found == [(program, False) for program in programs] + [(0, True)] * drums
+
+
+def test_programs_that_must_share_a_channel_are_warned_of():
+    sheet = many([*range(15), 0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_abc(write_abc(sheet)) == sheet
+    sheet = many(range(20, 37))
+    with pytest.warns(UserWarning, match="17 programs on the 15 channels that MIDI has for them: 2 share one") as told:
+        text = write_abc(sheet)
+    assert read_abc(text) == sheet and "%%MIDI channel 10\n" not in text and told[0].filename == __file__
 
 
 def midi_of(tracks, path, ticks=96):
