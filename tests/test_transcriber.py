@@ -200,7 +200,7 @@ def test_abc_says_which_notes_a_sheet_lost(transcriber: Transcriber, take: Path)
 def test_names_of_parts(transcriber: Transcriber, take: Path) -> None:
     found = replace(heard(transcriber, take, "frames"), notes=(Note(0, 1, 60, 90, 40), Note(0, 1, 38, 90, 0, True)))
     assert [part.name for part in found.played.parts] == ["violin", "drums"]
-    assert [part.name for part in replace(found, names=()).played.parts] == ["program 40", "drums"]
+    assert [part.name for part in replace(found, names=()).played.parts] == ["Violin", "drums"]
 
 
 def test_what_was_cut_and_dropped_is_said(transcriber: Transcriber, take: Path) -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from solfa.score.general_midi import instrument_name
 from solfa.score.note import Note
 from solfa.score.percussion import percussion_key
 from solfa.score.xml_text import escaped
@@ -122,7 +123,7 @@ def piano_roll(
 ) -> str:
     """The notes as an SVG document.
 
-    Colour says the instrument (the legend names it: `names` by (is_drum, program), else its number), opacity the velocity, 1 faint to 127
+    Colour says the instrument (the legend names it: `names` by (is_drum, program), else General MIDI), opacity the velocity, 1 faint to 127
     full. Drums stand beneath, a row for each percussion key that is played. other: a second set of notes to compare with, in a panel of
     its own below on the same scales or, overlaid, as outlines over the first. titles: of the two sets. Width grows with time,
     `pixels_per_second` of it, up to 30,000 pixels; what is longer is drawn smaller. No notes give an empty roll that says so.
@@ -138,7 +139,7 @@ def piano_roll(
     left = _DRUM_LEFT if rows.drums else _LEFT
     scale = _Scale(rows, left, seconds, min(pixels_per_second, _MAX_WIDTH / seconds), colours)
     width = left + max(seconds * scale.pixels + _RIGHT, 320.0)
-    labels = [(names or {}).get(kind) or f"{'drums' if kind[0] else 'program'} {kind[1]}" for kind in kinds]
+    labels = [(names or {}).get((drum, program)) or instrument_name(program, drum) for drum, program in kinds]
     body, height = _legend(labels, list(colours.values()), left, min(width - left, 900.0))
     if other is not None and overlaid:
         both = " and ".join(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from solfa.score.general_midi import instrument_name
 from solfa.score.note import Note
 
 
@@ -134,12 +135,12 @@ class Score:
 
 
 def score_of_notes(notes: Iterable[Note], bpm: float = 120.0) -> Score:
-    """A score of loose notes: one part for every program and drum kit, in order of program, drums last."""
+    """A score of loose notes: one part for every program and drum kit, in order of program, drums last, by General MIDI's names."""
     groups: dict[tuple[bool, int], list[Note]] = {}
     for note in notes:
         groups.setdefault((note.is_drum, note.program), []).append(note)
     parts = tuple(
-        Part(f"drums {program}" if drum else f"program {program}", program, drum, tuple(groups[drum, program]))
+        Part(instrument_name(program, drum), program, drum, tuple(groups[drum, program]))
         for drum, program in sorted(groups)
     )
     return Score(parts=parts, tempi=(TempoChange(0.0, bpm),))

@@ -37,7 +37,7 @@ def test_time_pitch_velocity_and_colour():
 
 def test_the_legend_names_instruments_in_their_colours():
     text = piano_roll([Note(0, 1, 60), Note(0, 1, 64, 80, 40)], names={(False, 40): "Violin & <friends>\x00"})
-    assert words(text)[:2] == ["program 0", "Violin & <friends>"]
+    assert words(text)[:2] == ["Acoustic Grand Piano", "Violin & <friends>"]
     boxes = [
         r.get("fill") for r in ElementTree.fromstring(text).iter(f"{SVG}rect") if r.get("fill") and not r.get("class")
     ]
@@ -46,7 +46,7 @@ def test_the_legend_names_instruments_in_their_colours():
 
 def test_pitches_are_named_and_drums_have_rows_of_their_own():
     text = piano_roll([Note(0, 1, 60), Note(0, 0.1, 36, is_drum=True), Note(0.5, 0.6, 42, is_drum=True)])
-    assert {"C4", "bass drum", "closed hi-hat", "drums 0", "0:00", "0:01"} <= set(words(text))
+    assert {"C4", "bass drum", "closed hi-hat", "Drums", "0:00", "0:01"} <= set(words(text))
     hat, kick = sorted(bar["y"] for bar in bars(text) if bar["height"] != 7)
     melody = next(bar["y"] for bar in bars(text) if bar["height"] == 7)
     assert melody < hat < kick

@@ -9,7 +9,16 @@ import pytest
 from solfa.score import KeySignature, Metre, Note, Part, Pedal, Score, TempoChange, write
 from solfa.score.midi import MidiError
 from solfa.score.quantising.quantise import QuantiseOptions, quantise
-from solfa.score.write import READ, WRITTEN, SheetWarning, check_writable, note_suffix, read_notes, write_notes
+from solfa.score.write import (
+    READ,
+    WRITTEN,
+    SheetWarning,
+    check_writable,
+    note_suffix,
+    read_abc_file,
+    read_notes,
+    write_notes,
+)
 
 QUARTER = 0.625  # seconds, at 96
 
@@ -55,6 +64,20 @@ def test_what_is_written_is_read(suffix, tmp_path):
     else:
         assert [round(t.bpm, 3) for t in found.tempi] == [96.0]
         assert (found.metres, found.keys) == (score.metres, score.keys)
+
+
+def test_staves_of_a_list_of_notes_are_called_by_their_instruments(tmp_path):
+    """As those of a MIDI file that names none; two kits are told apart."""
+    notes = [replace(note, program=40) for note in tune()] + [
+        Note(n / 2, n / 2 + 0.1, 38, 80, n % 2 * 8, True) for n in range(20)
+    ]
+    for name in ("duo.abc", "duo.mid", "duo.musicxml"):
+        write_notes(notes, tmp_path / name)
+    voices = read_abc_file(tmp_path / "duo.abc").voices
+    assert list(dict.fromkeys(voice.name for voice in voices)) == ["Violin", "Drums", "Drums 2"]
+    parts = ElementTree.parse(tmp_path / "duo.musicxml").iter("part-name")
+    assert [part.text for part in parts] == ["Violin", "Drums", "Drums 2"]
+    assert {part.name for part in read_notes(tmp_path / "duo.mid").parts} == {"Violin", "Drums"}
 
 
 def test_names_are_read_in_any_letters(tmp_path):
