@@ -50,6 +50,7 @@ class Bar:
 
     def say(self, text: str) -> None:
         """A message of its own line."""
+        text = on_a_line(text)
         if self._bar is not None:
             self._bar.console.print(text, markup=False, highlight=False)
         elif not self.quiet:
@@ -70,6 +71,7 @@ class Bar:
 
     def show(self, done: float, detail: str) -> None:
         """`done` of the total, and words on it: now. Who shows often looks first whether it is `due`."""
+        detail = on_a_line(detail)
         self._shown = time.monotonic()
         if self._bar is not None:
             self._bar.update(self._row, completed=done, detail=detail)

@@ -38,6 +38,22 @@ def test_quiet_is_silent_and_a_terminal_is_drawn_on(monkeypatch: pytest.MonkeyPa
         assert [text in drawn for text in ("a [name]", "some [words]", "[told]")] == [not quiet] * 3
 
 
+def test_a_files_name_does_not_speak_to_the_terminal(
+    now: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    name, told = "a\nb\x1b]0;mine\x07.wav", r"a\nb\x1b]0;mine\x07.wav"
+    with Bar("encode", 2) as bar:
+        bar.say(name)
+        now[0] += 30.0
+        bar.advance(1, name)
+    assert capsys.readouterr().err.splitlines() == [told, f"encode: 1/2, 30s left, {told}"]
+    terminal = at_terminal(monkeypatch)
+    with Bar("encode", 2) as bar:
+        bar.advance(1, name)
+        bar.say(name)
+    assert terminal.getvalue().count(told) >= 2 and "mine\x07" not in terminal.getvalue()
+
+
 def test_a_pipe_gets_a_line_every_half_minute(now: list[float], capsys: pytest.CaptureFixture) -> None:
     with Bar("encode", 6) as bar, Bar("read", None) as unknown:
         bar.advance(1, "a.wav")  # too soon

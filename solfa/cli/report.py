@@ -23,8 +23,8 @@ Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(alias="-d")]
 Flag = Annotated[bool, Parameter(negative=())]
 
 
-# Control characters but line breaks and tabs: a name of a file may hold them, and a terminal obeys them.
-_SHOWN = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+# Control characters as escapes: a name of a file may hold them, a terminal obeys them, and a line break makes two lines of one.
+_SHOWN = {code: chr(code).encode("unicode_escape").decode() for code in (*range(0x20), *range(0x7F, 0xA0))}
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -33,7 +33,7 @@ class UsageError(ValueError):
 
 
 def say(message: str) -> None:
-    """A message for the person at the terminal (stderr)."""
+    """A message of one line for the person at the terminal (stderr)."""
     print(message.translate(_SHOWN), file=sys.stderr, flush=True)
 
 
@@ -88,7 +88,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value).translate(_SHOWN)  # as wide as it is shown
 
 
 def reason(error: BaseException) -> str:
@@ -99,6 +99,11 @@ def reason(error: BaseException) -> str:
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return _joined(text)
+
+
+def _joined(text: str) -> str:
+    """Text whose lines were broken, as one."""
     return " ".join(text.split())
 
 
@@ -107,12 +112,12 @@ def fail(name: str, error: BaseException | str) -> None:
     if isinstance(error, BaseException):
         show_traceback(error)
         error = reason(error)
-    say(f"{name}: {error.removeprefix(f'{name}: ')}")
+    say(f"{name}: {error.removeprefix(f'{name}: ').removeprefix(f'{_joined(name)}: ')}")
 
 
 def plain_warnings(title: str) -> None:
     """Lets the warnings of the libraries below read as messages, without the line of code that warned."""
-    warnings.showwarning = lambda message, *_, **__: say(f"{title}: {' '.join(str(message).split())}")
+    warnings.showwarning = lambda message, *_, **__: say(f"{title}: {_joined(str(message))}")
 
 
 def debugging() -> bool:

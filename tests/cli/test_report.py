@@ -52,6 +52,22 @@ def test_a_failure_names_its_input_once(capsys: pytest.CaptureFixture) -> None:
     assert shown.out == ""
 
 
+def test_names_are_one_line_and_the_terminal_obeys_none(capfd: pytest.CaptureFixture) -> None:
+    name = "a\nb\x1b[2J\tc\x9b.wav"
+    told = r"a\nb\x1b[2J\tc\x9b.wav"
+    report.say(f"{name}: loud")
+    report.out(f"{name} -> b.mid")
+    report.print_table([{"name": name, "n": 1}])
+    report.fail(name, ValueError(f"{name}: no\nsound"))
+    report.fail(name, FileNotFoundError(2, "No such file", name))
+    report.fail(name, report.reason(ValueError(f"{name}: damaged")))
+    shown = capfd.readouterr()
+    assert shown.out.splitlines() == [f"{told} -> b.mid", "name" + " " * (len(told) - 4) + "  n", f"{told}  1"]
+    assert shown.err.splitlines() == [f"{told}: {why}" for why in ("loud", "no sound", "No such file", "damaged")]
+    report.print_json({"name": name})
+    assert json.loads(capfd.readouterr().out) == {"name": name}
+
+
 def test_cuda_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert report.device("auto") == report.device("cpu") == "cpu"
