@@ -30,8 +30,9 @@ def abc(
     sum with the weights 0.5, 0.15, 0.15 and 0.2; docs/transcription-measures.md defines them. Rhythm is in none: see `solfa eval
     transcription`, which reads ABC too. Of a file with several tunes the first counts.
 
-    An estimate that cannot be read has all losses 1, and the report says why; a reference that cannot be read is an error. In folders
-    files belong together that have the same name and place; one without a partner is named and not scored. Then the command ends with 1.
+    An estimate that cannot be read has all losses 1, and the report says why; a reference that cannot be read is not scored. In folders
+    files belong together that have the same name and place; one without a partner is named and not scored. In each case the command ends
+    with 1.
 
     Example:
         solfa eval abc truth.abc heard.abc
@@ -61,7 +62,7 @@ def abc(
 
 
 def _evaluated(reference: Path, estimate: Path) -> tuple[Evaluation, bool]:
-    """The losses of one system, and whether every file was compared."""
+    """The losses of one system, and whether every file could be read and compared."""
     from solfa.data.composer.instruments import INSTRUMENTS
     from solfa.eval.abc import MEASURES, UNREADABLE, abc_losses, check_length
     from solfa.eval.evaluation import Evaluation, Item
@@ -94,4 +95,5 @@ def _evaluated(reference: Path, estimate: Path) -> tuple[Evaluation, bool]:
         items.append(Item(name, values, {"reference": wanted, "estimate": found}))
     settings = {"reference": str(reference), "estimate": str(estimate)}
     tables = {"unreadable": unreadable} if unreadable else {}
-    return Evaluation("abc", settings, MEASURES, items, tables, failed), not failed and not pairs.alone
+    complete = not (failed or unreadable or pairs.alone)
+    return Evaluation("abc", settings, MEASURES, items, tables, failed), complete

@@ -51,7 +51,7 @@ def test_what_cannot_be_read(tmp_path, capsys):
     for name in ("good", "bad", "sub/lost"):
         save(truth / f"{name}.abc"), save(found / f"{name}.abc")
     save(found / "bad.abc", "X:1\nK:C\nC D [E|\n")
-    output = document(capsys, str(truth), str(found))
+    output = document(capsys, str(truth), str(found), code=1)
     assert [(item["name"], item["values"]["loss"]) for item in output["items"]] == [
         ("bad", 1),
         ("good", 0),
@@ -60,9 +60,12 @@ def test_what_cannot_be_read(tmp_path, capsys):
     assert output["summary"]["loss"]["value"] == pytest.approx(1 / 3) and output["failed"] == []
     (unreadable,) = output["unreadable"]
     assert unreadable["item"] == "bad" and unreadable["reason"].startswith("line 3, column 7")
-    assert run(["eval", "abc", str(truth), str(found)]) == 0
+    assert run(["eval", "abc", str(truth), str(found)]) == 1
     both = capsys.readouterr()
     assert "bad.abc: line 3, column 7" in both.err and "every loss is 1" in both.err and "unreadable:" in both.out
+    assert run(["eval", "abc", str(truth), str(truth), "--against", str(found)]) == 1
+    assert run(["eval", "abc", str(truth), str(truth)]) == 0
+    capsys.readouterr()
     save(truth / "good.abc", "no tune")
     (found / "sub/lost.abc").unlink()
     output = document(capsys, str(truth), str(found), code=1)
