@@ -14,7 +14,8 @@ def info(*names: str, plot: Path | None = None, json: report.Flag = False) -> in
 
     A token file is read through, and every block checked: damage is reported, with exit code 1. Of .ecdc and .dac files,
     which have no checksums, the shape is checked. Of a token store hours, items and tokens are counted, and how often each code occurs:
-    the share of a codebook's codes that do, its entropy in bits, its perplexity.
+    the share of a codebook's codes that do, its entropy in bits, its perplexity. Of a recording the header is read, not the samples: NaN
+    among them goes unseen here.
 
     For example:
         solfa info take.solfa

@@ -4,7 +4,9 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
 from solfa.cli.app import run
@@ -62,6 +64,13 @@ def test_what_a_file_says_of_itself_stays_on_its_line(
     assert run(["info", str(tmp_path / name), "--json"]) == 0
     text = capsys.readouterr().out
     assert json.loads(text.encode())["name"] == str(tmp_path / name)
+
+
+def test_samples_are_not_looked_at_and_the_help_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    soundfile.write(tmp_path / "bad.wav", np.full(800, np.nan, np.float32), 8000, subtype="FLOAT")
+    assert run(["info", str(tmp_path / "bad.wav")]) == 0 and "recording" in capsys.readouterr().out
+    assert run(["info", "--help"]) == 0
+    assert "not the samples: NaN among them goes unseen" in " ".join(capsys.readouterr().out.split())
 
 
 def test_damage_is_reported_and_fails(
