@@ -130,6 +130,8 @@ def generate(
         raise UsageError(f"--bpm, --metre: {config.name} is told no beat; say it in the prompt")
     if melody is not None and config.melody is None:
         raise UsageError(f"--melody: {config.name} hears no melody")
+    if tokens := [prompt for prompt in ready if _is_tokens(prompt.target)]:
+        _check_codes(music, tokens[0])
     sounds = _read(music, [path for path in (continue_from, melody, *(infill or ())) if path is not None])
     if sounds is None:
         return report.FAILED
@@ -224,6 +226,14 @@ def _load(model: str, adapter: Path | None, codec: str | None, precision: str, d
     except ValueError as error:
         asked = f"--model {model}" if adapter is None else f"--model {model} --adapter {adapter}"
         raise UsageError(f"{asked}: {error}") from error
+
+
+def _check_codes(music: "TextToMusic", prompt: Prompt) -> None:
+    """UsageError where what the model writes cannot be kept as tokens."""
+    try:
+        music.check_codes()
+    except ValueError as error:
+        raise UsageError(f"{prompt.target}: {error}") from error
 
 
 def _read(music: "TextToMusic", paths: Sequence[Path]) -> "dict[Path, Recording] | None":

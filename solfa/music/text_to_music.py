@@ -132,7 +132,8 @@ class TextToMusic:
         Raises ValueError also for a stereo model over a mono codec: its codes are two channels' by turns.
         """
         check_wishes(more, Wishes)
-        return self._codes(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
+        self.check_codes()
+        return self._packed(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
 
     def stream(
         self,
@@ -192,7 +193,8 @@ class TextToMusic:
     ) -> Codes:
         """As `infill`, but the codes: those of both pieces as they were, and the gap's between them. Raises ValueError as `codes`."""
         check_wishes(more, Tries)
-        return self._codes(*self._infilled(left, right, prompt, gap, seed, **more))
+        self.check_codes()
+        return self._packed(*self._infilled(left, right, prompt, gap, seed, **more))
 
     def _tokens(
         self,
@@ -301,6 +303,12 @@ class TextToMusic:
             raise ValueError(f"{name} is {seconds}: seconds, above 0 and at most {LONGEST:g}")
         return max(1, round(float(seconds) * self.sample_rate))
 
+    def check_codes(self) -> None:
+        """ValueError for a stereo model over a mono codec: what it writes is sound only, see `codes`."""
+        if self.stereo:
+            raise ValueError(f"{self.model.config.name} writes two channels' codes of a mono codec: as codes of one "
+                             "recording they cannot be kept; take the sound")  # fmt: skip
+
     def heard(self, recording: Recording, whole: bool) -> Heard:
         """A recording as the model hears it; see `hear`."""
         return hear(self.model.config, self.codec, recording, whole)
@@ -312,12 +320,6 @@ class TextToMusic:
         if self.stereo:
             sound = join_sides(sound)
         return [Audio(row[None].contiguous(), self.sample_rate) for row in sound]
-
-    def _codes(self, tokens: Tensor, samples: int) -> Codes:
-        if self.stereo:
-            raise ValueError(f"{self.model.config.name} writes two channels' codes of a mono codec: as codes of one "
-                             "recording they cannot be kept; take the sound")  # fmt: skip
-        return self._packed(tokens, samples)
 
     def _packed(self, tokens: Tensor, samples: int) -> Codes:
         codec = self.codec

@@ -226,6 +226,20 @@ def test_melody(tiny_music: Folders, run: Run) -> None:
     assert code == 2 and err.splitlines()[0] == "solfa generate: --melody: tiny-lm hears no melody"
 
 
+def test_a_stereo_model_that_has_no_token_file_says_so_before_it_writes(
+    tiny_music: Folders, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, lm = tiny_music(stereo=True)
+    place = ["--model", lm, "--codec", codec, "--device", "cpu", "--duration", 0.1]
+    assert run("piano", "-o", "a.wav", *place)[0] == 0 and info("a.wav").channels == 2
+    monkeypatch.setattr("solfa.cli.generate.make", None)  # never comes to be called
+    for more in (["-o", "x.solfa"], ["flute", "-o", "made", "--format", "solfa"],
+                 ["-o", "x.solfa", "--infill", "a.wav", "a.wav"]):  # fmt: skip
+        code, out, err = run("piano", *more, *place)
+        assert code == 2 and out == "" and "two channels" in err.splitlines()[0] and ".solfa: tiny-lm" in err
+        assert err.splitlines()[1:] == ["Try: solfa generate --help"] and list(Path().iterdir()) == [Path("a.wav")]
+
+
 def test_a_beat(tiny_music: Folders, run: Run) -> None:
     import torch
 

@@ -1,6 +1,7 @@
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -142,8 +143,18 @@ def test_stereo(tiny_music: Folders) -> None:
         one = Audio(before.samples[:, channel : channel + 1].contiguous(), 8000)
         played = music.codec.decode(music.codec.encode(one, codebooks=3)).samples[0, 0]
         torch.testing.assert_close(after.samples[0, channel, :HOP], played[:HOP], atol=1e-4, rtol=1e-4)
+
+
+def test_codes_that_cannot_be_kept_are_refused_before_the_first_step(
+    tiny_music: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, lm = tiny_music(stereo=True)
+    music = TextToMusic.load(lm, codec=codec)
+    monkeypatch.setattr(music, "model", SimpleNamespace(config=music.model.config))  # which writes nothing
     with pytest.raises(ValueError, match="two channels"):
         music.codes("piano", 0.1)
+    with pytest.raises(ValueError, match="two channels"):
+        music.infill_codes(sound(HOP * 4), sound(HOP * 4), gap=0.1)
 
 
 def test_melody(tiny_music: Folders) -> None:
