@@ -8,7 +8,7 @@ import json
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,44 +24,72 @@ def override(config: T, words: Sequence[str]) -> T:
 
     Words are `--name value`, `--name=value`, or `--name` alone for true. A name is dotted (`train.steps`), or any end
     of a dotted name that only one field has (`steps`); dashes and underscores are the same. Tuples are written
-    `1,2,3`, None is `none`; a value that starts with [ or { is read as JSON. What words say counts together: fields that hang on each
-    other may come in any order; of a field that is named twice the last counts.
+    `1,2,3`, None is `none`; a value that starts with [ or { is read as JSON. A field that holds a configuration takes JSON too, in
+    which what is left out has its default, and none where that is legal; fields below it are then those of what it was given. What
+    words say counts together: fields that hang on each other may come in any order; of a field that is named twice the last counts.
     """
-    fields, values = leaves(config), {}
+    values: dict[str, Any] = {}
+    later: list[tuple[str, str | None]] = []
     for name, text in _pairs(words):
-        path = resolve(name, list(fields))
-        hint = fields[path]
-        if text is None:
-            if hint is not bool:
-                raise ValueError(f"--{name}: a value is missing")
-            text = "true"
-        values[path] = parse(hint, text, path)
+        single, held = leaves(config, values), configurations(config, values)
+        path = _find(name, single, held)
+        hint = {**held, **single}.get(path or "")
+        if path is not None and _classes(hint):  # what it is given says which fields there are
+            values[path] = _value(hint, name, text, path)
+        else:
+            later.append((name, text))
+    for name, text in later:
+        single, held = leaves(config, values), configurations(config, values)
+        path = resolve(name, single, held)
+        values[path] = _value({**held, **single}[path], name, text, path)
     return _replaced(config, values)
 
 
-def leaves(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Dotted name to annotated type of every field that is not itself a dataclass."""
+def leaves(config: Any, given: Mapping[str, Any] = types.MappingProxyType({})) -> dict[str, Any]:
+    """Dotted name to annotated type of every field that holds no configuration. given: values by dotted name, instead of those there."""
+    return {path: hint for path, hint, value in _fields(config, given) if not dataclasses.is_dataclass(value)}
+
+
+def configurations(config: Any, given: Mapping[str, Any] = types.MappingProxyType({})) -> dict[str, Any]:
+    """The same of every field that holds one, of a class that its annotation names."""
+    fields = [(path, hint) for path, hint, value in _fields(config, given) if dataclasses.is_dataclass(value)]
+    return {path: hint for path, hint in fields if _classes(hint)}
+
+
+def _fields(config: Any, given: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Dotted name, annotated type and value of every field, and of those of the configurations in them."""
     hints = typing.get_type_hints(type(config))
-    found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
-        value, path = getattr(config, field.name), f"{prefix}{field.name}"
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            found.update(leaves(value, path + "."))
-        elif field.init:
-            found[path] = hints[field.name]
-    return found
+        path = f"{prefix}{field.name}"
+        value = given.get(path, getattr(config, field.name))
+        if field.init:
+            yield path, hints[field.name], value
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, given, path + ".")
 
 
-def resolve(name: str, paths: Sequence[str]) -> str:
-    """The one dotted path that `name` means."""
-    wanted = name.replace("-", "_")
-    if wanted in paths:
-        return wanted
-    ends = [path for path in paths if path.endswith("." + wanted)]
-    if len(ends) == 1:
-        return ends[0]
-    if ends:
-        raise ValueError(f"--{name}: could be any of {', '.join('--' + end for end in ends)}")
+def _classes(hint: Any) -> list[type]:
+    """The configurations that a field may hold."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    hints = typing.get_args(hint) if union else (hint,)
+    return [each for each in hints if isinstance(each, type) and dataclasses.is_dataclass(each)]
+
+
+def resolve(name: str, single: Mapping[str, Any], held: Mapping[str, Any] = types.MappingProxyType({})) -> str:
+    """The one dotted path that `name` means: of fields by their types, single ones before those that hold a configuration."""
+    path = _find(name, single, held)
+    if path is not None:
+        return path
+    wanted, paths = name.replace("-", "_"), [*single, *held]
+    outer, _, last = wanted.rpartition(".")
+    above = _find(outer, single, held) if outer else None
+    if above is not None and (classes := _classes({**held, **single}[above])):
+        below = [each.removeprefix(above + ".") for each in paths if each.startswith(above + ".")]
+        if close := difflib.get_close_matches(last, below, 3, 0.6):
+            raise ValueError(
+                f"--{name}: no such field; did you mean {' or '.join(f'--{above}.{each}' for each in close)}?"
+            )
+        raise ValueError(f"--{name}: no such field; --{above} is, as JSON, {' or '.join(map(_shape, classes))}")
     short = {path.rsplit(".", 1)[-1]: path for path in paths}
     close = difflib.get_close_matches(wanted, paths, 3, 0.6) or [
         short[key] for key in difflib.get_close_matches(wanted.rsplit(".", 1)[-1], short, 3, 0.6)
@@ -69,6 +97,29 @@ def resolve(name: str, paths: Sequence[str]) -> str:
     if close:
         raise ValueError(f"--{name}: no such field; did you mean {' or '.join('--' + path for path in close)}?")
     raise ValueError(f"--{name}: no such field; there are {', '.join('--' + path for path in paths)}")
+
+
+def _find(name: str, single: Mapping[str, Any], held: Mapping[str, Any]) -> str | None:
+    """As `resolve`; None where there is no such field."""
+    wanted = name.replace("-", "_")
+    for paths in (single, held):
+        ends = [wanted] if wanted in paths else [path for path in paths if path.endswith("." + wanted)]
+        if len(ends) > 1:
+            raise ValueError(f"--{name}: could be any of {', '.join('--' + end for end in ends)}")
+        if ends:
+            return ends[0]
+    return None
+
+
+def _shape(kind: type) -> str:
+    """A configuration as an error names it: its class, and its fields."""
+    return f"{kind.__name__} ({', '.join(field.name for field in dataclasses.fields(kind) if field.init)})"
+
+
+def _value(hint: Any, name: str, text: str | None, path: str) -> Any:
+    if text is None and hint is not bool:
+        raise ValueError(f"--{name}: a value is missing")
+    return parse(hint, "true" if text is None else text, path)
 
 
 def parse(hint: Any, text: str, where: str) -> Any:
@@ -99,6 +150,8 @@ def _parse(hint: Any, text: str, where: str) -> Any:
         return hint(text)
     if text[:1] in ("[", "{"):
         return from_plain(hint, json.loads(text), where)
+    if _classes(hint):
+        raise ValueError(f"must be JSON of {_shape(hint)}")
     if origin in (tuple, list):
         return _parse_items(origin, arguments, text, where)
     return _parse_scalar(hint, text)
@@ -137,7 +190,7 @@ def _parse_union(hints: tuple[Any, ...], text: str, where: str) -> Any:
             return _parse(hint, text, where)
         except (ValueError, OverflowError) as error:
             reasons.append(str(error))
-    raise ValueError("; or ".join(reasons))
+    raise ValueError("; or ".join(dict.fromkeys(reasons)))
 
 
 def _parse_items(origin: type, hints: tuple[Any, ...], text: str, where: str) -> Any:
@@ -174,5 +227,5 @@ def _replaced(config: Any, values: Mapping[str, Any]) -> Any:
             inner.setdefault(name, {})[rest] = value
         else:
             own[name] = value
-    own |= {name: _replaced(getattr(config, name), below) for name, below in inner.items()}
+    own |= {name: _replaced(own.get(name, getattr(config, name)), below) for name, below in inner.items()}
     return dataclasses.replace(config, **own) if own else config

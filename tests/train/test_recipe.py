@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from solfa.checkpoint import from_plain
 from solfa.cli.app import run
+from solfa.lm.conditioners.text import T5TextConfig
+from solfa.lm.patterns import parallel
 from solfa.train.override import leaves, override
-from solfa.train.recipe import bundled_recipes, load_recipe
+from solfa.train.recipe import Recipe, bundled_recipes, load_recipe
 from solfa.train.record import plain
 
 TOY = str(Path(__file__).with_name("toy.py"))
@@ -137,6 +139,80 @@ def test_fields_that_hang_on_each_other_come_in_any_order() -> None:
         assert override(Spans(), [word for pair in order for word in pair]) == Spans(Span(7, 8), Span(2, 3))
     with pytest.raises(ValueError, match="7 to 1"):
         override(Spans(), ["--inner.low", "7"])
+
+
+@dataclass(frozen=True)
+class Named:
+    name: str
+    width: int = 768
+
+
+@dataclass(frozen=True)
+class Shape:
+    text: Span | Named | None = Span()
+    span: Span = Span()
+    words: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.text, Named) and self.words != self.text.width:
+            raise ValueError(f"{self.words} words of {self.text.width}")
+
+
+@dataclass(frozen=True)
+class Task:
+    model: Shape | None = Shape()
+
+
+@pytest.mark.parametrize(
+    ("words", "model"),
+    [
+        (["--task.model.text", '{"name": "t5"}', "--words", "768"], Shape(Named("t5"), words=768)),
+        (["--words", "9", "--text.width", "9", "--text", '{"name": "t5"}'], Shape(Named("t5", 9), words=9)),
+        (["--text", '{"low": 7, "high": 8}'], Shape(Span(7, 8))),
+        (["--text", '{"low": 7, "high": 8}', "--text", '{"low": 2, "high": 3}'], Shape(Span(2, 3))),
+        (["--text", "none"], Shape(None)),
+        (["--text={}", "--text.low", "4", "--text.high", "5"], Shape(Span(4, 5))),
+        (["--span", '{"low": 1, "high": 2}'], Shape(span=Span(1, 2))),
+        (["--model", "none"], None),
+        (["--model", '{"span": {"low": 1, "high": 2}}', "--span.low", "2", "--span.high", "3"], Shape(span=Span(2, 3))),
+    ],
+)
+def test_a_field_that_holds_a_configuration_takes_json_or_none(words: list[str], model: Shape | None) -> None:
+    assert override(Recipe(Task()), words).task.model == model
+    if model is not None:
+        assert override(Recipe(Task(None)), ["--model", json.dumps(plain(model))]).task.model == model
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--text", "t5"], r"'t5': must be none; or must be JSON of Span \(low, high\); or .* Named \(name, width\)"),
+        (
+            ["--text", '{"nam": 1}'],
+            r"unknown keys \['nam'\]; the keys are \['low', 'high'\]; .* are \['name', 'width'\]",
+        ),
+        (
+            ["--text.name", "t5"],
+            r"--text.name: no such field; --task.model.text is, as JSON, Span .* or Named \(name, wi",
+        ),
+        (["--text", "none", "--text.low", "3"], "--text.low: no such field; --task.model.text is, as JSON"),
+        (["--span", "none"], r"task.model.span: 'none': must be JSON of Span \(low, high\)"),
+        (["--span", '{"low": '], "task.model.span: .*Expecting value"),
+        (["--text"], "--text: a value is missing"),
+        (["--text", '{"name": "t5"}'], "0 words of 768"),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_named(words: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        override(Recipe(Task()), words)
+
+
+def test_the_text_of_a_recipe_is_another() -> None:
+    t5 = '{"name": "google/flan-t5-base", "width": 768}'
+    words = ["--task.model.text", t5, "--task.model.pattern", json.dumps(plain(parallel(4)))]
+    model = load_recipe("lm", [*words, "--task.model.summary", "off"]).task.model  # type: ignore[attr-defined]
+    assert model.text == T5TextConfig("google/flan-t5-base", 768) and model.pattern == parallel(4)
+    assert load_recipe("lm_tiny", ["--task.model.text", "none"]).task.model.text is None  # type: ignore[attr-defined]
 
 
 @given(
