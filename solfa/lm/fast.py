@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from solfa.lm.adapters import check_merged
 from solfa.lm.conditioners.added import Added
 from solfa.lm.model import Conditions, DepthHead, Draw, LMConfig, TokenLM
-from solfa.nn.decoding import AnyDecoder, Past, make_decoder, make_linear
+from solfa.nn.decoding import AnyDecoder, Decoder, Past, make_decoder, make_linear
 from solfa.nn.quantized import Precision, checked_precision
-from solfa.nn.transformer import TransformerState
+from solfa.nn.transformer import Transformer, TransformerState
 
 NOTHING_TOLD = Conditions()
 MATRICES = ("transformer", "head")  # of a model, which its inference form has in forms of its own
@@ -83,6 +83,11 @@ class FastLM:
     @property
     def device(self) -> torch.device:
         return self._table.device
+
+    @property
+    def transformer(self) -> Transformer | None:
+        """The transformer where it runs in torch, as on a GPU."""
+        return None if isinstance(self._decoder, Decoder) else self._decoder.transformer
 
     def describe(self, texts: Sequence[str | None], **more: Any) -> Conditions:
         """As TokenLM.describe."""

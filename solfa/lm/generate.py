@@ -18,11 +18,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from solfa.lm.cuda_graph import StaticWriter, static_writer
 from solfa.lm.guidance import select, ways_of
 from solfa.lm.model import Conditions, LMConfig
 from solfa.lm.patterns import NOTHING, make_pattern
 from solfa.lm.sampling import USUAL, SamplingOptions, generators, sample
 
+PIECES = 10  # a second, of what is written by a graph
 STRIDE = 0.6  # of a window, where none is asked for: 18 of 30 seconds, as MusicGen
 Told = (
     Conditions | Callable[[int], Conditions]
@@ -123,7 +125,7 @@ class Writing:
         self.lengths = [int(length) for length in each]
         self.model, self.options, self.total = model, options, max(self.lengths)
         self.window, self.stride = window_and_stride(config, window, stride)
-        self.generators = generators(seeds, model.device)
+        self.seeds, self.generators = list(seeds), generators(seeds, model.device)
         self._told = conditions
         self._heard = (0, self._rows(0))
         self.judge_from = self.total if judge_from is None else judge_from
@@ -163,11 +165,33 @@ class Writing:
 
     def columns(self) -> Iterator[Piece | None]:
         """As iterating, but it also stops, with None, after a column that made no frame whole: between two columns others may write."""
+        static = self._static()
+        if static is not None:
+            yield from self._write_static(static)
+            return
         begin, done = 0, 0
         while done < self.total:
             yield from self._write(begin, done)
             done = min(begin + self.window, self.total)
             begin += self.stride
+
+    def _static(self) -> StaticWriter | None:
+        """The same run with fixed shapes, on a GPU as a graph: of one window, rows of one length, nothing known and nothing judged."""
+        one = self.model.config.pattern.causal and self.total <= self.window and min(self.lengths) == self.total
+        if not one or self.judge_from < self.total or bool((self.codes != NOTHING).any()):
+            return None
+        ways, conditions = self.told(0)
+        return static_writer(self.model, conditions, self.total, self.seeds, self.options, ways)
+
+    def _write_static(self, static: StaticWriter) -> Iterator[Piece | None]:
+        given, size = 0, max(1, round(self.model.config.frame_rate / PIECES))
+        for whole in static.written():
+            if whole - given >= size or given < whole == self.total:
+                self.codes[:, :, given:whole] = static.read(given, whole)
+                yield Piece(given, self.codes[:, :, given:whole])
+                given = whole
+            else:
+                yield None
 
     def _write(self, begin: int, done: int) -> Iterator[Piece | None]:
         """The window that begins at a frame; what lies before frame `done` was given out."""
