@@ -5,7 +5,8 @@
     torchrun --nproc-per-node 8 -m solfa train musicgen:medium -o runs/medium --task.train songs/metadata.csv
 
 `my_music` holds sound files, each with a .txt or .json of the same name that says what it is, or a metadata.csv (docs/training-lm.md).
-`runs/mine/model` is then a MusicGen in the layout of transformers, which `solfa generate --model runs/mine/model` takes too.
+`runs/mine/model` is then a model in the layout of the one that it began with: of a released MusicGen that of transformers, which
+`solfa generate --model runs/mine/model` takes too.
 
 The hyper-parameters of `small`, `medium` and `large` are those of AudioCraft (Copet et al., 2023, arXiv 2306.05284), but for these: small
 was trained with D-Adaptation, here AdamW has the rate of the others; 16-bit floats are bfloat16; crops are told nothing, or fewer words,
@@ -32,7 +33,7 @@ def finetune() -> Recipe[LMTaskConfig]:
         frames=1500,
         condition_dropout=0.2,
         checkpointing=True,
-        export_as="transformers",
+        export_as="auto",
     )
     train = TrainConfig(
         steps=1_000,

@@ -19,15 +19,15 @@ from solfa.lm.conditioners.text import ByteText, T5Text
 from solfa.lm.lora import LoRAConfig, merged, save_adapter
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.patterns import NOTHING
-from solfa.lm.weights.export import save_transformers
 from solfa.train.attributes import AttributeGuesses, classes_of
 from solfa.train.caption_encoder import load_caption_encoder
 from solfa.train.captions import CaptionConfig, Said, draw_caption, longest_texts
 from solfa.train.code_nats import LMBatch, batch_of, code_nats
 from solfa.train.code_source import CodeSource
 from solfa.train.data_identity import HEARD, DataIdentity, of_codes
-from solfa.train.initial_lm import inside, start_lm
+from solfa.train.initial_lm import start_lm
 from solfa.train.lm_data import Reading, read_data
+from solfa.train.lm_export import Wanted, export_lm, layout_for
 from solfa.train.lm_samples import write_samples
 from solfa.train.prefetch import move
 from solfa.train.task import Loss, Origin
@@ -56,8 +56,8 @@ class LMTaskConfig:
     checkpointing: compute each block again in the backward pass: much less memory, a quarter to a third more time.
     cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
     prompts: at each evaluation these are played, `prompt_seconds` each, into eval/step-N/.
-    export_as: the layout of the run's model/: ours, or that of transformers (for models that transformers knows). half_export: weights of
-        ours are stored in float16; those of transformers are always float32, as they are trained and evaluated.
+    export_as: the layout of the run's model/: ours, or, for models that these know, that of transformers or AudioCraft's; "auto" is that of
+        `init`. half_export: weights are stored in float16; those of transformers are always float32, as they are trained and evaluated.
 
     What a caption says matters most where nothing has been written yet: a small share of the loss, which a small model is slow to learn.
     caption_encoder: a trained one to begin the text's encoder with, see `load_caption_encoder`. freeze_text: leave that encoder as it is.
@@ -92,7 +92,7 @@ class LMTaskConfig:
     encode_on: Literal["auto", "cpu", "cuda"] = "auto"
     prompts: tuple[str, ...] = ()
     prompt_seconds: float = 10.0
-    export_as: Literal["solfa", "transformers"] = "solfa"
+    export_as: Wanted = "solfa"
     caption_encoder: str | None = None
     freeze_text: bool = False
     early: float = 0.0
@@ -147,10 +147,7 @@ class LMTask:
         start = start_lm(config.model, config.init, config.codec, config.frames, *how)
         self.model, self.codec = start.model, start.codec
         self.model.transformer.checkpointed = config.checkpointing
-        if config.export_as == "transformers" and inside(config.init) is None:
-            raise ValueError(
-                f"export_as is transformers: init {config.init} carries no codec in that layout; set export_as to solfa"
-            )
+        self.layout = layout_for(config.export_as, config.init, self.model.config)
         reading = Reading(
             start.codec, start.codebooks, start.apart, config.captions.instruments, config.cache, config.encode_on
         )
@@ -330,12 +327,7 @@ class LMTask:
         facts = {"hours_of_codes": round(hours, 2), "recordings": len(self.data.lengths)}
         if self.config.lora.rank or self.config.adapter:
             save_adapter(model, folder.parent / "adapter", self.config.init)
-        if self.config.export_as == "solfa":
-            merged(model).save(folder, facts, torch.float16 if self.config.half_export else torch.float32)
-        else:
-            carried = inside(self.config.init)
-            assert carried is not None  # checked before training
-            save_transformers(merged(model), folder, carried)
+        export_lm(merged(model), folder, self.layout, self.config.init, self.config.half_export, facts)
 
 
 def _said_of_all(source: CodeSource) -> Iterator[Said]:

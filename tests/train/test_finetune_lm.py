@@ -1,8 +1,10 @@
 """A MusicGen checkpoint and a folder of music: one command, a lower loss, and a model that transformers loads."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,20 @@ from safetensors.torch import load_file, save_file
 from solfa.audio.io import Audio, info, read, write
 from solfa.checkpoint import CheckpointError
 from solfa.cli.app import run
-from solfa.lm.lora import load_adapter, merged
+from solfa.codecs.quantizers import QuantizerConfig
+from solfa.codecs.vqvae import VQVAE, VQVAEConfig
+from solfa.lm.conditioners.beat import BeatConfig
+from solfa.lm.conditioners.text import T5TextConfig
+from solfa.lm.lora import LoRAConfig, add_lora, load_adapter, merged
+from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.registry import load_lm
+from solfa.lm.weights.export import save_audiocraft
+from solfa.lm.weights.layouts import layout_of
 from solfa.music.text_to_music import TextToMusic
+from solfa.nn.frames import FrameConfig
+from solfa.nn.transformer import TransformerConfig
 from solfa.train.code_cache import FOLDER
+from solfa.train.lm import LMTask
 from solfa.train.loop import train
 from solfa.train.metrics import read_metrics
 from solfa.train.recipe import load_recipe
@@ -127,6 +139,75 @@ def plays_alike(folder: Path, base: Path) -> None:
         with pytest.raises(ValueError, match=said):
             load_lm(folder / place)
     assert play("d.wav", "--model", base, "--adapter", folder / "run") == 2
+
+
+def test_the_models_layout_is_that_of_init(
+    tiny_music: Callable[..., tuple[Path, Path]], my_music: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ours; AudioCraft's is below. Of transformers: `test_all_weights`."""
+    codec, lm = tiny_music()
+    more = [f"--task.codec={codec}", "--steps=1"]
+    command("musicgen", tmp_path / "run", my_music, lm, *more)
+    assert (
+        layout_of(tmp_path / "run" / "model") == "solfa"
+        and load_lm(tmp_path / "run" / "model").config.name == "tiny-lm"
+    )
+    ask = [
+        "train",
+        "musicgen",
+        "-o",
+        str(tmp_path / "other"),
+        f"--task.train={my_music}",
+        f"--task.init={lm}",
+        *TINY,
+        *more,
+    ]
+    for wanted, reason in (
+        ("audiocraft", "positions|the codec must|read by a T5"),
+        ("transformers", "carries no codec"),
+    ):
+        assert run([*ask, f"--task.export_as={wanted}"]) == 1
+        said = capfd.readouterr().err
+        assert re.search(f"export_as is {wanted}: .*({reason}).*; set export_as to solfa", said), said
+    assert not (tmp_path / "other" / "metrics.jsonl").exists()
+
+
+@pytest.fixture(scope="module")
+def audiocraft(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A tiny MusicGen as AudioCraft saves one, and a codec of the shape that it writes codes of, both with random weights."""
+    folder = tmp_path_factory.mktemp("audiocraft")
+    books = QuantizerConfig(codebooks=4, codebook_size=2048, kmeans_iters=0)
+    shape = FrameConfig(hop=640, width=16, blocks=1, kernel=3, bands=8)
+    VQVAE(VQVAEConfig("encodec-32khz", 32_000, 1, 8, shape, quantizer=books, chunk=25)).save(folder / "codec")
+    t5 = T5TextConfig("t5-small", 512)
+    config = LMConfig("m", "encodec-32khz", 32_000, 50.0, TransformerConfig(16, 1, 2), text=t5, crop_frames=20)
+    save_audiocraft(TokenLM(config), folder / "lm", torch.float32)
+    return folder / "lm", folder / "codec"
+
+
+def test_what_began_as_audiocrafts_is_audiocrafts_again(
+    audiocraft: tuple[Path, Path], my_music: Path, tmp_path: Path
+) -> None:
+    lm, codec = audiocraft
+    fields = ["--task.train", str(my_music), "--init", str(lm), "--task.codec", str(codec), "--frames", "20"]
+    recipe = load_recipe("musicgen", fields)
+    task = LMTask(replace(recipe.task, half_export=False, checkpointing=False))
+    task.export(task.model, tmp_path / "model")
+    task.export(task.model, tmp_path / "model")  # at the next evaluation, over the last one
+    again = load_lm(tmp_path / "model")
+    assert layout_of(tmp_path / "model") == "audiocraft" and again.config == load_lm(lm).config
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), task.model.parameters(), strict=True))
+    with pytest.raises(
+        ValueError, match=r"auto, which is audiocraft of init .*: beat must be left out; set export_as to so"
+    ):
+        LMTask(replace(recipe.task, beat=BeatConfig()))
+    LMTask(replace(recipe.task, lora=LoRAConfig(2))).export(adapted(task.model), tmp_path / "lora" / "model")
+    assert load_lm(tmp_path / "lora" / "model").adapters, "which adapters lie in the weights is known there too"
+
+
+def adapted(model: TokenLM) -> TokenLM:
+    add_lora(model, LoRAConfig(2))
+    return model
 
 
 def test_a_run_does_not_go_on_from_another_base(tiny_musicgen: Make, my_music: Path, tmp_path: Path) -> None:

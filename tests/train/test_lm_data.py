@@ -101,7 +101,10 @@ def test_rows_of_one_recording_are_one(folder: Path) -> None:
     assert (a.said, a.split) == (Said(("one", "two"), {"bpm": "90"}), "test") and d.said == Said(("x",))
     items = find_sources([folder / "some.csv"])
     assert [(item.texts, item.split) for item in items] == [(each.said.texts, each.split) for each in (a, d)]
-    rows = [{"file": "a.wav", "attributes": {"bpm": 90}}, {"file": "a.wav", "attributes": {"key": "C major", "bpm": 95}}]
+    rows = [
+        {"file": "a.wav", "attributes": {"bpm": 90}},
+        {"file": "a.wav", "attributes": {"key": "C major", "bpm": 95}},
+    ]
     (folder / "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (only,), (item,) = find_recordings(folder / "some.jsonl"), find_sources([folder / "some.jsonl"])
     assert only.said.attributes == {"bpm": "90", "key": "C major"} and item.attributes == {"bpm": 90, "key": "C major"}

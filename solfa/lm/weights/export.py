@@ -34,8 +34,7 @@ def save_transformers(model: TokenLM, folder: str | Path, codec: CodecInside) ->
     """
     check_merged(model)
     config, text = model.config, model.text
-    usual = delay(config.codebooks // config.channels)
-    _check(config, config.pattern == (stereo(usual) if config.channels == 2 else usual), "the pattern must be delay")
+    check_transformers(config)
     assert isinstance(text, T5Text)
     ours = {name: weight.detach().cpu() for name, weight in model.named_parameters()}
     tensors = without_projections(keys.to_transformers(ours, config.codebooks), config)
@@ -67,24 +66,37 @@ def save_audiocraft(model: TokenLM, folder: str | Path, dtype: torch.dtype = tor
 
     dtype: of the weights; AudioCraft's own files hold float16. The codec is named, not written: AudioCraft fetches it.
     Raises ValueError for a model that AudioCraft cannot follow: another codec than its own, rotary positions, a depth head, no T5 by name;
-    and for one with adapters that are not in its weights.
+    and for one with adapters that are not in its weights. Which ones are is told beside the weights, where AudioCraft passes it by.
     """
     check_merged(model)
     config = model.config
-    _check(config, config.codec == CODEC_32KHZ, f"the codec must be {CODEC_32KHZ}")
-    assert isinstance(config.text, T5TextConfig)
-    _check(config, config.text.name in WIDTHS, f"the text encoder must be one of {', '.join(WIDTHS)}")
+    check_audiocraft(config)
     document = yaml.safe_dump(_experiment(config), sort_keys=False)
     ours = {name: weight.detach().to("cpu", dtype) for name, weight in model.named_parameters()}
     state = {name: tensor.clone() for name, tensor in keys.to_audiocraft(ours, config.codebooks).items()}
+    merged = {ADAPTERS: list(model.adapters)} if model.adapters else {}
     _free(folder, AUDIOCRAFT)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, content in (
-        (AUDIOCRAFT, {"best_state": state, "xp.cfg": document, "version": "1.3.0", "exported": True}),
+        (AUDIOCRAFT, {"best_state": state, "xp.cfg": document, "version": "1.3.0", "exported": True} | merged),
         (AUDIOCRAFT_CODEC, {"pretrained": "facebook/encodec_32khz"}),
     ):
         with WholeFile(Path(folder) / name) as temporary:
             torch.save(content, temporary)
+
+
+def check_transformers(config: LMConfig) -> None:
+    """ValueError for a model that transformers cannot follow."""
+    usual = delay(config.codebooks // config.channels)
+    _check(config, config.pattern == (stereo(usual) if config.channels == 2 else usual), "the pattern must be delay")
+
+
+def check_audiocraft(config: LMConfig) -> None:
+    """ValueError for a model that AudioCraft cannot follow."""
+    _check(config, config.codec == CODEC_32KHZ, f"the codec must be {CODEC_32KHZ}")
+    assert isinstance(config.text, T5TextConfig)
+    _check(config, config.text.name in WIDTHS, f"the text encoder must be one of {', '.join(WIDTHS)}")
+    _pattern(config.pattern)
 
 
 def _check(config: LMConfig, fits: bool, otherwise: str) -> None:

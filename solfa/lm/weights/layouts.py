@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -47,11 +47,18 @@ def model_type(folder: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
+def layout_of(folder: Path) -> Literal["solfa", "transformers", "audiocraft"]:
+    """Whose layout the folder of a model has."""
+    if model_type(folder) in FAMILIES:
+        return "transformers"
+    return "audiocraft" if (folder / AUDIOCRAFT).is_file() else "solfa"
+
+
 def config_of(folder: Path) -> LMConfig:
     """The configuration of a folder in either layout."""
     if model_type(folder) in FAMILIES:
         return configs.of_transformers(read_json(folder / hub.CONFIG), str(folder / hub.CONFIG))
-    return _open(folder / AUDIOCRAFT)[0]
+    return _open(folder / AUDIOCRAFT).config
 
 
 def load(folder: Path) -> TokenLM:
@@ -80,12 +87,14 @@ def load_transformers(folder: Path) -> TokenLM:
 
 def load_audiocraft(path: Path) -> TokenLM:
     """The model in a `state_dict.bin`, as AudioCraft exports it, or in a checkpoint of its training. Its T5 is loaded by name."""
-    config, state = _open(path)
+    found = _open(path)
     try:
-        tensors = keys.from_audiocraft(state, parameters(config), config.codebooks)
+        tensors = keys.from_audiocraft(found.tensors, parameters(found.config), found.config.codebooks)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
-    return with_weights(config, tensors, str(path))
+    model = with_weights(found.config, tensors, str(path))
+    model.adapters = found.adapters
+    return model
 
 
 def codec_inside(folder: Path) -> CodecInside | Path | None:
@@ -133,11 +142,20 @@ def _projections(config: LMConfig) -> Iterable[tuple[str, int]]:
         yield "audio_enc_to_dec_proj", 12
 
 
-def _open(path: Path) -> tuple[LMConfig, dict[str, Tensor]]:
-    """Configuration and tensors of a file of AudioCraft."""
+@dataclass(frozen=True)
+class _AudioCraft:
+    """What a file of AudioCraft holds, and the hashes of the adapters that lie in its weights."""
+
+    config: LMConfig
+    tensors: dict[str, Tensor]
+    adapters: tuple[str, ...]
+
+
+def _open(path: Path) -> _AudioCraft:
     stored = read_torch(path)
     if not isinstance(stored, Mapping) or "xp.cfg" not in stored:
         raise ValueError(f"{path}: not a model of AudioCraft, it holds no xp.cfg")
     state = stored.get("best_state") or stored.get("fsdp_best_state")
     state = state.get("model", state) if isinstance(state, Mapping) else state
-    return configs.of_audiocraft(stored["xp.cfg"], f"{path}: xp.cfg"), plain_tensors(state, path)
+    config = configs.of_audiocraft(stored["xp.cfg"], f"{path}: xp.cfg")
+    return _AudioCraft(config, plain_tensors(state, path), adapters_in(stored.get(ADAPTERS)))
