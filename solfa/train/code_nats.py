@@ -29,6 +29,7 @@ class LMBatch:
     clap: tuple[Tensor, ...] = ()  # of a model that hears one: vectors [B, width], and which rows have one
     classes: Tensor | None = None  # [B, attributes], where they are guessed
     beats: Tensor | None = None  # [B, S, F], of a model that is told beats; a row of zeros is told none
+    melody: Tensor | None = None  # [B, F, 12], of a model that follows one
 
 
 def batch_of(
@@ -36,23 +37,32 @@ def batch_of(
     crops: Sequence[np.ndarray],
     texts: Sequence[str | None],
     grids: Sequence[Grid | None] | None = None,
+    melodies: Sequence[Tensor | None] | None = None,
+    vectors: Sequence[Tensor | None] | None = None,
 ) -> LMBatch:
-    """Crops of codes [K, T] as one batch, as long as the longest; a text of None tells nothing, nor does a grid of None.
+    """Crops of codes [K, T] as one batch, as long as the longest; a text of None tells nothing, nor does a grid or a melody of None.
 
-    A grid's time 0 is its crop's first frame. Models that are told no beat are told none.
+    A grid's time 0 is its crop's first frame. melodies: pitch classes [F, 12] each; null melodies by default. vectors: CLAP's [width], of
+    crops without text. Models are told nothing that they do not hear.
     """
     longest = max(crop.shape[1] for crop in crops)
     codes = torch.full((len(crops), model.config.codebooks, longest), NOTHING)
     for row, crop in zip(codes, crops, strict=True):
         row[:, : crop.shape[1]] = torch.from_numpy(crop.astype(np.int64))
-    clap = () if model.clap is None else model.clap.vectors(texts)
+    nothing = [None] * len(crops)
+    told = [text or vector for text, vector in zip(texts, vectors or nothing, strict=True)]
+    clap = () if model.clap is None else model.clap.vectors(told)
     none = torch.zeros(len(crops), 1, dtype=torch.int64)
     ids, mask = (none, none.bool()) if model.text is None else model.text.tokenize(texts)
     beats = None
     if model.beat is not None:
         frames = make_pattern(model.config.pattern, longest).newest
         beats = model.beat.features(grids or [None] * len(crops), frames, model.config.frame_rate)
-    return LMBatch(codes, ids, mask, clap, beats=beats)
+    melody = None
+    if model.melody is not None:
+        (null,) = model.melody.features([None])
+        melody = torch.stack([null if each is None else each for each in melodies or nothing])
+    return LMBatch(codes, ids, mask, clap, beats=beats, melody=melody)
 
 
 def code_nats(model: TokenLM, batch: LMBatch, early: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -89,8 +99,7 @@ def nats_of_each(model: TokenLM, codes: Iterable[np.ndarray], texts: Sequence[st
 
 
 def _conditions(model: TokenLM, batch: LMBatch) -> Conditions:
-    """What the crops of a batch are told. Models that follow a melody are told of none: the null melody of the released ones."""
+    """What the crops of a batch are told."""
     text = None if model.text is None else model.text(batch.ids, batch.mask)
-    melody = None if model.melody is None else model.melody.features([None] * len(batch.codes))
     clap = None if model.clap is None else model.clap(*batch.clap)
-    return model.fuse(text, melody, clap, batch.beats)
+    return model.fuse(text, batch.melody, clap, batch.beats)

@@ -29,6 +29,7 @@ from solfa.train.initial_lm import start_lm
 from solfa.train.lm_data import Reading, read_data
 from solfa.train.lm_export import Wanted, export_lm, layout_for
 from solfa.train.lm_samples import write_samples
+from solfa.train.lm_sound import MELODY_DROPOUT, Sounds
 from solfa.train.prefetch import move
 from solfa.train.task import Loss, Origin
 
@@ -54,7 +55,8 @@ class LMTaskConfig:
         the model says.
     lora: adapters instead of all weights, see `LoRAConfig`. adapter: a folder of adapters to go on from (then `lora` says nothing).
     checkpointing: compute each block again in the backward pass: much less memory, a quarter to a third more time.
-    cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded.
+    cache: a folder for the codes of sound; None keeps them beside it, in .solfa-codes. encode_on: where sound is encoded, and codes are
+        played of which a model hears the melody, or what CLAP makes of them.
     prompts: at each evaluation these are played, `prompt_seconds` each, into eval/step-N/.
     export_as: the layout of the run's model/: ours, or, for models that these know, that of transformers or AudioCraft's; "auto" is that of
         `init`. half_export: weights are stored in float16; those of transformers are always float32, as they are trained and evaluated.
@@ -134,6 +136,8 @@ class Crop:
     text: str | None
     said: Said
     grid: Grid | None
+    melody: Tensor | None = None  # pitch classes [F, 12]
+    vector: Tensor | None = None  # CLAP's, of a recording without a caption
 
 
 class LMTask:
@@ -153,6 +157,7 @@ class LMTask:
         )
         data = read_data(config.train, config.valid, reading, config.hold_out, config.valid_items)
         self.data, self.valid = data.train, data.valid
+        self.sounds = Sounds(self.model, start.codec, config.encode_on)
         self._check_said()
         self._begin_text()
         self.guesses = self._make_guesses() if config.guess else None
@@ -175,7 +180,9 @@ class LMTask:
         if isinstance(self.model.text, T5Text):
             for said in _said_of_all(self.valid):
                 self._check_texts(longest_texts(said))
-        if untold and self._hears:
+        if untold and self.model.clap is not None:
+            self.model.clap.check()  # sound is heard instead
+        elif untold and self._hears:
             warnings.warn(
                 f"{untold} of {len(self.data.lengths)} recordings have no caption: they are trained on untold",
                 stacklevel=3,
@@ -239,7 +246,8 @@ class LMTask:
 
     def batch(self, step: int, rank: int, world: int) -> LMBatch:
         drawn = [self._crop(rng) for rng in self._generators(step, rank, world).values()]
-        batch = batch_of(self.model, [c.codes for c in drawn], [c.text for c in drawn], [c.grid for c in drawn])
+        told = [c.text for c in drawn], [c.grid for c in drawn], [c.melody for c in drawn], [c.vector for c in drawn]
+        batch = batch_of(self.model, [c.codes for c in drawn], *told)
         if self.guesses is None:
             return batch
         return replace(batch, classes=self.guesses.targets([crop.said for crop in drawn]))
@@ -265,7 +273,10 @@ class LMTask:
         if not told:
             return Crop(codes, None, said, None)
         beats = self.model.beat is not None and rng.random() >= self.config.beat_dropout
-        return Crop(codes, text, said, self._grid(said, start) if beats else None)
+        grid = self._grid(said, start) if beats else None
+        sings = self.model.melody is not None and rng.random() >= MELODY_DROPOUT
+        melody = self.sounds.melody(torch.from_numpy(codes.astype(np.int64))) if sings else None
+        return Crop(codes, text, said, grid, melody, None if text else self.sounds.vector(self.data, index))
 
     def _grid(self, said: Said, start: int = 0) -> Grid | None:
         """The beat of a crop that begins at a frame, where one is kept."""
@@ -286,34 +297,41 @@ class LMTask:
         return Loss(total, {**logs})
 
     def evaluate(self, model: nn.Module, step: int, folder: Path) -> dict[str, float]:
-        """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption and their beat; the mean of
-        both without the beat, and told nothing."""
+        """Cross-entropy and perplexity of each codebook on held-out recordings, told their first caption (or heard by CLAP), their beat and
+        their melody; the mean of both without the beat, without the melody, and told nothing."""
         assert isinstance(model, TokenLM)
         whole = merged(model)
-        told = self._evaluated(whole, text=True, beat=True)
+        told = self._evaluated(whole, text=True, beat=True, melody=True)
         values = {f"ce_{k}": float(value) for k, value in enumerate(told)}
         values |= {f"ppl_{k}": math.exp(value) for k, value in enumerate(told)}
         values["ce"] = float(told.mean())
-        if self._hears:
-            values["ce_untold"] = float(self._evaluated(whole, text=False, beat=False).mean())
+        if self._hears or whole.melody is not None:
+            values["ce_untold"] = float(self._evaluated(whole).mean())
         if whole.beat is not None:
-            values["ce_no_beat"] = float(self._evaluated(whole, text=True, beat=False).mean())
+            values["ce_no_beat"] = float(self._evaluated(whole, text=True, melody=True).mean())
+        if whole.melody is not None:
+            values["ce_no_melody"] = float(self._evaluated(whole, text=True, beat=True).mean())
         if self.config.prompts:
             write_samples(whole, self.codec, self.config.prompts, self.config.prompt_seconds, folder)
         return values
 
-    def _evaluated(self, model: TokenLM, text: bool, beat: bool) -> Tensor:
-        """Of each codebook, the mean over the codes of all recordings."""
+    def _evaluated(self, model: TokenLM, text: bool = False, beat: bool = False, melody: bool = False) -> Tensor:
+        """Of each codebook, the mean over the codes of all recordings, which are told some of what there is."""
         device, sums, total = model.device, torch.zeros(model.config.codebooks), len(self.valid.lengths)
         frames = 0
         for start in range(0, total, VALID_BATCH):
             items = range(start, min(start + VALID_BATCH, total))
-            said = [self.valid.said(i) for i in items]
+            said, longest = [self.valid.said(i) for i in items], self.config.frames
             batch = batch_of(
                 model,
-                [self.valid.codes(i, 0, self.config.frames) for i in items],
+                [self.valid.codes(i, 0, longest) for i in items],
                 [each.texts[0] if text and each.texts else None for each in said],
                 [self._grid(each) if beat else None for each in said],
+                [self.sounds.melody_of(self.valid, i, longest) if melody else None for i in items],
+                [
+                    self.sounds.vector(self.valid, i) if text and not each.texts else None
+                    for i, each in zip(items, said, strict=True)
+                ],
             )
             there = int((batch.codes[:, 0] != NOTHING).sum())
             sums += code_nats(model, move(batch, device))[0].cpu() * there

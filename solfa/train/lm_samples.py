@@ -13,7 +13,7 @@ from solfa.codecs.codec import Codec, Codes
 from solfa.codecs.sides import join_sides
 from solfa.lm.generate import generate
 from solfa.lm.guidance import beats_of, conditions_for, later
-from solfa.lm.model import Conditions, TokenLM
+from solfa.lm.model import Conditions, LMConfig, TokenLM
 from solfa.lm.patterns import separate
 from solfa.lm.sampling import USUAL
 
@@ -32,15 +32,16 @@ def write_samples(model: TokenLM, codec: Codec, prompts: Sequence[str], seconds:
     files = []
     for number, (row, prompt) in enumerate(zip(codes.cpu(), prompts, strict=True)):
         files.append(folder / f"sample-{number}.wav")
-        write(files[-1], _played(row[None], model, codec, samples))
+        write(files[-1], played(row[None], model.config, codec, samples))
         files[-1].with_suffix(".txt").write_text(prompt + "\n", encoding="utf-8")
     return files
 
 
-def _played(codes: Tensor, model: TokenLM, codec: Codec, samples: int) -> Audio:
-    """The sound of codes [1, K, T]; of a stereo model over a mono codec, of both channels."""
-    apart = model.config.channels == 2 and codec.channels == 1
+def played(codes: Tensor, config: LMConfig, codec: Codec, samples: int | None = None) -> Audio:
+    """The sound of a model's codes [1, K, T], of so many samples, or of all frames; of a stereo model over a mono codec, both channels."""
+    apart = config.channels == 2 and codec.channels == 1
     sides = torch.cat(separate(codes)) if apart else codes
+    length = codes.shape[2] * codec.hop if samples is None else samples
     shape = codec.name, codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
-    sound = codec.decode(Codes(sides, *shape, (samples,) * len(sides))).samples
+    sound = codec.decode(Codes(sides, *shape, (length,) * len(sides))).samples
     return Audio(join_sides(sound) if apart else sound, codec.sample_rate)

@@ -1,7 +1,7 @@
 """CLAP as a condition (Wu et al., 2023, arXiv 2211.06687): one vector of a text or of a sound, in a space that both share.
 
-A model trained on the vectors of its own recordings, which need no captions, can then be told in words. The encoder is frozen and stands
-outside the model, as T5 does. A sound longer than ten seconds is heard in pieces of ten, and their vectors averaged.
+A model trained on the vectors of its own recordings, where these have no captions, can then be told in words. The encoder is frozen and
+stands outside the model, as T5 does. A sound longer than ten seconds is heard in pieces of ten, and their vectors averaged.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Clap(nn.Module):
         self.kept = EmbeddingCache()  # of texts
         self.project = nn.Linear(config.width, width)
 
-    def vectors(self, items: Sequence[str | Sound | None]) -> tuple[Tensor, Tensor]:
-        """CLAP's vectors [B, width] and which rows have one [B]. Raises ValueError for a text longer than CLAP reads."""
+    def vectors(self, items: Sequence[str | Sound | Tensor | None]) -> tuple[Tensor, Tensor]:
+        """CLAP's vectors [B, width] and which rows have one [B]; a tensor [width] is one. ValueError for a text longer than CLAP reads."""
         vectors, there = torch.zeros(len(items), self.config.width), torch.zeros(len(items), dtype=torch.bool)
         for row, item in enumerate(items):
-            if item is None or item == "":
+            if item is None or (isinstance(item, str) and not item):
                 continue
-            vector = self._of_text(item) if isinstance(item, str) else self._of_sound(item)
+            vector = item if isinstance(item, Tensor) else self._of(item)
             if len(vector) != self.config.width:
                 raise ValueError(
                     f"{self.config.name} gives vectors of {len(vector)}, the model reads {self.config.width}"
@@ -56,11 +56,14 @@ class Clap(nn.Module):
             vectors[row], there[row] = vector, True
         return vectors, there
 
-    def _of_text(self, text: str) -> Tensor:
-        return self.kept.get(text, lambda: self.frozen.of_text(text))
+    def check(self) -> None:
+        """ValueError where the encoder is not there or damaged; it is loaded otherwise only when it is first needed."""
+        self.frozen.sample_rate  # noqa: B018
 
-    def _of_sound(self, sound: Sound) -> Tensor:
-        return self.frozen.of_sound(mono(sound, self.frozen.sample_rate))
+    def _of(self, item: str | Sound) -> Tensor:
+        if isinstance(item, str):
+            return self.kept.get(item, lambda: self.frozen.of_text(item))
+        return self.frozen.of_sound(mono(item, self.frozen.sample_rate))
 
     def forward(self, vectors: Tensor, there: Tensor) -> Memory:
         """What `vectors` gave, as a memory of one place."""
