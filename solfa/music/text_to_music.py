@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from solfa.audio.io import Audio
@@ -40,6 +41,7 @@ LONGEST = 3600.0  # seconds
 CANDIDATES, TRIED = 64, 8  # for a gap: the most, and where no number is given
 Prompts = str | Sequence[str | None] | None
 Seeds = int | Sequence[int]
+Durations = float | Sequence[float]
 
 
 class Wishes(TypedDict, total=False):
@@ -110,23 +112,23 @@ class TextToMusic:
 
     @overload
     def generate(
-        self, prompt: Sequence[str | None], duration: float = ..., seed: Seeds = ..., **more: Unpack[Wishes]
+        self, prompt: Sequence[str | None], duration: Durations = ..., seed: Seeds = ..., **more: Unpack[Wishes]
     ) -> list[Audio]: ...
 
     def generate(
-        self, prompt: Prompts, duration: float = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]
+        self, prompt: Prompts, duration: Durations = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]
     ) -> Audio | list[Audio]:
         """Music, samples [1, C, S]; for a list of prompts a list, written as one batch.
 
         prompt: what to play; None leaves it to the model. duration: seconds of new music, above 0 and at most 3600; more than the model
-        was trained on is written in windows. seed: one for all prompts, or one each. more: see `Wishes`.
+        was trained on is written in windows. duration, seed: one for all prompts, or one each. more: see `Wishes`.
         Raises ValueError for an empty prompt, one longer than the model reads, and for what is out of range.
         """
         check_wishes(more, Wishes)
         sounds = self._play(*self._tokens(_prompts(prompt, self.model.config), duration, seed, **more))
         return sounds[0] if prompt is None or isinstance(prompt, str) else sounds
 
-    def codes(self, prompt: Prompts, duration: float = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]) -> Codes:
+    def codes(self, prompt: Prompts, duration: Durations = 10.0, seed: Seeds = 0, **more: Unpack[Wishes]) -> Codes:
         """As `generate`, but the codes of all prompts, for `codec.decode` or a token file.
 
         Raises ValueError also for a stereo model over a mono codec: its codes are two channels' by turns.
@@ -157,7 +159,9 @@ class TextToMusic:
             raise ValueError(f"every is {every}: it must be above 0 (seconds)")
         prompts = _prompts(prompt, self.model.config)
         grids = beats_of(self.model.config, prompts, beat)
-        writing, far, samples = self._writing(prompts, duration, [seed], grids, options, melody, after)
+        writing, far, (samples,) = self._writing(
+            prompts, [self._samples("duration", duration)], [seed], grids, options, melody, after
+        )
         books = self.model.config.codebooks // (2 if self.stereo else 1)
         streams = [self.codec.stream("decode", codebooks=books) for _ in range(2 if self.stereo else 1)]
         frames = max(1, round(every * self.codec.frame_rate))
@@ -199,50 +203,69 @@ class TextToMusic:
     def _tokens(
         self,
         prompts: list[str | None],
-        duration: float,
+        duration: Durations,
         seed: Seeds,
         options: SamplingOptions = USUAL,
         melody: Audio | None = None,
         after: Recording | None = None,
         progress: Progress | None = None,
         beat: Beats = "prompt",
-    ) -> tuple[Tensor, int]:
-        """Codes [B, K, T] and how many samples they are of."""
-        seeds = list(seed) if isinstance(seed, Iterable) else [seed] * len(prompts)
-        if len(seeds) != len(prompts):
-            raise ValueError(f"{len(seeds)} seeds for {len(prompts)} prompts: one for all, or one each")
+    ) -> tuple[Tensor, list[int]]:
+        """Codes [B, K, T] and how many samples those of each row are of; 0 after its end."""
+        count = len(prompts)
+        seeds = list(seed) if isinstance(seed, Iterable) else [seed] * count
+        lasting = list(duration) if isinstance(duration, Iterable) else [duration] * count
+        for name, each in (("seeds", seeds), ("durations", lasting)):
+            if len(each) != count:
+                raise ValueError(f"{len(each)} {name} for {count} prompts: one for all, or one each")
+        new = [self._samples("duration", each) for each in lasting]
         grids = beats_of(self.model.config, prompts, beat)
-        one_by_one = len(prompts) > 1 and not independent(self.model.config)
-        rows = [[row] for row in range(len(prompts))] if one_by_one else [list(range(len(prompts)))]
-        done, tokens = 0, []
+        rows = self._together(new, after is not None)
+        runs = []
         for some in rows:
             told, beats = [prompts[row] for row in some], [grids[row] for row in some]
-            drawn = [seeds[row] for row in some]
-            writing, far, samples = self._writing(told, duration, drawn, beats, options, melody, after)
+            lengths, drawn = [new[row] for row in some], [seeds[row] for row in some]
+            runs.append(self._writing(told, lengths, drawn, beats, options, melody, after))
+        done, total = 0, sum(writing.total for writing, _, _ in runs)
+        tokens: list[Tensor] = [torch.empty(0)] * count
+        sizes = [0] * count
+        for some, (writing, far, samples) in zip(rows, runs, strict=True):
             for piece in writing:
                 if progress is not None:
-                    progress(done + piece.start + piece.codes.shape[2], writing.total * len(rows))
+                    progress(done + piece.start + piece.codes.shape[2], total)
             done += writing.total
-            tokens.append(torch.cat([far.expand(len(some), -1, -1), writing.codes.cpu()], 2))
-        return torch.cat(tokens), samples
+            codes = torch.cat([far.expand(len(some), -1, -1), writing.codes.cpu()], 2).clamp_min(0)
+            for row, written, size in zip(some, codes, samples, strict=True):
+                tokens[row], sizes[row] = written, size
+        longest = max(each.shape[1] for each in tokens)
+        return torch.stack([F.pad(each, (0, longest - each.shape[1])) for each in tokens]), sizes
+
+    def _together(self, samples: Sequence[int], continued: bool) -> list[list[int]]:
+        """The rows of each batch: all, but where they hear one another. How much a row hears of a recording that it continues depends on
+        how long it is itself."""
+        count = len(samples)
+        if not independent(self.model.config):
+            return [[row] for row in range(count)]
+        if not continued:
+            return [list(range(count))]
+        return [[row for row in range(count) if samples[row] == each] for each in dict.fromkeys(samples)]
 
     def _writing(
         self,
         prompts: list[str | None],
-        duration: float,
+        new: list[int],
         seeds: list[int],
         grids: list[Grid | None],
         options: SamplingOptions,
         melody: Audio | None,
         after: Recording | None,
-    ) -> tuple[Writing, Tensor, int]:
-        """The run, the codes [1, K, t] of what is too far back for it to hear, and the samples of both."""
-        new = self._samples("duration", duration)
-        frames, config = -(-new // self.codec.hop), self.model.config
+    ) -> tuple[Writing, Tensor, list[int]]:
+        """The run of rows of so many new samples, the codes [1, K, t] of what is too far back for it to hear, and the samples of both."""
+        frames, config = [-(-samples // self.codec.hop) for samples in new], self.model.config
         before = torch.zeros(1, config.codebooks, 0, dtype=torch.int64)
         if after is not None:
             before = self.heard(after, whole=True).tokens
-        near = min(before.shape[2], max(1, context_frames(*window_and_stride(config, None, None), frames)))
+        near = min(before.shape[2], max(1, context_frames(*window_and_stride(config, None, None), max(frames))))
         far, known = before[:, :, : before.shape[2] - near], before[:, :, before.shape[2] - near :]
 
         def told(begin: int) -> Conditions:
@@ -252,8 +275,8 @@ class TextToMusic:
 
         known = known.expand(len(prompts), -1, -1)
         conditions = told if melody is not None or any(grids) else told(0)
-        writing = Writing(self.model, conditions, near + frames, seeds, options, known)
-        return writing, far, before.shape[2] * self.codec.hop + new
+        writing = Writing(self.model, conditions, [near + each for each in frames], seeds, options, known)
+        return writing, far, [before.shape[2] * self.codec.hop + samples for samples in new]
 
     def _infilled(
         self,
@@ -266,7 +289,7 @@ class TextToMusic:
         options: SamplingOptions = USUAL,
         progress: Progress | None = None,
         beat: Beats = "prompt",
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[Tensor, list[int]]:
         whole = isinstance(candidates, numbers.Integral) and not isinstance(candidates, bool)
         if not whole or not 1 <= candidates <= CANDIDATES:
             raise ValueError(f"candidates is {candidates}: it must lie between 1 and {CANDIDATES}")
@@ -285,7 +308,7 @@ class TextToMusic:
         found = infill(
             self.model, heard, before[0], behind.tokens[0], frames, seeds=seeds, options=options, progress=progress
         )
-        return found.codes[None], (before.shape[2] + frames) * self.codec.hop + behind.samples
+        return found.codes[None], [(before.shape[2] + frames) * self.codec.hop + behind.samples]
 
     def _melody_from(self, melody: Audio, frame: int) -> Audio:
         """What a window that begins at a frame hears of a melody, which goes round: as much as the model can."""
@@ -313,18 +336,20 @@ class TextToMusic:
         """A recording as the model hears it; see `hear`."""
         return hear(self.model.config, self.codec, recording, whole)
 
-    def _play(self, tokens: Tensor, samples: int) -> list[Audio]:
-        """Codes [B, K, T] as B recordings [1, C, samples]."""
+    def _play(self, tokens: Tensor, samples: list[int]) -> list[Audio]:
+        """Codes [B, K, T] as B recordings [1, C, S], of so many samples each."""
         rows = torch.cat(separate(tokens)) if self.stereo else tokens
-        sound = self.codec.decode(self._packed(rows, samples)).samples  # [B, C, S], or of a stereo model [2B, 1, S]
+        lengths = samples * 2 if self.stereo else samples
+        sound = self.codec.decode(self._packed(rows, lengths)).samples  # [B, C, S], or of a stereo model [2B, 1, S]
         if self.stereo:
             sound = join_sides(sound)
-        return [Audio(row[None].contiguous(), self.sample_rate) for row in sound]
+        played = zip(sound, samples, strict=True)
+        return [Audio(row[None, :, :length].contiguous(), self.sample_rate) for row, length in played]
 
-    def _packed(self, tokens: Tensor, samples: int) -> Codes:
+    def _packed(self, tokens: Tensor, samples: list[int]) -> Codes:
         codec = self.codec
         shape = codec.name, codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
-        return Codes(tokens, *shape, (samples,) * len(tokens))
+        return Codes(tokens, *shape, tuple(samples))
 
 
 def _prompts(prompt: Prompts, config: LMConfig) -> list[str | None]:

@@ -1,5 +1,6 @@
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -70,6 +71,32 @@ def test_a_list_gives_what_each_gives_alone(music: TextToMusic) -> None:
         assert torch.equal(sounds[row].samples, music.generate(prompt, 0.8, seed, options=OPTIONS).samples)
     same = music.codes(["piano", "piano"], 0.2, seed=5, options=OPTIONS).tokens
     assert torch.equal(same[0], same[1])  # one seed for all
+
+
+@pytest.mark.parametrize("continued", [False, True])
+@pytest.mark.parametrize("stereo", [False, True])
+def test_each_prompt_has_a_duration_of_its_own(tiny_music: Folders, stereo: bool, continued: bool) -> None:
+    """Some in one window of half a second, some in several, of a text whose padding is masked: each is what it is alone."""
+    codec, lm = tiny_music(stereo=stereo)
+    music = TextToMusic.load(lm, codec=codec)
+    prompts, durations, seeds = ["piano", "a flute", None, "slow"], [0.31, 0.9, 0.31, 0.5], [3, 1, 4, 1]
+    more: dict[str, Any] = {"options": OPTIONS, "after": sound(HOP * 30 + 7, 2 if stereo else 1) if continued else None}
+    seen: list[tuple[int, int]] = []
+    made = music.generate(prompts, durations, seeds, progress=lambda *both: seen.append(both), **more)
+    for prompt, duration, seed, whole in zip(prompts, durations, seeds, made, strict=True):
+        alone = music.generate(prompt, duration, seed, **more)
+        assert whole.samples.shape[-1] == round(duration * 8000) + (HOP * 30 if continued else 0)
+        torch.testing.assert_close(whole.samples, alone.samples, atol=1e-6, rtol=1e-6)
+    assert seen == sorted(seen) and seen[-1][0] == seen[-1][1]
+    if not stereo:
+        codes = music.codes(prompts, durations, seeds, **more)
+        assert codes.samples == tuple(sound.samples.shape[-1] for sound in made)
+        for row, played in enumerate(made):
+            one = replace(
+                codes, tokens=codes.tokens[row : row + 1, :, : codes.lengths[row]], samples=codes.samples[row : row + 1]
+            )
+            assert torch.equal(music.codec.decode(one).samples, played.samples)
+            assert not codes.tokens[row, :, codes.lengths[row] :].any()
 
 
 @pytest.mark.parametrize("every", [0.02, 0.1, 99.0])
@@ -247,6 +274,8 @@ def test_progress(music: TextToMusic) -> None:
         ("seed is -1", {"seed": -1}),
         ("2 seeds for 1 prompts", {"seed": [1, 2]}),
         ("seed is 0.5", {"seed": [0.5]}),
+        ("3 durations for 2 prompts", {"prompt": ["a", "b"], "duration": [1, 2, 3]}),
+        ("duration is nan", {"prompt": ["a", "b"], "duration": [0.1, float("nan")]}),
         ("batch of 2 recordings", {"after": Audio(torch.zeros(2, 1, 999), 8000)}),
         ("shape", {"after": Audio(torch.zeros(1, 1, 0), 8000)}),
     ],
