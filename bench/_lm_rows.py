@@ -57,9 +57,11 @@ def told(device: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def ours(options: argparse.Namespace) -> Result:
+    from solfa.lm.cuda_graph import FORMS
     from solfa.lm.fast import fast_lm
     from solfa.lm.generate import generate
 
+    FORMS.clear()  # step by step on a GPU too: `graph` is a row of its own
     # int8 and int4 are made from bfloat16 weights, as they are downloaded: the process never holds them in float32.
     model = our_model(torch.float32 if options.precision == "float32" else torch.bfloat16, options.device)
     lm = fast_lm(model, options.precision)

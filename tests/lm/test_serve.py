@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,6 +116,18 @@ def test_in_torch_the_same(make_lm: Make, monkeypatch: pytest.MonkeyPatch) -> No
     plan = [(("a", 1, 9, 0), 0, None), (("b c", 2, 15, 2), 2, None)]
     for (prompt, _, _), codes in zip(plan, served(lm, plan), strict=True):
         assert torch.equal(codes, alone(lm, prompt))
+
+
+def test_the_example_of_the_docs_writes_what_each_gets_alone(tmp_path: Path) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "models-lm.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n([^`]*Batch[^`]*)```", docs)
+    (tmp_path / "example.py").write_text(example)
+    found = runpy.run_path(str(tmp_path / "example.py"))
+    lm, codes = found["lm"], found["codes"]
+    prompts = ["slow waltz for piano", "march for flute", "waltz for violin"]
+    assert len(codes) == 3 and not found["waiting"]
+    for prompt, written in zip(prompts, codes, strict=True):
+        assert torch.equal(written, generate(lm, conditions_for(lm, [prompt]), 50, seeds=[1]))
 
 
 def test_what_is_not_legal(lm: FastLM) -> None:

@@ -79,7 +79,7 @@ def test_each_prompt_has_a_duration_of_its_own(tiny_music: Folders, stereo: bool
     """Some in one window of half a second, some in several, of a text whose padding is masked: each is what it is alone."""
     codec, lm = tiny_music(stereo=stereo)
     music = TextToMusic.load(lm, codec=codec)
-    prompts, durations, seeds = ["piano", "a flute", None, "slow"], [0.31, 0.9, 0.31, 0.5], [3, 1, 4, 1]
+    prompts, durations, seeds = ["piano", "a flute", None, "slow"], [0.11, 0.9, 0.11, 0.5], [3, 1, 4, 1]
     more: dict[str, Any] = {"options": OPTIONS, "after": sound(HOP * 30 + 7, 2 if stereo else 1) if continued else None}
     seen: list[tuple[int, int]] = []
     made = music.generate(prompts, durations, seeds, progress=lambda *both: seen.append(both), **more)
