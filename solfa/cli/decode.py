@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from solfa.cli import load, other_formats, report
@@ -55,8 +56,8 @@ def decode(
     end
         Play up to here, in seconds; to the end by default.
     codec
-        The checkpoint folder of the codec, where it is not one that `solfa models` lists; for .dac files, which do not say
-        what made them, also a name, where their length leaves a choice.
+        A folder or hub repository of the codec, where it is not one that `solfa models` lists; of a MusicGen, the model that
+        wrote the file. For .dac files, which do not say what made them, also a name, where their length leaves a choice.
     lm
         The folder of the language model, for .solfa files that were encoded with one that is not in the package; or
         weights of EnCodec's, for a .ecdc file that it compressed, where encodec has not fetched them.
@@ -137,19 +138,33 @@ class _Decode:
         return first, last
 
 
-def _codec_of(header: "TokenHeader", folder: str | None, device: str) -> "Codec":
-    """The codec that made the file. Only the user names folders: a file's header never does."""
-    from solfa.codecs.registry import list_codecs
-
-    names = [entry.name for entry in list_codecs()]
-    if folder is None and header.codec not in names:
-        known = ", ".join(names) or "none"
-        raise ValueError(f"made by the codec {header.codec!r}, not one of {known}: give its folder with --codec")
-    # A file may not send us to the network either: weights that only its header names must be here.
-    codec = load.codec(folder or header.codec, device, fetch=folder is not None)
+def _codec_of(header: "TokenHeader", named: str | None, device: str) -> "Codec":
+    """The codec that made the file: `named`, where the user says so, or by the name in its header."""
+    codec = load.codec(named, device) if named is not None else _codec_by_header(header.codec, device)
     theirs = header.weights_hash, header.sample_rate, header.channels, header.hop, header.codebook_size
     ours = codec.weights_hash, codec.sample_rate, codec.channels, codec.hop, codec.codebook_size
     if theirs != ours or header.codebooks > codec.codebooks:
         made = f"{header.codec} with the weights {header.weights_hash[:12] or '(no hash)'}"
         raise ValueError(f"made by {made}: {codec.name} here has {codec.weights_hash[:12]} and cannot play it")
     return codec
+
+
+def _codec_by_header(name: str, device: str) -> "Codec":
+    """Only the user names folders and sends us to the network: what a file names must be listed, or a repository in the hub's cache."""
+    from solfa.codecs.registry import list_codecs
+    from solfa.foreign import hub
+    from solfa.lm.registry import released_lms
+
+    entries = {entry.name: entry for entry in list_codecs()}
+    if name in entries and entries[name].folder is None:
+        carried = ", as the folder of any MusicGen does" if name in {lm.codec for lm in released_lms()} else ""
+        raise ValueError(
+            f"the weights of {name} are not on this machine: {entries[name].how}, or name a folder or repository that "
+            f"holds them with --codec{carried}"
+        )
+    if hub.cached(name) and not Path(name).exists() if hub.is_repo(name) else name in entries:
+        return load.codec(name, device, fetch=False)
+    raise ValueError(
+        f"made by the codec {name!r}, not one of {', '.join(entries)}, nor a repository in the cache of the hub: "
+        "give its folder or repository with --codec"
+    )

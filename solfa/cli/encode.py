@@ -42,7 +42,7 @@ def encode(
         The token file for one input; else a folder, in which the inputs' tree is mirrored.
         Beside each input by default. One that ends in .ecdc or .dac is written as the encodec and dac packages write it.
     codec
-        A name that `solfa models` lists, or a checkpoint folder.
+        A name that `solfa models` lists, a folder or a hub repository; of a MusicGen, the codec that lies inside.
     codebooks
         How many codebooks to keep, from the first: fewer are a lower bitrate. All by default.
     coding

@@ -27,7 +27,7 @@ def export(
     Parameters
     ----------
     codec
-        A name that `solfa models` lists, or a checkpoint folder.
+        A name that `solfa models` lists, a folder or a hub repository; of a MusicGen, the codec that lies inside.
     to
         The format.
     out

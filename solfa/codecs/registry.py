@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from solfa.codecs.weights import released
-from solfa.codecs.weights.released import Released, find, on_disk
+from solfa.codecs.weights.released import Adapted, Released, find, on_disk
 from solfa.foreign import hub
 from solfa.shipped import LICENCE, Shipped, list_shipped, resolve
 
@@ -47,15 +47,16 @@ class CodecEntry:
 
 def list_codecs() -> list[CodecEntry]:
     """The codecs that have a name here, those in the package first."""
-    return [*map(_shipped, list_shipped("codec")), *map(_released, released.RELEASED)]
+    others = [*map(_released, released.RELEASED), *map(_of_transformers, released.ADAPTED)]
+    return [*map(_shipped, list_shipped("codec")), *others]
 
 
 def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = True) -> Codec:
     """The codec of that name, ready to encode and decode.
 
     name: one that `list_codecs` gives, a hub repository (owner/model), a checkpoint folder of ours or of transformers, or an original
-    file of encodec (.th), dac (.pth) or AudioCraft (.bin), or a folder that holds one. What a hub name stands for is taken from
-    the user's cache, or else fetched, unless `fetch` is false or HF_HUB_OFFLINE is set.
+    file of encodec (.th), dac (.pth) or AudioCraft (.bin), or a folder that holds one. Of a MusicGen it is the codec that lies inside.
+    What a hub name stands for is taken from the user's cache, or else fetched, unless `fetch` is false or HF_HUB_OFFLINE is set.
     Raises ValueError where there is none, or where what is there does not fit or is damaged, saying what to do, and for a device that is
     not there; "auto" is cuda where there is one.
     """
@@ -79,8 +80,8 @@ def _load(name: str | Path, fetch: bool) -> Codec:
         return _load_folder(Path(name))
     if Path(name).is_file():
         return layouts.load_original(Path(name))
-    if hub.is_repo(str(name)) and fetch:
-        return _load_repo(str(name))
+    if hub.is_repo(str(name)):
+        return _load_repo(str(name), fetch)
     names = ", ".join(entry.name for entry in list_codecs())
     raise ValueError(
         f"no codec named {str(name)!r}: the names are {names}, a hub repository, a folder or a file of weights"
@@ -94,20 +95,26 @@ def describe(name: str) -> dict[str, Any]:
     """
     from solfa import checkpoint
     from solfa.codecs.weights import layouts
+    from solfa.foreign.carried import model_type
 
     known = _known(name)
     if isinstance(known, Released):
         place = on_disk(known)
         facts = {"licence": known.licence, "folder": place, "how": known.how}
         return {"kind": "codec", **facts, "config": asdict(known.config()), "bytes": _size(place)}
+    adapted = next((entry for entry in released.ADAPTED if name == entry.repo and not Path(name).exists()), None)
+    if adapted is not None:
+        place = hub.cached(adapted.repo)
+        facts = {"licence": adapted.licence, "folder": place, "how": adapted.how}
+        return {"kind": "codec", **facts, "config": asdict(adapted), "bytes": _size(place)}
     if Path(name).is_file():
         codec = layouts.load_original(Path(name))
         shape = {"config": asdict(codec.config), "weights_hash": codec.weights_hash}
         return {"kind": "codec", "folder": Path(name), **shape, "bytes": _size(Path(name))}
     folder = known or Path(name)
-    if _model_type(folder) in layouts.FAMILIES:
+    if model_type(folder) in layouts.FAMILIES:
         return {"kind": "codec", "folder": folder, "config": asdict(layouts.config_of(folder)), "bytes": _size(folder)}
-    if _model_type(folder) is not None:  # for the adapter
+    if model_type(folder) is not None:  # for the adapter
         document = checkpoint.read_json(folder / hub.CONFIG)
         return {"kind": "codec", "folder": folder, "config": document, "bytes": _size(folder)}
     document = checkpoint.read_config(folder)
@@ -123,11 +130,14 @@ def _load_folder(folder: Path) -> Codec:
     """A folder of ours, of transformers, or one that holds an original file."""
     from solfa.codecs.vqvae import load_vqvae
     from solfa.codecs.weights import layouts
+    from solfa.foreign.carried import CARRIERS, model_type
 
     original = layouts.original_in(folder)
-    kind = _model_type(folder)
+    kind = model_type(folder)
     if kind in layouts.FAMILIES:
         return layouts.load_transformers(folder)
+    if kind in CARRIERS:
+        return layouts.load_carried(folder)
     if original is not None:
         return layouts.load_original(original)
     if kind is not None:
@@ -135,34 +145,28 @@ def _load_folder(folder: Path) -> Codec:
     return load_vqvae(folder)
 
 
-def _load_repo(repo: str) -> Codec:
+def _load_repo(repo: str, fetch: bool) -> Codec:
     """A hub repository; its weights are fetched only after its configuration has said that they can be read."""
     from solfa.codecs.weights import layouts
+    from solfa.foreign.carried import CARRIERS, model_type
 
     try:
-        folder = hub.configuration(repo).parent
-        if _model_type(folder) not in layouts.FAMILIES:
-            return _adapted(repo)
-        return layouts.load_transformers(hub.fetch(repo))
+        folder = hub.configuration(repo).parent if fetch else hub.cached(repo)
+        if folder is None:
+            raise ValueError("it is not in the cache of the hub")
+        if (kind := model_type(folder)) not in (*layouts.FAMILIES, *CARRIERS):
+            return _adapted(repo, fetch)
+        load = layouts.load_carried if kind in CARRIERS else layouts.load_transformers
+        return load(hub.fetch(repo))
     except ValueError as error:
         raise ValueError(f"{repo} is no folder or file here, and as a hub repository: {error}") from error
 
 
-def _adapted(name: str) -> Codec:
+def _adapted(name: str, fetch: bool = False) -> Codec:
     """A codec of transformers that is not of our own families."""
     from solfa.codecs.adapter import load_adapter
 
-    return load_adapter(name)
-
-
-def _model_type(folder: Path) -> str | None:
-    """What a config.json of transformers says that the folder is; None if it is none, or there is none."""
-    from solfa.checkpoint import read_json
-
-    path = folder / hub.CONFIG
-    document = read_json(path) if path.is_file() else None
-    kind = document.get("model_type") if isinstance(document, dict) else None
-    return kind if isinstance(kind, str) else None
+    return load_adapter(name, fetch=fetch)
 
 
 def _shipped(found: Shipped) -> CodecEntry:
@@ -188,6 +192,20 @@ def _released(entry: Released) -> CodecEntry:
     return CodecEntry(
         entry.name,
         on_disk(entry),
+        entry.sample_rate,
+        entry.channels,
+        entry.codebooks,
+        entry.codebook_size,
+        entry.sample_rate / entry.hop,
+        entry.licence,
+        entry.how,
+    )
+
+
+def _of_transformers(entry: Adapted) -> CodecEntry:
+    return CodecEntry(
+        entry.repo,
+        hub.cached(entry.repo),
         entry.sample_rate,
         entry.channels,
         entry.codebooks,

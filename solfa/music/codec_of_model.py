@@ -27,6 +27,6 @@ def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -
     names = [entry.name for entry in list_codecs()]
     if name not in names:
         raise ValueError(
-            f"it writes codes of the codec {name!r}, not one of {', '.join(names)}: give the folder of that codec"
+            f"it writes codes of the codec {name!r}, not one of {', '.join(names)}: give the folder or hub repository of that codec"
         )
     return load_codec(name, device)

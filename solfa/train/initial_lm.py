@@ -13,12 +13,13 @@ from solfa.codecs.fits import check_fits
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.codecs.weights.layouts import of_transformers
+from solfa.foreign.carried import CodecInside
 from solfa.lm.conditioners.beat import Beat, BeatConfig
 from solfa.lm.conditioners.summary import Summary
 from solfa.lm.lora import LoRAConfig, add_lora, load_adapter
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.registry import find_lm, load_lm
-from solfa.lm.weights.layouts import CodecInside, codec_inside
+from solfa.lm.weights.layouts import codec_inside
 from solfa.train.code_lm import code_vectors
 
 

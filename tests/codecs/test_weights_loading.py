@@ -242,7 +242,9 @@ def test_weights_that_are_not_there(world: Path, monkeypatch: pytest.MonkeyPatch
         load_codec("dac-lone")
     with pytest.raises(ValueError, match="no folder or file here, and as a hub repository: HF_HUB_OFFLINE"):
         load_codec("owner/unknown")
-    with pytest.raises(ValueError, match="the names are solfa-24khz, encodec-tiny, dac-tiny, dac-lone, a hub repo"):
+    with pytest.raises(
+        ValueError, match="the names are solfa-24khz, encodec-tiny, dac-tiny, dac-lone, kyutai/mimi, a hub repo"
+    ):
         load_codec("unknown")
 
 
@@ -280,7 +282,10 @@ def test_wrong_tensors(world: Path) -> None:
     weights = folder / "model.safetensors"
     whole = dac_keys.to_transformers(model_of("dac-tiny").state_dict())
     for change, match in (
-        ({"encoder.conv1.bias": torch.ones(5)}, "dac-tiny: 1 tensors are missing, unknown or of another shape, encoder.layers.0.conv.bias"),
+        (
+            {"encoder.conv1.bias": torch.ones(5)},
+            "dac-tiny: 1 tensors are missing, unknown or of another shape, encoder.layers.0.conv.bias",
+        ),
         ({"encoder.conv1.bias": torch.full((4,), float("nan"))}, "'encoder.layers.0.conv.bias' holds NaN"),
         ({"extra": torch.ones(5)}, "dac-tiny: 1 tensors are missing, unknown or of another shape, extra"),
         ({"encoder.conv1.weight": torch.ones(4)}, "another shape, encoder.layers.0.conv"),
@@ -360,11 +365,13 @@ def test_names_and_folders(world: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_listing_and_description(world: Path) -> None:
     hub_snapshot("encodec-tiny", world)
-    shipped, first, second, lone = list_codecs()
+    shipped, first, second, lone, mimi = list_codecs()
     assert (shipped.name, shipped.how, shipped.bitrate) == ("solfa-24khz", "in the package", 4000)
     assert first.folder == world / "hub/models--owner--encodec_tiny/snapshots/0123abcd"
     assert (second.folder, second.how, second.bitrate) == (None, "hf download owner/dac_tiny", 12_000)
     assert lone.how.startswith("download https://x/lone.pth to ")
+    assert (mimi.name, mimi.folder, mimi.how, mimi.frame_rate) == ("kyutai/mimi", None, "hf download kyutai/mimi", 12.5)
+    assert (describe("kyutai/mimi")["config"]["codebooks"], round(mimi.bitrate)) == (32, 4400)
     facts = describe("encodec-tiny")
     assert facts["config"]["name"] == "encodec-tiny" and facts["bytes"] > 1000 and facts["licence"] == "CC BY-NC 4.0"
     assert describe("dac-tiny")["bytes"] is None

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from solfa.foreign.carried import CodecInside
 from solfa.lm.lora import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -24,7 +25,7 @@ from solfa.lm.lora import (
 from solfa.lm.model import TokenLM
 from solfa.lm.registry import load_lm
 from solfa.lm.weights.export import save_audiocraft, save_transformers
-from solfa.lm.weights.layouts import CodecInside, codec_inside
+from solfa.lm.weights.layouts import codec_inside
 
 Make = Callable[[], Path]
 CODES = torch.randint(0, 33, (2, 4, 7), generator=torch.Generator().manual_seed(1))

@@ -16,6 +16,7 @@ from solfa.codecs.weights.files import read_torch
 from solfa.codecs.weights.released import Released, find, obtain
 from solfa.codecs.weights.weight_norm import DIRECTION, LENGTH
 from solfa.foreign import hub
+from solfa.foreign.carried import carried_codec, model_type
 from solfa.foreign.files import plain_tensors, read_weights
 from solfa.nn.unmade import unmade
 
@@ -64,6 +65,14 @@ def of_transformers(document: Mapping[str, Any], tensors: Mapping[str, Tensor], 
         )
     configure, rename = _TRANSFORMERS[document["model_type"]]
     return build(configure(document, where), rename(tensors), where)
+
+
+def load_carried(folder: Path) -> VQVAE:
+    """The codec in a folder whose model_type is one of CARRIERS. Raises ValueError where it was left out, or does not fit."""
+    inside = carried_codec(folder)
+    if inside is None:
+        raise ValueError(f"{folder}: a {model_type(folder)} that was saved without its codec: name the codec itself")
+    return of_transformers(inside.document, inside.tensors, inside.where)
 
 
 def original_in(folder: Path) -> Path | None:

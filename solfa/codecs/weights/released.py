@@ -78,6 +78,27 @@ RELEASED: tuple[Released, ...] = (
 # fmt: on
 
 
+@dataclass(frozen=True)
+class Adapted:
+    """A codec on the hub that transformers' own network runs (see `codecs.adapter`); its name is that of its repository."""
+
+    repo: str
+    sample_rate: int  # Hz
+    channels: int
+    hop: int  # samples a frame
+    codebooks: int
+    codebook_size: int
+    licence: str
+
+    @property
+    def how(self) -> str:
+        """How to get the weights, as words for a person."""
+        return f"hf download {self.repo}"
+
+
+ADAPTED = (Adapted("kyutai/mimi", 24_000, 1, 1920, 32, 2048, "CC BY 4.0"),)
+
+
 def find(name: str) -> Released | None:
     """The released model of that name, or of that hub repository."""
     return next((entry for entry in RELEASED if name in (entry.name, entry.repo)), None)

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from solfa.foreign.carried import MELODY, MUSICGEN
 from solfa.foreign.fields import Fields, resolved
 from solfa.lm.conditioners.melody import MelodyConfig
 from solfa.lm.conditioners.t5 import WIDTHS
@@ -20,7 +21,6 @@ from solfa.lm.musicgen import named
 from solfa.lm.patterns import PatternConfig, coarse_first, delay, grouped, parallel, stereo, unrolled
 from solfa.nn.transformer import TransformerConfig
 
-MUSICGEN, MELODY = "musicgen", "musicgen_melody"  # model_type of transformers
 CODEC_32KHZ = "encodec-32khz"
 SECONDS = 30.0  # of the crops that the released models were trained on
 _SECTIONS = ("lm_model", "transformer_lm", "sample_rate", "interleave_stereo_codebooks", "fuser", "codebooks_pattern", "conditioners",

@@ -13,14 +13,15 @@ from safetensors.torch import save_file
 
 from solfa.files import WholeFile, replace_folder
 from solfa.foreign import hub
+from solfa.foreign.carried import MELODY, MUSICGEN, CodecInside
 from solfa.lm.adapters import check_merged
 from solfa.lm.conditioners.t5 import WIDTHS
 from solfa.lm.conditioners.text import T5Text, T5TextConfig
 from solfa.lm.model import LMConfig, TokenLM
 from solfa.lm.patterns import PatternConfig, coarse_first, delay, grouped, stereo
 from solfa.lm.weights import keys
-from solfa.lm.weights.configs import CODEC_32KHZ, MELODY, MUSICGEN
-from solfa.lm.weights.layouts import ADAPTERS, AUDIOCRAFT, AUDIOCRAFT_CODEC, CodecInside, without_projections
+from solfa.lm.weights.configs import CODEC_32KHZ
+from solfa.lm.weights.layouts import ADAPTERS, AUDIOCRAFT, AUDIOCRAFT_CODEC, without_projections
 
 GUIDANCE, TOP_K = 3.0, 250
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from solfa.checkpoint import read_json
 from solfa.foreign import hub
+from solfa.foreign.carried import CARRIERS, CodecInside, carried_codec, model_type
 from solfa.foreign.files import plain_tensors, read_torch, read_weights
 from solfa.lm.adapters import adapters_in
 from solfa.lm.conditioners.t5 import FrozenT5
@@ -26,44 +27,25 @@ from solfa.nn.unmade import unmade
 
 AUDIOCRAFT, AUDIOCRAFT_CODEC = "state_dict.bin", "compression_state_dict.bin"
 ADAPTERS = "solfa_adapters"  # in config.json: those that lie in the weights
-FAMILIES = (configs.MUSICGEN, configs.MELODY)
-_CODEC = "audio_encoder."
-
-
-@dataclass(frozen=True)
-class CodecInside:
-    """The codec that a folder of transformers carries: its configuration and tensors, under the names of transformers' EncodecModel."""
-
-    document: dict[str, Any]
-    tensors: dict[str, Tensor]
-    where: str
-
-
-def model_type(folder: Path) -> str | None:
-    """What the config.json of a folder says that it is; None where there is none, or it says nothing."""
-    path = folder / hub.CONFIG
-    document = read_json(path) if path.is_file() else None
-    kind = document.get("model_type") if isinstance(document, dict) else None
-    return kind if isinstance(kind, str) else None
 
 
 def layout_of(folder: Path) -> Literal["solfa", "transformers", "audiocraft"]:
     """Whose layout the folder of a model has."""
-    if model_type(folder) in FAMILIES:
+    if model_type(folder) in CARRIERS:
         return "transformers"
     return "audiocraft" if (folder / AUDIOCRAFT).is_file() else "solfa"
 
 
 def config_of(folder: Path) -> LMConfig:
     """The configuration of a folder in either layout."""
-    if model_type(folder) in FAMILIES:
+    if model_type(folder) in CARRIERS:
         return configs.of_transformers(read_json(folder / hub.CONFIG), str(folder / hub.CONFIG))
     return _open(folder / AUDIOCRAFT).config
 
 
 def load(folder: Path) -> TokenLM:
     """The model in a folder of either layout, in float32. Raises ValueError where anything is missing, damaged or does not fit."""
-    return load_transformers(folder) if model_type(folder) in FAMILIES else load_audiocraft(folder / AUDIOCRAFT)
+    return load_transformers(folder) if model_type(folder) in CARRIERS else load_audiocraft(folder / AUDIOCRAFT)
 
 
 def load_transformers(folder: Path) -> TokenLM:
@@ -99,14 +81,9 @@ def load_audiocraft(path: Path) -> TokenLM:
 
 def codec_inside(folder: Path) -> CodecInside | Path | None:
     """The codec that a folder carries: of transformers, its parts; of AudioCraft, the file that holds it. None where there is none."""
-    if model_type(folder) not in FAMILIES:
-        return folder / AUDIOCRAFT_CODEC if (folder / AUDIOCRAFT_CODEC).is_file() else None
-    document = read_json(folder / hub.CONFIG).get("audio_encoder")
-    found = read_weights(hub.weight_files(folder), lambda name: name.startswith(_CODEC))
-    if not isinstance(document, dict) or not found:
-        return None
-    tensors = {name.removeprefix(_CODEC): tensor for name, tensor in found.items()}
-    return CodecInside({"model_type": "encodec"} | document, tensors, str(folder))
+    if model_type(folder) in CARRIERS:
+        return carried_codec(folder)
+    return folder / AUDIOCRAFT_CODEC if (folder / AUDIOCRAFT_CODEC).is_file() else None
 
 
 def parameters(config: LMConfig) -> list[str]:
