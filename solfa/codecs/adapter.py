@@ -5,8 +5,9 @@ recording is run by itself (Mimi's network ignores its padding mask, so in a bat
 codes), from end to end, on one thread.
 
 Memory. These networks have no exact chunks, so a recording is run at once: it is in memory with the activations of the widest layers, and
-where there is attention, with a mask of frames times frames. Mimi takes about 35 MB for each second of sound, and for an hour 8 GB more
-for the mask. A warning is given once for recordings longer than LONG seconds; cut those.
+where there is attention, with a mask of frames times frames. Mimi takes about 30 MB for each second of sound, and for an hour 8 GB more
+for the mask (transformers keeps states for its encoder and its attention, but none for the transposed convolutions of its
+decoder). A warning is given once for recordings longer than LONG seconds; cut those.
 
 EnCodec and DAC have better paths in `codecs.vqvae`, exact in constant memory; here they are for configurations that ours do not
 have.

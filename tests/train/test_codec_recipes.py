@@ -1,4 +1,4 @@
-"""The recipes of EnCodec, DAC and HiFi-Codec: the published numbers, and a tiny variant of each that learns."""
+"""The recipes of EnCodec, DAC, HiFi-Codec and SoundStream: the published numbers, and a tiny variant of each that learns."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 
+from solfa.codecs.encodec import soundstream
 from solfa.codecs.registry import load_codec
 from solfa.codecs.vqvae import VQVAE
 from solfa.codecs.weights.released import find
@@ -21,7 +22,7 @@ from solfa.train.discriminators import Discriminators, PeriodConfig, hifigan_wav
 from solfa.train.loop import train
 from solfa.train.recipe import Recipe, load_recipe
 
-NAMES = ("encodec_24khz", "dac_44khz", "hificodec")
+NAMES = ("encodec_24khz", "dac_44khz", "hificodec", "soundstream")
 RATE = 8_000
 
 
@@ -113,6 +114,22 @@ def test_hificodec_is_trained_as_published() -> None:
     assert recipe.train.gamma is not None and recipe.train.gamma**8_000 == pytest.approx(0.98)
 
 
+def test_soundstream_is_its_preset_with_the_discriminators_of_its_paper() -> None:
+    recipe, task = parts("soundstream")
+    theirs, encodec_task = parts("encodec_24khz")
+    assert task.codec == soundstream() and recipe.train == theirs.train
+    assert terms(task) == {name: weight for name, weight in terms(encodec_task).items() if name != "mae"}
+    assert task.adversarial_loss == "hinge" and task.balance and task.discriminator_first
+    judges = task.discriminator
+    assert judges.periods is judges.bands is None and judges.scales is not None and judges.scales.windows == (1024,)
+    waves = judges.waves
+    assert waves is not None and (waves.rates, waves.widths[-1], waves.strides) == ((1, 2, 4), 1024, (1, 4, 4, 4, 4, 1))
+    assert task.spectral.windows == tuple(2**n for n in range(6, 12)) and set(task.spectral.bands) == {64}
+    assert task.codec.quantizer.dropout == 1.0
+    words = ("--task.codec.quantizer.codebooks=16", "--task.codec.quantizer.codebook_size=32")
+    assert parts("soundstream", words)[1].codec == soundstream(16, 32)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_crops_are_long_enough_for_every_discriminator(name: str) -> None:
     _, task = parts(name)
@@ -157,7 +174,9 @@ def held_mel(task: CodecTaskConfig, model: VQVAE) -> float:
     return built._terms(estimate, samples, 0)["mel"].item()
 
 
-@pytest.mark.parametrize(("name", "steps"), [("encodec_24khz", 36), ("dac_44khz", 20), ("hificodec", 15)])
+@pytest.mark.parametrize(
+    ("name", "steps"), [("encodec_24khz", 36), ("dac_44khz", 20), ("hificodec", 15), ("soundstream", 30)]
+)
 def test_the_tiny_variant_halves_its_mel_loss(name: str, steps: int, manifest: str, tmp_path: Path) -> None:
     """With the published losses, discriminators and order of updates."""
     words = [
