@@ -1,6 +1,7 @@
-"""A recording to tokens and back at several numbers of codebooks: the sounds, the files and the figures of the demo."""
+"""A recording to tokens and back at several numbers of codebooks: the sounds, the files and the figures of a page."""
 
 import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,43 +16,71 @@ TOKENS_NAME = "tokens.solfa"
 ORIGINAL_NAME = "original.wav"
 
 
+Steps = Callable[[int, int], None]  # called with the steps that are done, and all
+
+
 @dataclass(frozen=True)
 class Rendition:
-    """The recording played from its first `codebooks` codebooks."""
+    """The first `codebooks` codebooks, played."""
 
     codebooks: int
     bitrate: float  # bits a second
-    scores: CodecScores  # against the original
     audio: Audio  # samples [1, C, S]
     path: Path
 
 
 @dataclass(frozen=True)
-class CodecDemo:
-    """What `codec_demo` made. `original` is the recording at the codec's rate and channels, which is what it hears."""
+class ScoredRendition(Rendition):
+    """The same of a recording that is there."""
+
+    scores: CodecScores  # against the original
+
+
+@dataclass(frozen=True)
+class Playback:
+    """Tokens and what the codec plays of them."""
 
     source: str
-    original: Audio  # samples [1, C, S]
-    original_path: Path
     tokens: np.ndarray  # [K, T]
     header: TokenHeader
     tokens_path: Path
     renditions: tuple[Rendition, ...]  # the most codebooks first
-    encode_seconds: float
     decode_seconds: float  # of the rendition with all codebooks
 
     @property
     def duration(self) -> float:
         """Seconds."""
-        return self.original.duration
+        return self.header.duration
 
     @property
     def pcm_bytes(self) -> int:
         """The same samples as 16-bit PCM."""
-        return self.original.samples.numel() * 2
+        return self.renditions[0].audio.samples.numel() * 2
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [self.tokens_path, *(rendition.path for rendition in self.renditions)]
 
 
-def codec_demo(codec: Codec, recording: Audio, source: str, folder: Path) -> CodecDemo:
+@dataclass(frozen=True)
+class CodecDemo(Playback):
+    """What `codec_demo` made. `original` is the recording at the codec's rate and channels, which is what it hears."""
+
+    renditions: tuple[ScoredRendition, ...]
+    original: Audio  # samples [1, C, S]
+    original_path: Path
+    encode_seconds: float
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [self.tokens_path, self.original_path, *(rendition.path for rendition in self.renditions)]
+
+
+def codec_demo(
+    codec: Codec, recording: Audio, source: str, folder: Path, progress: Steps = lambda done, total: None
+) -> CodecDemo:
     """Encode a recording (a batch of one), write the token file, decode it at 1, 2, 4, ... codebooks, write the WAVs.
 
     source: the name to show. folder: must be there; files of the same names are replaced.
@@ -60,27 +89,52 @@ def codec_demo(codec: Codec, recording: Audio, source: str, folder: Path) -> Cod
     started = time.perf_counter()
     codes = codec.encode(original)
     encode_seconds = time.perf_counter() - started
+    counts = steps(codec.codebooks)
+    progress(1, 1 + len(counts))
     tokens_path, original_path = folder / TOKENS_NAME, folder / ORIGINAL_NAME
     header = write_tokens(tokens_path, codes, metadata={"source": source})
     original.save(original_path)
-    renditions = []
-    decode_seconds = 0.0
-    for codebooks in reversed(steps(codec.codebooks)):
-        started = time.perf_counter()
-        audio = codec.decode(codes, codebooks)
-        decode_seconds = decode_seconds or time.perf_counter() - started
-        renditions.append(_rendition(codes, codec, codebooks, original, audio, folder))
+    renditions, decode_seconds = [], 0.0
+    for done, (rendition, seconds) in enumerate(_renditions(codec, codes, folder), 2):
+        scores = score(original.samples[0], rendition.audio.samples[0], codec.sample_rate)
+        renditions.append(ScoredRendition(**vars(rendition), scores=scores))
+        decode_seconds = decode_seconds or seconds
+        progress(done, 1 + len(counts))
     return CodecDemo(
         source=source,
-        original=original,
-        original_path=original_path,
         tokens=codes.tokens[0].numpy(),
         header=header,
         tokens_path=tokens_path,
         renditions=tuple(renditions),
-        encode_seconds=encode_seconds,
         decode_seconds=decode_seconds,
+        original=original,
+        original_path=original_path,
+        encode_seconds=encode_seconds,
     )
+
+
+def playback(
+    codec: Codec,
+    codes: Codes,
+    source: str,
+    folder: Path,
+    metadata: Mapping[str, str],
+    progress: Steps = lambda done, total: None,
+) -> Playback:
+    """As `codec_demo`, of the codes of one recording, which nobody has.
+
+    metadata: of the token file. Raises ValueError for codes of another codec.
+    """
+    codec.check_codes(codes)
+    tokens_path = folder / TOKENS_NAME
+    header = write_tokens(tokens_path, codes, metadata=metadata)
+    counts = steps(codes.codebooks)
+    renditions, decode_seconds = [], 0.0
+    for done, (rendition, seconds) in enumerate(_renditions(codec, codes, folder), 1):
+        renditions.append(rendition)
+        decode_seconds = decode_seconds or seconds
+        progress(done, len(counts))
+    return Playback(source, codes.tokens[0].numpy(), header, tokens_path, tuple(renditions), decode_seconds)
 
 
 def steps(codebooks: int) -> list[int]:
@@ -98,13 +152,12 @@ def as_heard(recording: Audio, codec: Codec) -> Audio:
     return audio if audio.sample_rate == codec.sample_rate else audio.resample(codec.sample_rate)
 
 
-def _rendition(codes: Codes, codec: Codec, codebooks: int, original: Audio, audio: Audio, folder: Path) -> Rendition:
-    path = folder / f"codebooks-{codebooks}.wav"
-    audio.save(path)
-    return Rendition(
-        codebooks=codebooks,
-        bitrate=codec.bitrate * codebooks / codec.codebooks,
-        scores=score(original.samples[0], audio.samples[0], codec.sample_rate),
-        audio=audio,
-        path=path,
-    )
+def _renditions(codec: Codec, codes: Codes, folder: Path) -> Iterator[tuple[Rendition, float]]:
+    """The codes played from fewer and fewer codebooks, written to the folder, and how many seconds the decoding took."""
+    for codebooks in reversed(steps(codes.codebooks)):
+        started = time.perf_counter()
+        audio = codec.decode(codes, codebooks)
+        seconds = time.perf_counter() - started
+        path = folder / f"codebooks-{codebooks}.wav"
+        audio.save(path)
+        yield Rendition(codebooks, codec.bitrate * codebooks / codec.codebooks, audio, path), seconds

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from solfa.studio.chart import line_chart
-from solfa.studio.codec_demo import CodecDemo
+from solfa.studio.codec_demo import CodecDemo, Playback
 from solfa.studio.page import Section
 from solfa.studio.player import player_section
 from solfa.studio.text import byte_text, decibel_text, factor_text
@@ -17,7 +17,7 @@ def codec_sections(demo: CodecDemo, others: Sequence[Path] = ()) -> list[Section
     return [figures_section(demo), player_section(demo), quality_section(demo), files_section(demo, others)]
 
 
-def figures_section(demo: CodecDemo) -> Section:
+def figures_section(demo: Playback) -> Section:
     """The main figures, large."""
     best, size = demo.renditions[0], demo.tokens_path.stat().st_size
     items = [
@@ -31,13 +31,16 @@ def figures_section(demo: CodecDemo) -> Section:
             "times",
             f"smaller: {byte_text(size)} for {byte_text(demo.pcm_bytes)} of 16-bit samples",
         ),
-        (decibel_text(best.scores.si_sdr), "dB", f"SI-SDR; mel distance {best.scores.log_mel:.2f}"),
-        (
-            factor_text(demo.duration / max(demo.encode_seconds, 1e-9)),
-            "x real time",
-            f"to encode here; {factor_text(demo.duration / max(demo.decode_seconds, 1e-9))} to decode",
-        ),
     ]
+    decoding = factor_text(demo.duration / max(demo.decode_seconds, 1e-9))
+    if isinstance(demo, CodecDemo):
+        scores, encoding = demo.renditions[0].scores, factor_text(demo.duration / max(demo.encode_seconds, 1e-9))
+        items += [
+            (decibel_text(scores.si_sdr), "dB", f"SI-SDR; mel distance {scores.log_mel:.2f}"),
+            (encoding, "x real time", f"to encode here; {decoding} to decode"),
+        ]
+    else:
+        items.append((decoding, "x real time", "to decode here"))
     cells = "".join(
         f"<div><dt>{escape(text)}</dt><dd>{value} <small>{unit}</small></dd></div>" for value, unit, text in items
     )
@@ -74,11 +77,16 @@ def quality_section(demo: CodecDemo) -> Section:
     return Section("Bitrate and quality", f'<div class="split">{table}<div>{figures}</div></div>', note)
 
 
-def files_section(demo: CodecDemo, others: Sequence[Path] = ()) -> Section:
+def files_section(demo: Playback, others: Sequence[Path] = ()) -> Section:
     """Links to what lies beside the page."""
-    paths = [demo.tokens_path, demo.original_path, *(r.path for r in demo.renditions), *others]
+    return Section("Files", files_list([*demo.paths, *others]), "They lie in the folder of this page.")
+
+
+def files_list(paths: Sequence[Path], root: str = "") -> str:
+    """Links to files with their sizes. root: where they are served, with a slash at its end; empty: they lie beside the page."""
+    kept = " download" if root else ""
     items = "".join(
-        f'<li><a href="{escape(path.name)}">{escape(path.name)}</a><span>{byte_text(path.stat().st_size)}</span></li>'
+        f'<li><a href="{escape(root + path.name)}"{kept}>{escape(path.name)}</a><span>{byte_text(path.stat().st_size)}</span></li>'
         for path in paths
     )
-    return Section("Files", f'<ul class="files">{items}</ul>', "They lie in the folder of this page.")
+    return f'<ul class="files">{items}</ul>'

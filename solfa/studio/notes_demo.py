@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solfa.audio.io import Audio
+from solfa.codecs.codec import Codes
 from solfa.eval.transcription import NoteMeasures, note_measures
 from solfa.score.engrave import MISSING
 from solfa.score.note import Note
@@ -45,7 +46,7 @@ class NotesDemo:
 
 def notes_demo(
     transcriber: Transcriber,
-    source: Path | Audio,
+    source: Path | Audio | Codes,
     truth: tuple[Note, ...] | None,
     folder: Path,
     progress: Callable[[float], None] | None = None,

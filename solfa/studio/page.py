@@ -10,6 +10,10 @@ from html import escape
 from pathlib import Path
 
 TEMPLATE = Path(__file__).with_name("page.html")
+PLAYER = Path(__file__).with_name("player.js").read_text(encoding="utf-8")  # makes every [data-player] play
+ALONE = (
+    "default-src 'none'; img-src data:; media-src data: blob:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
 
 
 @dataclass(frozen=True)
@@ -26,14 +30,18 @@ class Section:
         return f"<section>\n{head}{note}\n{self.body}\n</section>"
 
 
-def page(title: str, lede: str, sections: Sequence[Section], footer: str = "") -> str:
-    """The whole document. title, lede and footer are plain text."""
+def page(
+    title: str, lede: str, sections: Sequence[Section], footer: str = "", script: str = PLAYER, policy: str = ALONE
+) -> str:
+    """The whole document. title, lede and footer are plain text. policy: what it may load, its Content-Security-Policy."""
     text = TEMPLATE.read_text(encoding="utf-8")
     parts = {
         "title": escape(title),
         "lede": escape(lede),
         "footer": escape(footer),
         "sections": "\n".join(section.html() for section in sections),
+        "script": script,
+        "policy": policy,
     }
     head, *rest = text.split("{{")
     pieces = [head]

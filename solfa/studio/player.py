@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from solfa.studio.codec_demo import CodecDemo
+from solfa.studio.codec_demo import CodecDemo, Playback, ScoredRendition
 from solfa.studio.page import Section, data_uri
 from solfa.studio.picture import (
     GOLDEN_ANGLE,
@@ -15,18 +15,25 @@ from solfa.studio.picture import (
     token_matrix,
 )
 from solfa.studio.text import decibel_text
-from solfa.studio.tracks import Track, axis, excerpt, rows, transport
+from solfa.studio.tracks import Excerpt, Track, axis, excerpt, rows, transport
 
 MAX_EXCERPT = 30.0  # seconds on the page; the WAVs beside it are whole
 SOUND_BUDGET = 4_800_000  # bytes of FLAC on the page: 6.4 MB as base64, under 8 MB with the pictures
 CELLS = 16  # frames of the tokens that are written out as numbers
+WIDEST = 16_384  # pixels of a picture of tokens: browsers draw none of 32768
 
 
-def player_section(demo: CodecDemo) -> Section:
-    """Original and renditions, one row each with its spectrogram; below them the tokens on the same axis of time."""
-    tracks = [_original_track(demo), *_rendition_tracks(demo)]
+def player_section(demo: Playback, root: str | None = None) -> Section:
+    """Original, if there is one, and renditions, a row each with its spectrogram; below them the tokens on the same axis of time.
+
+    root: where the files are served, whole, with a slash at its end; None: the page holds the beginning itself.
+    """
+    tracks = [*([_original_track(demo)] if isinstance(demo, CodecDemo) else []), *_rendition_tracks(demo)]
     rate = demo.header.sample_rate
-    shown = excerpt(tracks, rate, MAX_EXCERPT, SOUND_BUDGET)
+    if root is None:
+        shown = excerpt(tracks, rate, MAX_EXCERPT, SOUND_BUDGET)
+    else:
+        shown = Excerpt(demo.duration, [root + path.name for path in demo.paths if path != demo.tokens_path])
     seconds = shown.seconds
     rest = "" if seconds >= demo.duration else f" The page holds the first {seconds:.1f} s; the files below are whole."
     body = (
@@ -38,7 +45,7 @@ def player_section(demo: CodecDemo) -> Section:
         "Press a row to hear it; while it plays, another row takes over at the same moment. "
         f"Keys: <kbd>space</kbd> plays, <kbd>1</kbd> to <kbd>{len(tracks)}</kbd> switch, "
         "<kbd>←</kbd> <kbd>→</kbd> move. "
-        f"All pictures share one scale: 80 dB below the original's loudest moment is black.{rest}"
+        f"All pictures share one scale: 80 dB below the loudest moment of the first is black.{rest}"
     )
     return Section("Listen", body, note)
 
@@ -50,22 +57,17 @@ def _original_track(demo: CodecDemo) -> Track:
     return Track("Original", details, demo.original.samples[0])
 
 
-def _rendition_tracks(demo: CodecDemo) -> list[Track]:
-    return [
-        Track(
-            f"{r.codebooks} codebook{'s' * (r.codebooks > 1)}",
-            (
-                f"{r.bitrate / 1000:.3g} kbps",
-                f"SI-SDR {decibel_text(r.scores.si_sdr)} dB",
-                f"mel distance {r.scores.log_mel:.2f}",
-            ),
-            r.audio.samples[0],
-        )
-        for r in demo.renditions
-    ]
+def _rendition_tracks(demo: Playback) -> list[Track]:
+    tracks = []
+    for r in demo.renditions:
+        details = [f"{r.bitrate / 1000:.3g} kbps"]
+        if isinstance(r, ScoredRendition):
+            details += [f"SI-SDR {decibel_text(r.scores.si_sdr)} dB", f"mel distance {r.scores.log_mel:.2f}"]
+        tracks.append(Track(f"{r.codebooks} codebook{'s' * (r.codebooks > 1)}", tuple(details), r.audio.samples[0]))
+    return tracks
 
 
-def _tokens(demo: CodecDemo, seconds: float) -> str:
+def _tokens(demo: Playback, seconds: float) -> str:
     """The token matrix on the player's axis of time, and the codes around the moment that is heard as numbers."""
     header = demo.header
     frames = max(1, min(header.frames, math.ceil(seconds * header.frame_rate - 1e-6)))
@@ -88,7 +90,7 @@ def _tokens(demo: CodecDemo, seconds: float) -> str:
         f'<div class="matrix"><div class="books" aria-hidden="true">{names}</div>'
         f'<div class="picture" style="height:{max(150, 14 * header.codebooks)}px">'
         f'<img{crisp} alt="Token matrix, {header.codebooks} by {frames}" '
-        f'src="{data_uri("image/png", token_matrix(tokens))}"></div></div>\n'
+        f'src="{data_uri("image/png", token_matrix(tokens[:, :: -(-frames // WIDEST)]))}"></div></div>\n'
         f"{axis(seconds)}\n{_numbers(tokens)}\n"
         f'<script type="application/json">{json.dumps(facts, separators=(",", ":"))}</script>'
     )

@@ -30,21 +30,21 @@ class Track:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """The beginning of tracks, as FLAC files."""
+    """What the page plays of tracks: the addresses of as many sounds, all of so many seconds."""
 
     seconds: float
-    flacs: list[bytes]
+    sources: list[str]
 
 
 def excerpt(tracks: Sequence[Track], sample_rate: int, longest: float, budget: int) -> Excerpt:
-    """The first `longest` seconds of all tracks, or as many as fit into that many bytes."""
+    """The first `longest` seconds of all tracks, or as many as fit into that many bytes, as FLAC files that the page holds."""
     total = tracks[0].samples.shape[-1]
     samples = min(total, round(longest * sample_rate))
     while True:
         flacs = [_flac(track.samples[:, :samples], sample_rate) for track in tracks]
         size = sum(map(len, flacs))
         if size <= budget or samples <= sample_rate // 10:
-            return Excerpt(samples / sample_rate, flacs)
+            return Excerpt(samples / sample_rate, [data_uri("audio/flac", flac) for flac in flacs])
         samples = int(samples * min(0.9, 0.97 * budget / size))
 
 
@@ -55,7 +55,7 @@ def rows(tracks: Sequence[Track], shown: Excerpt, sample_rate: int, loud: torch.
     pictures = [
         spectrogram(track.samples[:, :end], sample_rate, width=WIDTH, height=HEIGHT, top=top) for track in tracks
     ]
-    together = zip(tracks, shown.flacs, pictures, strict=True)
+    together = zip(tracks, shown.sources, pictures, strict=True)
     return "\n".join(_row(*parts, sample_rate, first=i == 0) for i, parts in enumerate(together))
 
 
@@ -85,7 +85,7 @@ def _flac(samples: torch.Tensor, sample_rate: int) -> bytes:
     return out.getvalue()
 
 
-def _row(track: Track, flac: bytes, picture: bytes, sample_rate: int, first: bool) -> str:
+def _row(track: Track, source: str, picture: bytes, sample_rate: int, first: bool) -> str:
     ticks = "".join(
         f'<span class="hz" style="bottom:{place * 100:.1f}%">{hz if hz < 1000 else f"{hz // 1000}k"}</span>'
         for hz, place in mel_ticks(sample_rate)
@@ -96,5 +96,5 @@ def _row(track: Track, flac: bytes, picture: bytes, sample_rate: int, first: boo
         f"<b>{escape(track.name)}</b>{details}</button>"
         f'<div class="picture spectrum"><img alt="Spectrogram: {escape(track.name)}" '
         f'src="{data_uri("image/png", picture)}">{ticks}</div>'
-        f'<audio controls preload="auto" src="{data_uri("audio/flac", flac)}"></audio></div>'
+        f'<audio controls preload="auto" src="{escape(source)}"></audio></div>'
     )
