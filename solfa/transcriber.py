@@ -90,19 +90,20 @@ class Transcriber:
         device: str = "cpu",
         codec: str | Path | Codec | None = None,
         trunk: str | Path | None = None,
+        fetch: bool = True,
     ) -> Transcriber:
         """A model by name or folder, with the codec, and the language model if it hears one, that its configuration names.
 
         codec, trunk: where those are, if they have no name here: a folder, a file of weights, a hub repository; or the codec itself.
-        device: a torch device; "auto" is cuda where there is one.
+        device: a torch device; "auto" is cuda where there is one. fetch: whether what is named, and is not here, may come from the hub.
         Raises ValueError for what is not there, is damaged or does not fit together.
         """
         device = str(pick_device(device))
         found = load_transcriber(model, device)
         if found.config.source != "trunk" and trunk is not None:
             raise ValueError(f"{found.config.name} hears {found.config.source}: it has no use for a trunk")
-        heard = _trunk(trunk, found, find_transcriber(model), device) if found.config.source == "trunk" else None
-        return cls(found, codec if isinstance(codec, Codec) else _codec(codec, found, device), heard)
+        heard = _trunk(trunk, found, find_transcriber(model), device, fetch) if found.config.source == "trunk" else None
+        return cls(found, codec if isinstance(codec, Codec) else _codec(codec, found, device, fetch), heard)
 
     def __call__(
         self,
@@ -352,16 +353,16 @@ def _is_token_file(path: str | Path) -> bool:
         return file.read(len(MAGIC)) == MAGIC
 
 
-def _codec(place: str | Path | None, model: TokenTranscriber, device: str) -> Codec:
+def _codec(place: str | Path | None, model: TokenTranscriber, device: str, fetch: bool) -> Codec:
     """The codec of a model: from where the user says, or by its name. Only the user names folders and hub repositories."""
     from solfa.codecs.registry import list_codecs, load_codec
 
     if place is None:
         _check_name("codec", model.config.codec, [entry.name for entry in list_codecs()])
-    return load_codec(model.config.codec if place is None else place, device)
+    return load_codec(model.config.codec if place is None else place, device, fetch=fetch)
 
 
-def _trunk(place: str | Path | None, model: TokenTranscriber, folder: Path, device: str) -> Source:
+def _trunk(place: str | Path | None, model: TokenTranscriber, folder: Path, device: str, fetch: bool) -> Source:
     """The language model whose hidden states a model hears, as `_codec`, or the one in the model's own folder."""
     from solfa.lm.registry import list_lms, load_lm
     from solfa.lm.trunk import check_trunk, own_trunk, trunk_states
@@ -369,7 +370,7 @@ def _trunk(place: str | Path | None, model: TokenTranscriber, folder: Path, devi
     place = place or own_trunk(model.config.trunk, folder)
     if place is None:
         _check_name("language model", model.config.trunk, [entry.name for entry in list_lms()])
-    trunk = load_lm(model.config.trunk if place is None else place, device)
+    trunk = load_lm(model.config.trunk if place is None else place, device, fetch=fetch)
     check_trunk(trunk, model.config)
     return lambda codes, lengths: trunk_states(trunk, codes.to(trunk.device))
 

@@ -11,10 +11,7 @@ from solfa.cli.report import UsageError
 
 if TYPE_CHECKING:
     from solfa.audio.io import Audio
-    from solfa.codecs.codec import Codec
-    from solfa.music.text_to_music import TextToMusic
     from solfa.score.note import Note
-    from solfa.transcriber import Transcriber
 
 BUNDLED = Path(__file__).resolve().parent.parent / "assets" / "demo.flac"
 PLAYED = BUNDLED.with_suffix(".mid")  # its notes
@@ -74,7 +71,7 @@ def demo(
     source = file or BUNDLED
     place = report.device(device)
     coder = load.checked_codec(codec, place)
-    writer, listener = _writer(music, coder, place), _listener(notes, coder, place)
+    writer, listener = load.writer(music, coder, place), load.listener(notes, coder, place)
     try:
         recording = _read(source, start, duration)
         played = _played(start, recording.duration) if file is None else None
@@ -105,38 +102,3 @@ def _played(start: float, duration: float) -> "tuple[Note, ...]":
     from solfa.score.pedal import pedal_extended
 
     return tuple(excerpt(pedal_extended(read_midi(PLAYED)), start, duration).notes)
-
-
-def _writer(name: str, coder: "Codec", device: str) -> "TextToMusic | str":
-    """The model that writes music, or why there is none. UsageError for one that was asked for and is not there."""
-    from solfa.lm.registry import DEFAULT, describe_lm
-    from solfa.music.text_to_music import TextToMusic
-    from solfa.shipped import list_shipped
-
-    if name == "none":
-        return ""
-    if name == DEFAULT and name not in [shipped.name for shipped in list_shipped("lm")]:
-        return f"No music was written: this package comes without the model {name} (--music names another)."
-    try:
-        same = describe_lm(name)["config"]["codec"] == coder.name
-        return TextToMusic.load(name, device, codec=coder if same else None)
-    except ValueError as error:
-        raise UsageError(f"--music {name}: {error}") from error
-
-
-def _listener(name: str, coder: "Codec", device: str) -> "Transcriber | str":
-    """The model that hears notes, or why there is none. UsageError for one that was asked for and is not there."""
-    from solfa.checkpoint import read_config
-    from solfa.shipped import list_shipped
-    from solfa.transcriber import Transcriber
-    from solfa.transcription.registry import DEFAULT, KIND, find_transcriber
-
-    if name == "none":
-        return ""
-    if name == DEFAULT and name not in [shipped.name for shipped in list_shipped(KIND)]:
-        return f"No notes were heard: this package comes without the model {name} (--notes names another)."
-    try:
-        same = read_config(find_transcriber(name))["config"]["codec"] == coder.name
-        return Transcriber.load(name, device, coder if same else None)
-    except ValueError as error:
-        raise UsageError(f"--notes {name}: {error}") from error

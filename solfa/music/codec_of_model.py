@@ -7,7 +7,7 @@ from pathlib import Path
 from solfa.codecs.codec import Codec
 
 
-def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -> Codec:
+def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str, fetch: bool = True) -> Codec:
     """The codec, called `name`, of a language model: from where the user says, from its own folder (MusicGen carries it), or by its name.
 
     Only the user names folders and hub repositories; the configuration of a model names codecs that `list_codecs` gives.
@@ -18,8 +18,8 @@ def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -
     from solfa.lm.weights.layouts import codec_inside
 
     if place is not None:
-        return load_codec(place, device)
-    inside = codec_inside(find_lm(lm))
+        return load_codec(place, device, fetch=fetch)
+    inside = codec_inside(find_lm(lm, fetch=fetch))
     if isinstance(inside, Path):
         return load_codec(inside, device)
     if inside is not None:
@@ -29,4 +29,4 @@ def codec_of(lm: str | Path, place: str | Path | None, name: str, device: str) -
         raise ValueError(
             f"it writes codes of the codec {name!r}, not one of {', '.join(names)}: give the folder or hub repository of that codec"
         )
-    return load_codec(name, device)
+    return load_codec(name, device, fetch=fetch)

@@ -88,12 +88,14 @@ class TextToMusic:
         precision: str = "float32",
         codec: str | Path | Codec | None = None,
         adapter: str | Path | None = None,
+        fetch: bool = True,
     ) -> TextToMusic:
         """A model by name, folder or hub name, with the codec that lies beside it or that its configuration names.
 
         codec: where that codec is, if neither finds it: a name, a folder, a file of weights, or the codec itself.
         device: a torch device; "auto" is cuda where there is one. precision: float32, or faster and a little different: bfloat16, int8,
-        int4 (see `lm.fast`). adapter: a folder of adapters of this model, peft's or ours, merged into its weights.
+        int4 (see `lm.fast`). adapter: a folder of adapters of this model, peft's or ours, merged into its weights. fetch: whether what is
+        named, and is not here, may come from the hub.
         ValueError for what is not there, or does not fit together.
         """
         from solfa.lm.lora import load_adapter, merged
@@ -101,10 +103,10 @@ class TextToMusic:
 
         checked_precision(precision)
         device = str(pick_device(device))
-        model = load_lm(name, device)
+        model = load_lm(name, device, fetch=fetch)
         if adapter is not None:
             load_adapter(model, adapter)
-        found = codec if isinstance(codec, Codec) else codec_of(name, codec, model.config.codec, device)
+        found = codec if isinstance(codec, Codec) else codec_of(name, codec, model.config.codec, device, fetch)
         return cls(fast_lm(merged(model), precision), found)
 
     @overload
