@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("solfa.cli.train:train", "Run a training recipe"),
     "eval": ("solfa.cli.eval:app", "Measure codecs, their codebooks, generated music, and transcriptions"),
     "demo": ("solfa.cli.demo:demo", "A recording to tokens and back, and a page that plays and shows it"),
+    "studio": ("solfa.cli.studio:studio", "Tokens, music and notes in a browser, served to this machine alone"),
 }
 GROUPS = {name for name, (target, _) in COMMANDS.items() if target.endswith(":app")}  # they have commands of their own
 HELP = {"--help", "-h"}
