@@ -224,7 +224,9 @@ class Transcriber:
                 books = self._readable(file.header, file.header.codebooks, wanted, f"{source}: ")
                 yield books, (torch.from_numpy(block).long() for block in file.chunks(BLOCK, books))
         elif Path(source).suffix.lower() in (".ecdc", ".dac"):
-            raise ValueError(f"{source}: a file of another package, whose sound is transcribed: `solfa decode` makes a WAV of it")
+            raise ValueError(
+                f"{source}: a file of another package, whose sound is transcribed: `solfa decode` makes a WAV of it"
+            )
         else:
             books = self._codebooks(wanted)
             sound = (mixed := _Mixed()).through(torch.from_numpy(block) for block in blocks(source))
@@ -338,9 +340,11 @@ class TranscriptionStream:
         if self._codes is None:
             self._codes = codec.stream("encode", codebooks=self.codebooks)
         fit = samples.mean(0, keepdim=True) if codec.channels == 1 else samples.expand(codec.channels, -1)
-        if self.sample_rate != codec.sample_rate:
-            fit = torch.from_numpy(self._resampler.push(fit.float().numpy()))
-        return self._codes.push(fit)
+        if self.sample_rate == codec.sample_rate:
+            return self._codes.push(fit)
+        parts = self._resampler.parts(fit.float().numpy())
+        none = torch.zeros(self.codebooks, 0, dtype=torch.int64)
+        return torch.cat([none, *(self._codes.push(torch.from_numpy(part)) for part in parts)], -1)
 
 
 def _is_token_file(path: str | Path) -> bool:

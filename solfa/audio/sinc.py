@@ -12,13 +12,14 @@ off. Ours is computed in integers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import torch
 
-from solfa.audio.resample import Resampler, Sound, check_rates, resample, resampled_length
+from solfa.audio.resample import Resampler, Sound, check_rates, cut, joined, resample, resampled_length
 
 RESAMPLERS = ("soxr", "torchaudio", "julius")
 _WORK = 1 << 15  # values that are worked on at a time: 256 KiB, which stay in the processor's cache
@@ -122,19 +123,26 @@ class SincResampler:
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Takes samples [C, n]; gives those that are ready [C, m], perhaps none."""
+        return joined(self.parts(block), self.channels, self.dtype)
+
+    def parts(self, block: np.ndarray) -> Iterator[np.ndarray]:
+        """As `push`, which joins these: arrays [C, m], m above 0, of bounded size, whatever the block becomes."""
         if self._finished:
             raise ValueError("push after flush: make a new resampler for another recording")
         if block.ndim != 2 or block.shape[0] != self.channels:
             raise ValueError(f"a block of shape {list(block.shape)}: [{self.channels}, n]")
-        self._taken += block.shape[1]
         if self.source == self.target:
-            return block
-        if not block.shape[1]:
-            return np.zeros((self.channels, 0), self.dtype)
-        self._last = block[:, -1:].astype(self.dtype)
-        if self._held is None:
-            self._held = self._around(block[:, :1], self._width - 1)
-        return self._advance(block)
+            self._taken += block.shape[1]
+            yield block
+            return
+        for part in cut(block, self.source, self.target):
+            self._taken += part.shape[1]
+            self._last = part[:, -1:].astype(self.dtype)
+            if self._held is None:
+                self._held = self._around(part[:, :1], self._width - 1)
+            ready = self._advance(part)
+            if ready.shape[1]:
+                yield ready
 
     def flush(self) -> np.ndarray:
         """Ends the recording; gives the rest [C, m]."""
@@ -206,8 +214,11 @@ def resample_as(kind: str, samples: Sound, source: int, target: int) -> Sound:
     length = FILTERS[kind].length(samples.shape[-1], source, target)
     result = np.zeros((len(rows), length), samples.dtype)  # [rows, S']
     for row, into in zip(rows, result, strict=True):
-        stream = SincResampler(kind, source, target, 1, samples.dtype)
-        into[:] = np.concatenate([stream.push(row[None]), stream.flush()], axis=1)[0]
+        stream, at = SincResampler(kind, source, target, 1, samples.dtype), 0
+        for part in stream.parts(row[None]):
+            into[at : at + part.shape[1]] = part[0]
+            at += part.shape[1]
+        into[at:] = stream.flush()[0]
     return result.reshape(*samples.shape[:-1], length)
 
 

@@ -301,7 +301,10 @@ class Codec(nn.Module, ABC):
         """Parts [C, n] of a recording at that rate, with any channels, as `encode_parts` takes them: at the codec's rate and channels."""
         resampler = make_resampler(self.resampler, rate, self.sample_rate, self.channels)
         for part in self._fit_channels(parts):
-            yield torch.from_numpy(resampler.push(part.numpy())) if rate != self.sample_rate else part
+            if rate == self.sample_rate:
+                yield part
+            else:
+                yield from map(torch.from_numpy, resampler.parts(part.numpy()))
         yield torch.from_numpy(resampler.flush())
 
     def _fit_channels(self, parts: Iterable[Tensor]) -> Iterator[Tensor]:

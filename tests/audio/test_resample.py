@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from solfa.audio import resample as module
 from solfa.audio.resample import Resampler, resample, resampled_length
+from solfa.audio.sinc import RESAMPLERS, make_resampler, resample_as
 
 RATES = [8000, 11025, 16000, 22050, 24000, 44100, 44101, 48000]
 
@@ -86,3 +88,28 @@ def test_what_cannot_be_resampled():
     stream.flush()
     with pytest.raises(ValueError, match="after flush"):
         stream.push(noise(2, 9))
+
+
+def test_no_bit_depends_on_where_a_block_is_cut(monkeypatch):
+    signal = noise(2, 9000)
+    for source, target in [(44100, 24000), (8000, 48000), (192000, 8000), (3, 8000)]:
+        short = signal[:, :100] if source == 3 else signal
+        whole = {kind: resample_as(kind, short, source, target) for kind in RESAMPLERS}
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "AT_ONCE", 1500)
+            for kind, expected in whole.items():
+                assert np.array_equal(resample_as(kind, short, source, target), expected)
+
+
+@pytest.mark.parametrize("kind", RESAMPLERS)
+def test_the_parts_of_a_block_are_bounded_whatever_its_rate(kind):
+    samples = 2000 if kind == "soxr" else 300  # soxr waits for some 900
+    stream = make_resampler(kind, 1, 8000, 1)
+    parts = [part.shape[1] for part in stream.parts(noise(1, samples))]
+    assert 0 < max(parts) <= 1.1 * module.AT_ONCE and sum(parts) + stream.flush().shape[1] == samples * 8000
+
+
+def test_a_rate_too_far_below_the_target_is_refused_for_soxr_does_not_come_back():
+    with pytest.raises(ValueError, match="1 to 1000000 Hz: at most 65536 times"):
+        resample(noise(1, 9), 1, 1_000_000)
+    assert resample(noise(1, 2), 1, 48_000).shape == (1, 96_000)
