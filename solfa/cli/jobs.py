@@ -29,11 +29,12 @@ class Outcome(Generic[Item]):
 
 
 def run_jobs(work: Callable[[Item], Any], items: Sequence[Item], *, jobs: int = 1) -> Iterator[Outcome[Item]]:
-    """`work(item)` for each item; an item that fails, or kills its process, costs only itself.
+    """`work(item)` for each item; an item that fails costs only itself, and with several `jobs` so does one that kills its process.
 
-    With `jobs` > 1 the items go to that many spawned processes of one thread each (0: one a core), so `work` and the
-    items must pickle: a function at the top of a module, or an instance of a frozen dataclass with `__call__`. What
-    each process needs once (a loaded codec) belongs in an `lru_cache` beside `work`. They end when this process does, however it ends.
+    One job runs in this process: another would load anew what is loaded here. With `jobs` > 1 the items go to that many spawned
+    processes of one thread each (0: one a core), so `work` and the items must pickle: a function at the top of a module, or an
+    instance of a frozen dataclass with `__call__`. What each process needs once (a loaded codec) belongs in an `lru_cache` beside
+    `work`. They end when this process does, however it ends.
     """
     from solfa.parent import cores
 
