@@ -149,8 +149,11 @@ def _compare(reference: str, estimate: str, perceptual: Sequence[str]) -> Evalua
             try:
                 items.append(Item(name, compare_files(x, y, perceptual), {"reference": x, "estimate": y}))
             except (ValueError, OSError, MemoryError) as error:
-                failed.append(str(y))
-                report.fail(str(y), error)
+                bad = (
+                    x if report.reason(error).startswith(f"{x}: ") else y
+                )  # what is said of the reference is not the estimate's
+                failed.append(str(bad))
+                report.fail(str(bad), error)
             bar.advance(1, detail=x.name)
     settings = {"reference": reference, "estimate": estimate}
     return Evaluation("codec", settings, _measures(perceptual), items, failed=failed)
@@ -287,6 +290,7 @@ class _Keep:
 def _system(plan: _Plan, key: Key, curve: Sequence[RatePoint], found: _Found) -> Evaluation:
     """One codec at one of its points."""
     from solfa.eval.evaluation import Evaluation, Item
+    from solfa.tokenize_audio.opus import opus_version
     from solfa.tokenize_audio.rate_distortion import COLUMNS
 
     point = next((point for point in curve if (point.coder, point.setting) == key), None)
@@ -303,7 +307,8 @@ def _system(plan: _Plan, key: Key, curve: Sequence[RatePoint], found: _Found) ->
     }
     clips = point.clips if point is not None else ()
     items = [Item(clip.clip, clip.values, {"reference": found.sources[clip.clip]}) for clip in clips]
-    return Evaluation("codec", settings, _measures(plan.perceptual), items, failed=found.failed)
+    programs = {"opus-tools": opus_version()} if plan.opus else {}
+    return Evaluation("codec", settings, _measures(plan.perceptual), items, failed=found.failed, programs=programs)
 
 
 def _with_sounds(system: Evaluation, found: _Found, key: Key) -> Evaluation:

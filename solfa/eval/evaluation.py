@@ -74,6 +74,9 @@ class Evaluation:
     items: Sequence[Item]
     tables: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     failed: Sequence[str] = ()
+    programs: Mapping[str, str] = field(
+        default_factory=dict
+    )  # outside of Python that sounds went through, and their versions
 
     def values(self, measure: str) -> list[float]:
         """Of each item, in order; NaN where it has none."""
@@ -146,7 +149,7 @@ def document(evaluation: Evaluation, against: Evaluation | None = None) -> dict[
     """
     result = {
         "task": evaluation.task,
-        "versions": versions(),
+        "versions": versions() | dict(evaluation.programs),
         **_system(evaluation),
         "definitions": {measure.name: asdict(measure) for measure in evaluation.measures},
     }

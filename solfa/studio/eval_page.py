@@ -46,7 +46,7 @@ def eval_page(evaluation: Evaluation, against: Evaluation | None = None) -> str:
         _settings(evaluation, against),
         _failed(evaluation),
     ]
-    footer = " · ".join(f"{name} {version}" for name, version in versions().items())
+    footer = " · ".join(f"{name} {version}" for name, version in (versions() | dict(evaluation.programs)).items())
     return page(f"Evaluation: {evaluation.task}", lede, [part for part in parts if part is not None], footer)
 
 

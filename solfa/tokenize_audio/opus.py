@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -24,6 +25,15 @@ class OpusResult:
 def opus_available() -> bool:
     """Whether opusenc and opusdec can be run."""
     return all(shutil.which(tool) for tool in ("opusenc", "opusdec"))
+
+
+@lru_cache(maxsize=1)
+def opus_version() -> str:
+    """What opusenc says of itself and of its libopus, as in "0.2 (using libopus 1.3.1)". Raises ValueError where it fails."""
+    lines = _run("opusenc", "--version").splitlines()
+    if not lines:
+        raise ValueError("opusenc --version said nothing")
+    return lines[0].removeprefix("opusenc ").removeprefix("opus-tools ").strip()
 
 
 def opus_round_trip(audio: Audio, kbps: float) -> OpusResult:
@@ -60,8 +70,10 @@ def packet_bytes(ogg: bytes) -> int:
     return total
 
 
-def _run(*command: str) -> None:
+def _run(*command: str) -> str:
+    """What it says on its standard output."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines()
         raise ValueError(f"{command[0]} failed ({lines[-1] if lines else f'exit code {done.returncode}'})")
+    return done.stdout

@@ -102,8 +102,12 @@ def compare_files(reference: Path, estimate: Path, perceptual: Sequence[str] = (
     The estimate is resampled to that rate. Files that differ by at most 0.1 s in length are cut to the shorter; a larger
     difference, or another number of channels, is refused by AudioError, for it would be another recording.
     """
-    x, y = read(reference), read(estimate)
-    check_rate(x.sample_rate)
+    x = read(reference)
+    try:
+        check_rate(x.sample_rate)
+    except ValueError as error:
+        raise AudioError(f"{reference}: {error}") from error
+    y = read(estimate)
     if x.channels != y.channels:
         raise AudioError(f"{estimate}: has {y.channels} channels, and {reference} has {x.channels}")
     if abs(x.duration - y.duration) > CROP:
@@ -140,7 +144,11 @@ def nearest(codec: Codec, rate: float) -> int:
 
 
 def heard(audio: Audio, codec: Codec) -> Audio:
-    """What the codec hears of a recording: at its rate, with its number of channels (mixed down, or mono repeated)."""
+    """What the codec hears of a recording: at its rate, with its number of channels (mixed down, or mono repeated).
+
+    Raises ValueError for a rate that cannot be compared (`check_rate`).
+    """
+    check_rate(audio.sample_rate)
     return _fitted(audio, codec.sample_rate, codec.channels)
 
 

@@ -283,7 +283,7 @@ def test_a_rate_that_lies_costs_only_its_own_file(tmp_path, monkeypatch, capsys)
     assert run(["eval", "codec", str(tmp_path / "x"), str(tmp_path / "y"), "--json"]) == 1
     output = capsys.readouterr()
     found = json.loads(output.out)
-    assert found["n"] == 1 and found["failed"] == [str(tmp_path / "y" / "lie.wav")]
+    assert found["n"] == 1 and found["failed"] == [str(tmp_path / "x" / "lie.wav")]
     assert "lie.wav: sample rate 1: 8000 to 1000000 Hz can be compared" in output.err
 
 
@@ -307,3 +307,26 @@ def test_a_clip_too_large_for_memory_costs_only_itself(tmp_path, monkeypatch, ca
         output = capsys.readouterr()
         found = json.loads(output.out)
         assert found["n"] == 2 and len(found["failed"]) == 1 and "Unable to allocate 69 GiB" in output.err
+
+
+def test_what_is_wrong_with_the_reference_is_not_said_of_the_estimate(tmp_path, capsys):
+    write_blocks(tmp_path / "slow.wav", [np.zeros((1, 900), np.float32)], 500)
+    (tmp_path / "text.wav").write_text("no sound")
+    good = save(tmp_path / "good.wav")
+    for name, reason in (("slow.wav", "sample rate 500"), ("text.wav", "is no sound file")):
+        bad = str(tmp_path / name)
+        assert run(["eval", "codec", bad, good, "--json"]) == 1
+        said = capsys.readouterr()
+        assert json.loads(said.out)["failed"] == [bad]
+        assert said.err.startswith(f"{bad}: {reason}") and good not in said.err
+    assert run(["eval", "codec", good, str(tmp_path / "text.wav")]) == 1
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'text.wav'}: is no sound file")
+
+
+@pytest.mark.skipif(not opus.opus_available(), reason="opusenc and opusdec are not on the PATH")
+def test_the_report_says_which_opus_it_was(tmp_path, capsys, halver):
+    clip = save(tmp_path / "a.wav")
+    assert run(["eval", "codec", clip, "--codec", "halver", "--opus", "8", "--json"]) == 0
+    assert "libopus" in document(capsys)["versions"]["opus-tools"]
+    assert run(["eval", "codec", clip, "--codec", "halver", "--opus", "none", "--json"]) == 0
+    assert "opus-tools" not in document(capsys)["versions"]
