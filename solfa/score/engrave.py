@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from importlib.resources import files
 
 from solfa.score.musicxml.write import write_musicxml
 from solfa.score.sheet.notation import Sheet
@@ -28,6 +29,8 @@ def engrave(sheet: Sheet, scale: int = 40) -> list[str]:
         raise ImportError(MISSING) from error
     if not 10 <= scale <= 200:
         raise ValueError(f"scale is {scale}: legal are 10 to 200 (percent)")
+    # It keeps where its fonts are thread by thread, and is told by its import in the thread of that one alone.
+    verovio.setDefaultResourcePath(str(files("verovio") / "data"))
     verovio.enableLog(verovio.LOG_OFF)  # it writes its remarks on what it reads to stderr
     toolkit = verovio.toolkit()
     toolkit.setOptions({"scale": scale, "xmlIdSeed": 1, "adjustPageHeight": True, "header": "auto", "footer": "none"})

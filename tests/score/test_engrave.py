@@ -1,5 +1,6 @@
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from xml.etree import ElementTree
 
@@ -33,6 +34,12 @@ def test_all_notes_are_on_the_pages():
     assert sum(count(page, "note") for page in pages) == 500
     assert "Étude" in pages[0]
     assert pages == engrave(melody(500))
+
+
+def test_every_thread_can_engrave():
+    pytest.importorskip("verovio")
+    with ThreadPoolExecutor(1) as thread:
+        assert thread.submit(engrave, melody(20)).result(60) == engrave(melody(20))
 
 
 def test_stacked_pages_are_one_document_with_ids_of_its_own():
