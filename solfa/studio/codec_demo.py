@@ -1,5 +1,6 @@
 """A recording to tokens and back at several numbers of codebooks: the sounds, the files and the figures of a page."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -71,6 +72,7 @@ class CodecDemo(Playback):
     original: Audio  # samples [1, C, S]
     original_path: Path
     encode_seconds: float
+    scored: float  # seconds from the beginning that the scores are of
 
     @property
     def paths(self) -> list[Path]:
@@ -79,24 +81,30 @@ class CodecDemo(Playback):
 
 
 def codec_demo(
-    codec: Codec, recording: Audio, source: str, folder: Path, progress: Steps = lambda done, total: None
+    codec: Codec,
+    recording: Audio,
+    source: str,
+    folder: Path,
+    progress: Steps = lambda done, total: None,
+    scored: float = math.inf,
 ) -> CodecDemo:
     """Encode a recording (a batch of one), write the token file, decode it at 1, 2, 4, ... codebooks, write the WAVs.
 
-    source: the name to show. folder: must be there; files of the same names are replaced.
+    source: the name to show. folder: must be there; files of the same names are replaced. scored: seconds from the beginning whose quality
+    is measured, which takes longer than all else.
     """
     original = as_heard(recording, codec)
     started = time.perf_counter()
     codes = codec.encode(original)
     encode_seconds = time.perf_counter() - started
-    counts = steps(codec.codebooks)
+    counts, most = steps(codec.codebooks), round(min(scored, original.duration) * codec.sample_rate)
     progress(1, 1 + len(counts))
     tokens_path, original_path = folder / TOKENS_NAME, folder / ORIGINAL_NAME
     header = write_tokens(tokens_path, codes, metadata={"source": source})
     original.save(original_path)
     renditions, decode_seconds = [], 0.0
     for done, (rendition, seconds) in enumerate(_renditions(codec, codes, folder), 2):
-        scores = score(original.samples[0], rendition.audio.samples[0], codec.sample_rate)
+        scores = score(original.samples[0, :, :most], rendition.audio.samples[0, :, :most], codec.sample_rate)
         renditions.append(ScoredRendition(**vars(rendition), scores=scores))
         decode_seconds = decode_seconds or seconds
         progress(done, 1 + len(counts))
@@ -110,6 +118,7 @@ def codec_demo(
         original=original,
         original_path=original_path,
         encode_seconds=encode_seconds,
+        scored=most / codec.sample_rate,
     )
 
 

@@ -68,8 +68,9 @@ def quality_section(demo: CodecDemo) -> Section:
         for title, values, form in charts
         if all(map(math.isfinite, values)) and len(values) > 1
     )
+    part = "the whole recording" if demo.scored >= demo.duration else f"its first {demo.scored:g} s"
     note = (
-        "Against the original at the codec's rate, over the whole recording. SI-SDR compares waveforms. Mel distance "
+        f"Against the original at the codec's rate, over {part}. SI-SDR compares waveforms. Mel distance "
         "is the mean difference of log10 of 80 mel bands at 24 kHz (0.05 is a decibel), STFT distance that of spectra at two "
         "resolutions. "
         "Size counts the codes alone."

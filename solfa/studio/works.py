@@ -28,6 +28,7 @@ from solfa.studio.tracks import Excerpt, Track, axis, rows, transport
 from solfa.transcriber import Transcriber
 
 LONGEST = 600.0  # seconds: every rendition is held in memory
+SCORED = 60.0  # seconds whose quality is measured
 MOST_SAMPLES = 1 << 28  # of all channels of a recording: a gigabyte
 MUSIC_NAME, XML_NAME = "music.wav", "notes.musicxml"
 Model = TypeVar("Model", TextToMusic, Transcriber)
@@ -74,7 +75,7 @@ class Works:
             job.progress(done / total, f"{done} of {total} steps")
 
         if isinstance(heard, Audio):
-            demo = codec_demo(self.codec, heard, job.name, job.folder, progress)
+            demo = codec_demo(self.codec, heard, job.name, job.folder, progress, SCORED)
             sections = [player_section(demo, job.root), quality_section(demo)]
             return Result(_html(job, demo, sections), tuple(demo.paths), demo.tokens_path, job.upload)
         codec = self._codec_of(heard.weights_hash, heard.codec)

@@ -30,7 +30,9 @@ class Gate:
 
     def __call__(self, job: Job) -> Result:
         self.begun.set()
-        while not self.through.wait(0.01):
+        for _ in range(3000):  # half a minute
+            if self.through.wait(0.01):
+                break
             job.progress(0.5, "half")
         return result(job)
 

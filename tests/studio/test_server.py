@@ -1,3 +1,4 @@
+import asyncio
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import torch
 pytest.importorskip("starlette", reason="starlette is not installed: pip install 'solfa[studio]'")
 pytest.importorskip("httpx2", reason="starlette's TestClient needs httpx2")
 
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from solfa.audio.io import Audio, read
@@ -268,6 +270,20 @@ def test_what_is_too_large_is_refused(studio: Studio, monkeypatch: pytest.Monkey
     assert studio.client.post("/jobs/music", content=b"x" * (module.MOST_WORDS + 1)).status_code == 400
 
 
+def test_no_more_is_read_of_what_is_too_large(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LARGEST", 1000)
+    sent = []
+
+    async def receive() -> dict[str, Any]:
+        sent.append(600)
+        return {"type": "http.request", "body": b"x" * 600, "more_body": len(sent) < 100}
+
+    job = studio.desk.open("a.wav")
+    request = Request({"type": "http", "method": "POST", "headers": []}, receive)  # type: ignore[arg-type]
+    assert asyncio.run(module._written(request, job)) == 1200 and len(sent) == 2
+    assert job.upload.stat().st_size <= 1000
+
+
 def test_what_is_no_sound_or_damaged_is_said_in_one_line(studio: Studio, take: Path, tmp_path: Path) -> None:
     wrong = {"empty.wav": b"", "text.wav": b"hello\n" * 50, "cut.flac": take.read_bytes()[:4000]}
     write_tokens(tmp_path / "a.solfa", studio.works.codec.encode_file(take))
@@ -297,6 +313,8 @@ def test_long_recordings_are_taken_from_their_beginning(
     studio: Studio, take: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codec: Codec = studio.works.codec
+    monkeypatch.setattr(works_module, "SCORED", 0.25)
+    assert "over its first 0.25 s." in studio.page(studio.send("recording", take))
     monkeypatch.setattr(works_module, "LONGEST", 0.5)
     job = studio.send("recording", take)
     assert job["said"][0] == "1 s long: the first 0.5 s are taken"
