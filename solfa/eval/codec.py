@@ -5,6 +5,7 @@ define "mel" and "STFT distance" in many ways: compare a number only with others
 """
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,13 +14,14 @@ from torch import Tensor
 
 from solfa.audio.loudness import LOWEST_RATE, integrated_loudness
 from solfa.audio.resample import resample
-from solfa.audio.spectra import log_mel_spectrogram, stft_magnitude
+from solfa.audio.spectra import mel_spectrogram, reflect_pad, stft_magnitude
 from solfa.eval.evaluation import Measure
 
 Samples = np.ndarray | Tensor
 
 LIMIT = 100.0  # dB: si_sdr lies within -100 and 100, so that a mean over clips stays finite
 FLOOR = 1e-5  # of magnitudes before their logarithm
+BLOCK = 1 << 18  # samples of a channel whose spectra are held at a time
 HIGHEST_RATE = 1_000_000  # Hz that are compared
 LOG_MEL_RATE = 24000  # Hz at which `log_mel_distance` is reported
 DAC_MELS = (5, 10, 20, 40, 80, 160, 320)
@@ -130,15 +132,18 @@ def si_sdr(reference: Samples, estimate: Samples, *, zero_mean: bool = False) ->
     reference, -100 where either is silent (both: 100); others add an epsilon instead. SDR of BSS Eval (mir_eval) is
     another number: it forgives any filter of 512 taps, this only a gain.
     """
-    x, y = (signal.double() for signal in pair(reference, estimate))
-    if zero_mean:
-        x, y = (signal - signal.mean(-1, keepdim=True) for signal in (x, y))
-    x, y = x.flatten(), y.flatten()
-    energy = float(x @ x)
-    if energy == 0 or not y.any():
-        return LIMIT if torch.equal(x, y) else -LIMIT
-    target = float(y @ x) / energy * x
-    signal, noise = float(target @ target), float((y - target) @ (y - target))
+    x, y = pair(reference, estimate)
+    means = [signal.mean(-1, keepdim=True, dtype=torch.float64) * zero_mean for signal in (x, y)]
+    energy = shared = signal = noise = 0.0
+    sounds, same = False, True
+    for a, b in _blocks(x, y, *means):
+        energy, shared = energy + float(a @ a), shared + float(b @ a)
+        sounds, same = sounds or bool(b.any()), same and torch.equal(a, b)
+    if energy == 0 or not sounds:
+        return LIMIT if same else -LIMIT
+    for a, b in _blocks(x, y, *means):
+        target = shared / energy * a
+        signal, noise = signal + float(target @ target), noise + float((b - target) @ (b - target))
     if noise == 0 or signal == 0:
         return LIMIT if noise == 0 else -LIMIT
     return min(LIMIT, max(-LIMIT, 10 * (math.log10(signal) - math.log10(noise))))
@@ -152,7 +157,7 @@ def si_snr(reference: Samples, estimate: Samples) -> float:
 def waveform_l1(reference: Samples, estimate: Samples) -> float:
     """Mean absolute difference of the samples: 0 is best, 2 the most between samples within [-1, 1]."""
     x, y = pair(reference, estimate)
-    return float((x.double() - y.double()).abs().mean())
+    return sum(float((a - b).abs().sum()) for a, b in _blocks(x, y)) / x.numel()
 
 
 def log_mel_distance(
@@ -189,10 +194,14 @@ def stft_distance(reference: Samples, estimate: Samples) -> float:
     x, y = pair(reference, estimate)
     total = 0.0
     for window in DAC_STFT_WINDOWS:
-        spectra = [stft_magnitude(signal, window, window // 4) for signal in (x, y)]
-        logs = [spectrum.clamp(min=FLOOR).log10() * 2 for spectrum in spectra]
-        total += float((spectra[0] - spectra[1]).abs().mean() + (logs[0] - logs[1]).abs().mean())
+        total += _frame_mean(x, y, window, window // 4, _linear_and_log)
     return total
+
+
+def _linear_and_log(x: Tensor, y: Tensor, n_fft: int, hop: int) -> Tensor:
+    spectra = [stft_magnitude(signal, n_fft, hop, center=False) for signal in (x, y)]
+    logs = [spectrum.clamp(min=FLOOR).log10() * 2 for spectrum in spectra]
+    return (spectra[0] - spectra[1]).abs() + (logs[0] - logs[1]).abs()
 
 
 def loudness_difference(reference: Samples, estimate: Samples, sample_rate: int) -> float:
@@ -216,8 +225,37 @@ def token_bitrate(frame_rate: float, codebooks: int, codebook_size: int) -> floa
 
 
 def _log_mel_l1(x: Tensor, y: Tensor, sample_rate: int, n_fft: int, hop: int, n_mels: int) -> float:
-    mels = [log_mel_spectrogram(signal, sample_rate, n_fft, hop, n_mels, floor=FLOOR) for signal in (x, y)]
-    return float((mels[0] - mels[1]).abs().mean(dtype=torch.float64))
+    def distances(x: Tensor, y: Tensor, n_fft: int, hop: int) -> Tensor:
+        mels = (mel_spectrogram(signal, sample_rate, n_fft, hop, n_mels, center=False) for signal in (x, y))
+        first, second = (mel.clamp(min=FLOOR).log10() for mel in mels)
+        return (first - second).abs()
+
+    return _frame_mean(x, y, n_fft, hop, distances)
+
+
+def _frame_mean(
+    x: Tensor, y: Tensor, n_fft: int, hop: int, distances: Callable[[Tensor, Tensor, int, int], Tensor]
+) -> float:
+    """The mean of `distances` [..., T] over the frames of an STFT that is centred, its ends reflected: block by block, so that no
+    spectrogram is held whole. Each is of pieces whose frames are not centred."""
+    half = n_fft // 2
+    x, y = (reflect_pad(signal, half, half) for signal in (x, y))
+    frames, step = 1 + (x.shape[-1] - n_fft) // hop, max(1, BLOCK // hop)
+    total, count = 0.0, 0
+    for first in range(0, frames, step):
+        piece = slice(first * hop, (min(first + step, frames) - 1) * hop + n_fft)
+        found = distances(x[..., piece], y[..., piece], n_fft, hop)
+        total += float(found.sum(dtype=torch.float64))
+        count += found.numel()
+    return total / count
+
+
+def _blocks(x: Tensor, y: Tensor, *means: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Both [n] in float64, channel after channel within a block, without their means: long clips are not held again in that type."""
+    parts = (signal.split(BLOCK, -1) for signal in (x, y))
+    for a, b in zip(*parts, strict=True):
+        first, second = means or (0.0, 0.0)
+        yield (a.double() - first).flatten(), (b.double() - second).flatten()
 
 
 def pair(reference: Samples, estimate: Samples) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solfa.audio.spectra import mel_filterbank
+from solfa.eval import codec
 from solfa.eval.codec import (
     MEASURES,
     bitrate,
@@ -239,3 +240,24 @@ def test_what_cannot_be_compared():
         for metric in (si_sdr, waveform_l1, stft_distance):
             with pytest.raises(ValueError, match=pattern):
                 metric(x, y)
+
+
+@pytest.mark.parametrize("samples", [1, 700, 5000, 20_011])
+def test_clips_are_compared_block_by_block(samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many frames are held at a time; long clips would take gigabytes at once."""
+    x, y = torch.randn(2, 2, samples, generator=torch.Generator().manual_seed(samples))
+    distances = (
+        lambda: log_mel_distance(x, y, 24000),
+        lambda: stft_distance(x, y),
+        lambda: dac_mel_distance(x, y, 24000),
+    )
+    measures = *distances, lambda: si_sdr(x, y), lambda: si_snr(x, y + 1), lambda: waveform_l1(x, y)
+    whole = [measure() for measure in measures]
+    held = []
+    magnitude = codec.stft_magnitude
+    monkeypatch.setattr(
+        codec, "stft_magnitude", lambda z, *a, **k: (held.append(z.shape[-1]), magnitude(z, *a, **k))[1]
+    )
+    monkeypatch.setattr(codec, "BLOCK", 1000)
+    assert [measure() for measure in measures] == pytest.approx(whole, rel=1e-6)
+    assert max(held) <= 1000 + 2048
