@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,9 @@ def test_it_answers_on_this_machine_until_ctrl_c_and_leaves_nothing(
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TMPDIR": str(tmp_path)},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+            preexec_fn=partial(
+                signal.signal, signal.SIGINT, signal.default_int_handler
+            ),  # which a shell's & may have taken away
         )
         try:
             assert process.stdout is not None
