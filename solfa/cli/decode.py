@@ -162,7 +162,9 @@ def _codec_by_header(name: str, device: str) -> "Codec":
             f"the weights of {name} are not on this machine: {entries[name].how}, or name a folder or repository that "
             f"holds them with --codec{carried}"
         )
-    if hub.cached(name) and not Path(name).exists() if hub.is_repo(name) else name in entries:
+    repo = hub.is_repo(name)
+    in_cache = repo and hub.cached(name) is not None and not Path(name).exists()  # it may not mean a folder of that name
+    if in_cache or (name in entries and not repo):
         return load.codec(name, device, fetch=False)
     raise ValueError(
         f"made by the codec {name!r}, not one of {', '.join(entries)}, nor a repository in the cache of the hub: "
