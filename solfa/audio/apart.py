@@ -1,4 +1,4 @@
-"""What a process does that works for another and may crash of a file: what it may take, and how it tells what it found.
+"""Processes that work for another and may crash of a file: how they start, what they may take, and how they tell what they found.
 
 It tells by a letter, a length and as many bytes, over one pipe, which holds it up when it is full.
 """
@@ -9,9 +9,14 @@ import contextlib
 import json
 import os
 import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from solfa.files import exhaustion
+from solfa.parent import child_environment
 
 HEAD = struct.Struct("<cI")
 
@@ -26,6 +31,33 @@ def send(pipe: int, kind: bytes, data: memoryview) -> None:
     for part in (memoryview(HEAD.pack(kind, len(data))), data):
         while len(part):
             part = part[os.write(pipe, part) :]
+
+
+def tell_fault(pipe: int, error: BaseException, path: str, memory: int) -> None:
+    """What went wrong with a file: F where the machine opens no more files, which is not its fault (JSON: number, of the error), else X
+    (JSON: reason, without the file's name). memory: MiB that decoding might take."""
+    if fault := exhaustion(error):
+        say(pipe, b"F", number=fault.errno)
+        return
+    reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
+    if isinstance(error, MemoryError):
+        reason = f"takes more than {memory} MiB to decode"
+    say(pipe, b"X", reason=reason.removeprefix(f"{Path(path)}: "))
+
+
+def start(module: str, pipe: int, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """A process that runs a module, with one thread, and is handed the pipe's writing end as its first argument. It says nothing but
+    through that. Raises OSError where none will start."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, str(pipe), *arguments],
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[pipe],
+        # Nothing is imported from the folder that one happens to be in.
+        env=child_environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS="1"),
+        start_new_session=True,  # Ctrl-C is its parent's to handle
+    )
 
 
 def limit_memory(memory: int) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from solfa.audio.sound_file import MAX_BLOCK, AudioError, AudioInfo
+from solfa.audio.sound_file import AudioError, AudioInfo, block_size
 
 MISSING = 'is {}, which is read through FFmpeg: pip install "solfa[av]"'
 LOOK = 512  # bytes of a file that say what it is
@@ -108,7 +108,7 @@ class MediaReader:
 
     def blocks(self, size: int = 1 << 18, start: int = 0) -> Iterator[np.ndarray]:
         """As `SoundFile.blocks`. It is decoded from its beginning, whatever the start."""
-        size = min(size, max(1, MAX_BLOCK // self.channels))
+        size = block_size(size, start, self.channels)
         kept, count, done = list[np.ndarray](), 0, 0
         for frame in self._frames():
             if (frame.rate, frame.samples.shape[0]) != (self.sample_rate, self.channels):

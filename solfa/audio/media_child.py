@@ -9,10 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
-from solfa.audio.apart import limit_cpu, limit_memory, say, send
+from solfa.audio.apart import limit_cpu, limit_memory, say, send, tell_fault
 from solfa.audio.media import MediaReader, Medium
 from solfa.audio.sound_file import AudioError
-from solfa.files import exhaustion
 from solfa.parent import end_with
 
 MEMORY = 2048  # MiB
@@ -39,14 +38,8 @@ def main(pipe: int, path: str, name: str, reader: str) -> None:
         say(pipe, b"E")
     except BrokenPipeError:
         return
-    except MemoryError:
-        say(pipe, b"X", reason=f"takes more than {MEMORY} MiB to decode")
-    except (AudioError, OSError) as error:
-        if fault := exhaustion(error):
-            say(pipe, b"F", number=fault.errno)
-        else:
-            reason = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-            say(pipe, b"X", reason=reason.removeprefix(f"{path}: "))
+    except (AudioError, OSError, MemoryError) as error:
+        tell_fault(pipe, error, path, MEMORY)
 
 
 if __name__ == "__main__":

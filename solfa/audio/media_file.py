@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from solfa.audio.apart import HEAD
+from solfa.audio.apart import HEAD, start
 from solfa.audio.media import MISSING, Medium, is_installed, told
-from solfa.audio.sound_file import MAX_BLOCK, AudioError, AudioInfo
-from solfa.parent import child_environment, how_it_ended
+from solfa.audio.sound_file import AudioError, AudioInfo, block_size
+from solfa.parent import how_it_ended
 
 CHILD = "solfa.audio.media_child"
 
@@ -50,9 +48,7 @@ class MediaFile:
 
     def blocks(self, size: int = 1 << 18, start: int = 0) -> Iterator[np.ndarray]:
         """As `SoundFile.blocks`. It is decoded from its beginning, whatever the start."""
-        if size < 1 or start < 0:
-            raise ValueError(f"a block of {size} samples from sample {start}: size is at least 1 and start at least 0")
-        size, done = min(size, max(1, MAX_BLOCK // self.channels)), 0
+        size, done = block_size(size, start, self.channels), 0
         # The process that said what the file is goes on to decode it, for the first who asks.
         child, self._child = self._child or _Child(self, self._medium), None
         try:
@@ -70,21 +66,12 @@ class _Child:
 
     def __init__(self, file: MediaFile, medium: Medium) -> None:
         self._file = file
-        command = [sys.executable, "-m", CHILD]
         try:
             self._pipe, theirs = os.pipe()
         except OSError as error:
             raise file.error(f"cannot be opened ({error.strerror})") from error
         try:
-            self._process = subprocess.Popen(
-                [*command, str(theirs), os.fspath(file.path), medium.name, medium.reader],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs],
-                env=child_environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS="1"),
-                start_new_session=True,  # Ctrl-C is its parent's to handle
-            )
+            self._process = start(CHILD, theirs, os.fspath(file.path), medium.name, medium.reader)
         except OSError as error:
             os.close(self._pipe)
             raise file.error(f"cannot be opened ({error.strerror})") from error

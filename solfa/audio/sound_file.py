@@ -55,6 +55,13 @@ def open_bytes(path: Path) -> BinaryIO:
         raise AudioError(f"{path}: cannot be opened ({error})") from error
 
 
+def block_size(size: int, start: int, channels: int) -> int:
+    """The size of blocks that are given where `size` is asked for. Raises ValueError for blocks and places that cannot be."""
+    if size < 1 or start < 0:
+        raise ValueError(f"a block of {size} samples from sample {start}: size is at least 1 and start at least 0")
+    return min(size, max(1, MAX_BLOCK // channels))
+
+
 class _Window(io.RawIOBase):
     """The bytes [start, end) of a file behind a prefix, as a file of its own."""
 
@@ -148,9 +155,7 @@ class SoundFile:
 
     def blocks(self, size: int = 1 << 18, start: int = 0) -> Iterator[np.ndarray]:
         """Yields float32 arrays [C, n] in order, n at most `size`, from sample `start` on, in bounded memory."""
-        if size < 1 or start < 0:
-            raise ValueError(f"a block of {size} samples from sample {start}: size is at least 1 and start at least 0")
-        size = min(size, max(1, MAX_BLOCK // self.channels))
+        size = block_size(size, start, self.channels)
         for part, length in zip(self._parts, self._lengths, strict=True):
             if length is not None and start >= length:
                 start -= length

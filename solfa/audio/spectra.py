@@ -168,9 +168,17 @@ def mel_spectrogram(
 
 
 def log_mel_spectrogram(
-    samples: Tensor, sample_rate: int, n_fft: int, hop: int, n_mels: int, *, floor: float = 1e-5, power: float = 1.0
+    samples: Tensor,
+    sample_rate: int,
+    n_fft: int,
+    hop: int,
+    n_mels: int,
+    *,
+    floor: float = 1e-5,
+    power: float = 1.0,
+    center: bool = True,
 ) -> Tensor:
-    """log10 of the mel spectrogram, not below log10(floor): [..., M, T]. Slaney scale and norm, centred."""
+    """log10 of the mel spectrogram, not below log10(floor): [..., M, T]. Slaney scale and norm."""
     if not floor > 0:
         raise ValueError(f"floor {floor}: above 0")
-    return mel_spectrogram(samples, sample_rate, n_fft, hop, n_mels, power=power).clamp(min=floor).log10()
+    return mel_spectrogram(samples, sample_rate, n_fft, hop, n_mels, power=power, center=center).clamp(min=floor).log10()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from solfa.cli import report, sheets
-from solfa.cli.convert import convert, plan
+from solfa.cli.convert import plan
 from solfa.cli.inputs import NOTE_SUFFIXES, Input
 from solfa.cli.report import UsageError
 
@@ -70,27 +70,7 @@ def score(
         raise UsageError(f"--tempo or --metre: {error}") from error
     sheets.check_bars(planned, tempo, metre)
     sheets.check_writable(planned)
-    found: list[dict[str, Any]] = []
-
-    def tell(item: Input, result: "_Written") -> None:
-        for remark in result.remarks:
-            report.say(f"{item.path}: {remark}")
-        if json:
-            found.append({"input": item.path, "output": item.target, **result.facts, "remarks": result.remarks})
-        else:
-            report.out(f"{item.path} -> {item.target}  {result.line}")
-
-    code = convert("score", planned, work, overwrite=overwrite, jobs=jobs, tell=tell)
-    if json:
-        report.print_json(found[0] if found and len(planned) == 1 and planned[0].single else found)
-    return code
-
-
-@dataclass(frozen=True)
-class _Written:
-    line: str
-    facts: dict[str, Any]
-    remarks: list[str]
+    return sheets.convert_notes("score", planned, work, overwrite=overwrite, jobs=jobs, json=json)
 
 
 @dataclass(frozen=True)
@@ -105,7 +85,7 @@ class _Convert:
 
         return QuantiseOptions(tempo=self.tempo, metre=self.metre, find=self.played, title=title)
 
-    def __call__(self, item: Input) -> _Written:
+    def __call__(self, item: Input) -> sheets.Written:
         from solfa.score.write import SheetWarning, read_notes, write_notes, written_remarks
 
         assert item.target is not None
@@ -118,4 +98,4 @@ class _Convert:
         if sheet is not None:
             bars = sheets.bars_of(sheet)
             facts, line = facts | bars, f"{line}, {sheets.line_of(bars)}" if names else line
-        return _Written(line, facts, written_remarks(item.target, sheet))
+        return sheets.Written(line, written_remarks(item.target, sheet), facts)

@@ -1,8 +1,12 @@
 """What `transcribe` and `score` share: files of notes by their endings, and what a sheet is said to be."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from solfa.cli import report
+from solfa.cli.convert import convert
 from solfa.cli.inputs import Input
 from solfa.cli.report import UsageError
 
@@ -11,6 +15,35 @@ if TYPE_CHECKING:
 
 WRITES = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".svg", ".json", ".jsonl")  # also .roll.svg
 Format = Literal["mid", "abc", "musicxml", "mxl", "svg", "roll.svg", "json", "jsonl"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of an input: a line about it, what is to be known of it, and all of it as JSON."""
+
+    line: str
+    remarks: list[str]
+    facts: dict[str, Any]
+
+
+def convert_notes(
+    label: str, planned: Sequence[Input], work: Callable[[Input], Written], *, overwrite: bool, jobs: int, json: bool
+) -> int:
+    """`convert`, of which the lines, or the JSON on stdout, are told; returns the exit code."""
+    found: list[dict[str, Any]] = []
+
+    def tell(item: Input, result: Written) -> None:
+        for remark in result.remarks:
+            report.say(f"{item.path}: {remark}")
+        if json:
+            found.append({"input": item.path, "output": item.target, **result.facts, "remarks": result.remarks})
+        else:
+            report.out(f"{item.path} -> {item.target}  {result.line}")
+
+    code = convert(label, planned, work, overwrite=overwrite, jobs=jobs, tell=tell)
+    if json:
+        report.print_json(found[0] if found and len(planned) == 1 and planned[0].single else found)
+    return code
 
 
 def check_format(out: Path | None, format: str | None) -> None:

@@ -3,12 +3,12 @@
 import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from solfa.cli import report, sheets
-from solfa.cli.convert import convert, plan
+from solfa.cli.convert import plan
 from solfa.cli.inputs import AUDIO_SUFFIXES, TOKEN_SUFFIXES, Input
 from solfa.cli.report import UsageError
 
@@ -114,20 +114,7 @@ def transcribe(
     )
     _check(work, planned)
     sheets.check_bars(planned, tempo, metre)
-    found: list[dict[str, Any]] = []
-
-    def tell(item: Input, result: "_Written") -> None:
-        for remark in result.remarks:
-            report.say(f"{item.path}: {remark}")
-        if json:
-            found.append({"input": item.path, "output": item.target, **result.facts})
-        else:
-            report.out(f"{item.path} -> {item.target}  {result.line}")
-
-    code = convert("transcribe", planned, work, overwrite=overwrite, jobs=jobs, tell=tell)
-    if json:
-        report.print_json(found[0] if found and len(planned) == 1 and planned[0].single else found)
-    return code
+    return sheets.convert_notes("transcribe", planned, work, overwrite=overwrite, jobs=jobs, json=json)
 
 
 def _check_mode(mode: str, onset: float | None, beam: int, guide: float) -> None:
@@ -186,15 +173,6 @@ def _load(model: str, codec: str | None, trunk: str | None, device: str) -> "Tra
 
 
 @dataclass(frozen=True)
-class _Written:
-    """What became of an input: a line about it, what is to be known of it, and all of it as JSON."""
-
-    line: str
-    remarks: list[str]
-    facts: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class _Transcribe:
     model: str
     codec: str | None
@@ -230,7 +208,7 @@ class _Transcribe:
             "codebooks": self.codebooks,
         }
 
-    def __call__(self, item: Input) -> _Written:
+    def __call__(self, item: Input) -> sheets.Written:
         from solfa.score.write import SheetWarning, written_remarks
 
         assert item.target is not None
@@ -243,7 +221,7 @@ class _Transcribe:
         return _written(found, sheet, [*found.remarks, *written_remarks(item.target, sheet)], faster)
 
 
-def _written(found: "Transcription", sheet: "Quantised | None", remarks: list[str], faster: float) -> _Written:
+def _written(found: "Transcription", sheet: "Quantised | None", remarks: list[str], faster: float) -> sheets.Written:
     report, account = found.report, found.report.account
     line = f"{report.seconds:.2f} s, {len(found)} notes"
     facts: dict[str, Any] = {
@@ -265,4 +243,4 @@ def _written(found: "Transcription", sheet: "Quantised | None", remarks: list[st
         if len(found):
             line += f", {sheets.line_of(bars)}"
         facts |= bars
-    return _Written(f"{line}, {faster:.2g}x real time", remarks, {**facts, "remarks": remarks})
+    return sheets.Written(f"{line}, {faster:.2g}x real time", remarks, facts)

@@ -47,8 +47,9 @@ class CodecEntry:
 
 def list_codecs() -> list[CodecEntry]:
     """The codecs that have a name here, those in the package first."""
-    others = [*map(_released, released.RELEASED), *map(_of_transformers, released.ADAPTED)]
-    return [*map(_shipped, list_shipped("codec")), *others]
+    there = [_known_elsewhere(entry, on_disk(entry)) for entry in released.RELEASED]
+    adapted = [_known_elsewhere(entry, hub.cached(entry.repo)) for entry in released.ADAPTED]
+    return [*map(_shipped, list_shipped("codec")), *there, *adapted]
 
 
 def load_codec(name: str | Path = DEFAULT, device: str = "cpu", *, fetch: bool = True) -> Codec:
@@ -188,24 +189,10 @@ def _shipped(found: Shipped) -> CodecEntry:
     )
 
 
-def _released(entry: Released) -> CodecEntry:
+def _known_elsewhere(entry: Released | Adapted, folder: Path | None) -> CodecEntry:
     return CodecEntry(
         entry.name,
-        on_disk(entry),
-        entry.sample_rate,
-        entry.channels,
-        entry.codebooks,
-        entry.codebook_size,
-        entry.sample_rate / entry.hop,
-        entry.licence,
-        entry.how,
-    )
-
-
-def _of_transformers(entry: Adapted) -> CodecEntry:
-    return CodecEntry(
-        entry.repo,
-        hub.cached(entry.repo),
+        folder,
         entry.sample_rate,
         entry.channels,
         entry.codebooks,

@@ -7,6 +7,7 @@ define "mel" and "STFT distance" in many ways: compare a number only with others
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from solfa.audio.loudness import LOWEST_RATE, integrated_loudness
 from solfa.audio.resample import resample
-from solfa.audio.spectra import mel_spectrogram, reflect_pad, stft_magnitude
+from solfa.audio.spectra import log_mel_spectrogram, reflect_pad, stft_magnitude
 from solfa.eval.evaluation import Measure
 
 Samples = np.ndarray | Tensor
@@ -226,8 +227,8 @@ def token_bitrate(frame_rate: float, codebooks: int, codebook_size: int) -> floa
 
 def _log_mel_l1(x: Tensor, y: Tensor, sample_rate: int, n_fft: int, hop: int, n_mels: int) -> float:
     def distances(x: Tensor, y: Tensor, n_fft: int, hop: int) -> Tensor:
-        mels = (mel_spectrogram(signal, sample_rate, n_fft, hop, n_mels, center=False) for signal in (x, y))
-        first, second = (mel.clamp(min=FLOOR).log10() for mel in mels)
+        settings: dict[str, Any] = {"floor": FLOOR, "center": False}
+        first, second = (log_mel_spectrogram(z, sample_rate, n_fft, hop, n_mels, **settings) for z in (x, y))
         return (first - second).abs()
 
     return _frame_mean(x, y, n_fft, hop, distances)

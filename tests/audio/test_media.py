@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from solfa.audio import media, media_file
+from solfa.audio import apart, media, media_file
 from solfa.audio.io import AudioError, blocks, info, read
 from solfa.audio.media import LOOK, MediaReader, medium_of
 from solfa.audio.media_file import MediaFile
@@ -187,9 +187,9 @@ def test_an_id3_tag_before_aac(folder: Path, tmp_path: Path) -> None:
 def test_without_pyav_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (media, media_file):
         monkeypatch.setattr(module, "is_installed", lambda: False)
-    for apart in (False, True):
+    for away in (False, True):
         with pytest.raises(AudioError, match=r'b\.m4a: is MP4, which is read .* pip install "solfa\[av\]"'):
-            open_sound(folder / "b.m4a", apart=apart)
+            open_sound(folder / "b.m4a", apart=away)
 
 
 def test_a_file_that_kills_its_decoder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +218,7 @@ def test_where_no_more_files_can_be_opened_the_file_is_not_at_fault(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    monkeypatch.setattr(media_file.subprocess, "Popen", full)
+    monkeypatch.setattr(apart.subprocess, "Popen", full)
     with pytest.raises(AudioError, match="cannot be opened") as told:
         read(folder / "b.m4a")
     fault = exhaustion(told.value)

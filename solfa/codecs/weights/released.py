@@ -91,6 +91,10 @@ class Adapted:
     licence: str
 
     @property
+    def name(self) -> str:
+        return self.repo
+
+    @property
     def how(self) -> str:
         """How to get the weights, as words for a person."""
         return f"hf download {self.repo}"

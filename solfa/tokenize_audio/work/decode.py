@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from solfa.audio.apart import HEAD
-from solfa.parent import child_environment, how_it_ended
+from solfa.audio.apart import HEAD, start
+from solfa.parent import how_it_ended
 from solfa.tokenize_audio.work.decode_child import READY
 
 TRIES = 2  # of a file that kills its decoder: the first death may be an accident
@@ -199,17 +199,8 @@ class Decoder:
         self._pipe, theirs = os.pipe()
         with contextlib.suppress(AttributeError, OSError):  # a larger pipe is quicker, where there is one
             fcntl.fcntl(theirs, fcntl.F_SETPIPE_SZ, PIPE)
-        # One thread; and nothing is imported from the folder that one happens to be in.
         try:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", CHILD, str(theirs), str(self.memory), str(CPU_SECONDS)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs],
-                env=child_environment(PYTHONSAFEPATH="1", OPENBLAS_NUM_THREADS="1"),
-                start_new_session=True,  # Ctrl-C is its parent's to handle
-            )
+            self._child = start(CHILD, theirs, str(self.memory), str(CPU_SECONDS), stdin=subprocess.PIPE)
         except BaseException:
             os.close(self._pipe)
             raise

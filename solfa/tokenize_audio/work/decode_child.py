@@ -16,11 +16,10 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from solfa.audio.apart import limit_cpu, limit_memory, say, send
+from solfa.audio.apart import limit_cpu, limit_memory, say, send, tell_fault
 from solfa.audio.opening import open_sound
 from solfa.audio.resample import Resampler
 from solfa.audio.sound_file import AudioError
-from solfa.files import exhaustion
 from solfa.parent import end_with
 
 READY = b"R"
@@ -38,16 +37,10 @@ def main(pipe: int, memory: int, cpu: int) -> None:
         path = request["path"]
         try:
             _decode(pipe, **request)
-        except MemoryError:
-            say(pipe, b"X", reason=f"takes more than {memory} MiB to decode")
         except BrokenPipeError:
             return
-        except (AudioError, OSError) as error:
-            if fault := exhaustion(error):
-                say(pipe, b"F", number=fault.errno)
-            else:
-                told = f"cannot be read ({error.strerror})" if isinstance(error, OSError) else str(error)
-                say(pipe, b"X", reason=told.removeprefix(f"{Path(path)}: "))
+        except (AudioError, OSError, MemoryError) as error:
+            tell_fault(pipe, error, path, memory)
 
 
 def _decode(pipe: int, path: str, mono: bool = False, rate: int | None = None) -> None:
